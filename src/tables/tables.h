@@ -1,0 +1,24 @@
+/* tables.h - any HDF5 file as Arrow tables.   floor 8: may include store and below
+ *
+ * The bodies of basalt/hdf5.h. A dataset is a table of one column; a group that carries a Basalt IPC
+ * schema or AnnData's "dataframe" encoding is a table of its columns. */
+#ifndef BS_TABLES_H
+#define BS_TABLES_H
+
+#include "arrow/arrow.h"
+#include "basalt/hdf5.h"
+#include "h5/h5.h"
+
+struct bs_hdf5; /* a bs_h5_file and the file under it */
+
+BS_MUST_USE basalt_status bs_hdf5_open(struct bs_vfs *vfs, const char *path,
+    struct bs_hdf5 **out_file, basalt_error *err);
+void bs_hdf5_close(struct bs_hdf5 *file); /* NULL is fine */
+BS_MUST_USE basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned depth_max,
+    basalt_hdf5_entry_fn each, void *context, basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
+    basalt_hdf5_attribute_fn each, void *context, basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path, uint64_t first_row,
+    uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err);
+
+#endif
