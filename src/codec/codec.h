@@ -60,4 +60,13 @@ BS_MUST_USE basalt_status bs_pipeline_decode(const struct bs_pipeline *pipeline,
 /* HDF5's fletcher32 of `count` bytes, as the filter appends it (little-endian, 4 bytes). */
 uint32_t bs_fletcher32(const void *bytes, size_t count);
 
+/* The same sum over bytes that arrive in parts of any length. Zero-initialised is empty. */
+struct bs_fletcher {
+    uint64_t sum, sum_of_sums; /* reduced modulo 65,535; 0 only while every byte was 0 */
+    uint64_t count;            /* bytes seen; while it is odd the last one is `odd` */
+    uint8_t odd;
+};
+void bs_fletcher_update(struct bs_fletcher *state, const void *bytes, size_t count);
+uint32_t bs_fletcher_value(const struct bs_fletcher *state);
+
 #endif
