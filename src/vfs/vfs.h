@@ -28,9 +28,9 @@ struct bs_file_info {
     uint64_t device, inode; /* together the identity of the file */
     uint64_t links;         /* hard links */
     uint64_t modified_ns;
-    uint32_t mode;          /* permission bits */
+    uint32_t mode; /* permission bits */
     bool directory;
-    bool owned;             /* we may change its permission bits */
+    bool owned; /* we may change its permission bits */
 };
 
 /* Byte-range locks are on the open file description (OFD), never classic POSIX ones: closing
@@ -38,7 +38,7 @@ struct bs_file_info {
 enum bs_lock_kind { BS_LOCK_NONE, BS_LOCK_SHARED, BS_LOCK_EXCLUSIVE };
 
 struct bs_lock_holder {
-    bool held;             /* somebody else holds a lock that conflicts with the one asked for */
+    bool held; /* somebody else holds a lock that conflicts with the one asked for */
     enum bs_lock_kind kind;
     uint64_t start, length;
 };
@@ -57,8 +57,8 @@ struct bs_file_ops {
      * short reads. */
     basalt_status (*read_at)(struct bs_file *file, void *out, size_t count, uint64_t offset,
         size_t *out_count, basalt_error *err);
-    basalt_status (*write_at)(struct bs_file *file, const void *bytes, size_t count,
-        uint64_t offset, basalt_error *err);
+    basalt_status (*write_at)(
+        struct bs_file *file, const void *bytes, size_t count, uint64_t offset, basalt_error *err);
     /* Data and the size needed to read it back (fdatasync). Never retried by anybody. */
     basalt_status (*sync)(struct bs_file *file, basalt_error *err);
     basalt_status (*info)(struct bs_file *file, struct bs_file_info *out_info, basalt_error *err);
@@ -70,8 +70,8 @@ struct bs_file_ops {
     /* After reserve: populated and ready for stores. UNSUPPORTED where there is no such memory. */
     basalt_status (*lend_log)(struct bs_file *file, size_t capacity_bytes,
         struct bs_log_memory *out_memory, basalt_error *err);
-    void (*mark_dirty)(struct bs_file *file, const struct bs_log_memory *memory, size_t at,
-        size_t count);
+    void (*mark_dirty)(
+        struct bs_file *file, const struct bs_log_memory *memory, size_t at, size_t count);
     void (*return_log)(struct bs_file *file, struct bs_log_memory *memory); /* sets bytes NULL */
     /* Sets (or with NONE drops) a lock on a byte range; never blocks: BUSY if refused. */
     basalt_status (*lock)(struct bs_file *file, enum bs_lock_kind kind, uint64_t start,
@@ -93,21 +93,21 @@ struct bs_file {
 };
 
 struct bs_vfs_traits {
-    bool locks;       /* byte-range locks work between processes */
-    bool log_memory;  /* lend_log works */
-    bool persistent;  /* outlives the process */
+    bool locks;      /* byte-range locks work between processes */
+    bool log_memory; /* lend_log works */
+    bool persistent; /* outlives the process */
 };
 
 struct bs_vfs_ops {
     void (*free)(struct bs_vfs *vfs);
     basalt_status (*open)(struct bs_vfs *vfs, const char *path, unsigned flags,
         struct bs_file **out_file, basalt_error *err);
-    basalt_status (*info)(struct bs_vfs *vfs, const char *path, struct bs_file_info *out_info,
-        basalt_error *err);
+    basalt_status (*info)(
+        struct bs_vfs *vfs, const char *path, struct bs_file_info *out_info, basalt_error *err);
     basalt_status (*remove)(struct bs_vfs *vfs, const char *path, basalt_error *err);
     /* With `replace` takes the place of `to`; without, EXISTS if `to` is there. */
-    basalt_status (*rename)(struct bs_vfs *vfs, const char *from, const char *to, bool replace,
-        basalt_error *err);
+    basalt_status (*rename)(
+        struct bs_vfs *vfs, const char *from, const char *to, bool replace, basalt_error *err);
     basalt_status (*make_directory)(struct bs_vfs *vfs, const char *path, basalt_error *err);
     /* Calls `each` for every name in the directory, in no order; stops at the first failure. */
     basalt_status (*list)(struct bs_vfs *vfs, const char *directory,
@@ -117,8 +117,8 @@ struct bs_vfs_ops {
     basalt_status (*sync_directory)(struct bs_vfs *vfs, const char *directory, basalt_error *err);
     /* The path with every symbolic link resolved; of a file that is absent, its directory's. The
      * caller frees it with bs_free. */
-    basalt_status (*real_path)(struct bs_vfs *vfs, const char *path, char **out_path,
-        basalt_error *err);
+    basalt_status (*real_path)(
+        struct bs_vfs *vfs, const char *path, char **out_path, basalt_error *err);
     uint64_t (*free_bytes)(struct bs_vfs *vfs, const char *directory); /* UINT64_MAX: unknown */
 };
 
@@ -139,12 +139,13 @@ BS_MUST_USE basalt_status bs_file_open(struct bs_vfs *vfs, const char *path, uns
     struct bs_file **out_file, basalt_error *err);
 void bs_file_close(struct bs_file *file); /* NULL is fine */
 /* CORRUPT "the file ends at N, M bytes were expected at K" if it is shorter. */
-BS_MUST_USE basalt_status bs_file_read_all_at(struct bs_file *file, void *out, size_t count,
-    uint64_t offset, basalt_error *err);
-BS_MUST_USE basalt_status bs_file_write_at(struct bs_file *file, const void *bytes, size_t count,
-    uint64_t offset, basalt_error *err);
+BS_MUST_USE basalt_status bs_file_read_all_at(
+    struct bs_file *file, void *out, size_t count, uint64_t offset, basalt_error *err);
+BS_MUST_USE basalt_status bs_file_write_at(
+    struct bs_file *file, const void *bytes, size_t count, uint64_t offset, basalt_error *err);
 BS_MUST_USE basalt_status bs_file_sync(struct bs_file *file, basalt_error *err);
-BS_MUST_USE basalt_status bs_file_size(struct bs_file *file, uint64_t *out_bytes, basalt_error *err);
+BS_MUST_USE basalt_status bs_file_size(
+    struct bs_file *file, uint64_t *out_bytes, basalt_error *err);
 /* "dir" of "dir/name", "." of "name"; the caller frees it with bs_free; NULL if no memory. */
 BS_MUST_USE char *bs_path_directory(const char *path);
 const char *bs_path_name(const char *path); /* lends the part after the last slash */
