@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #define BUFFER_BYTES_MIN ((size_t)4096)
+#define BUFFER_BYTES_MAX ((uint64_t)1 << 40) /* no allocator is asked for more */
 
 /* ---- one file: bytes --------------------------------------------------------------------------- */
 
@@ -42,6 +43,7 @@ static basalt_status buffer_grow(struct bs_file *file, size_t capacity, basalt_e
             SHOWN " cannot grow past %zu bytes while its memory is lent", file->path,
             node->capacity);
     }
+    if (capacity > BUFFER_BYTES_MAX) return bs_fail_memory(err, capacity);
     const size_t doubled = node->capacity > SIZE_MAX / 2 ? SIZE_MAX : node->capacity * 2;
     const size_t wanted = BS_MAX(BS_MAX(capacity, doubled), BUFFER_BYTES_MIN);
     uint8_t *bytes = bs_realloc(node->bytes, wanted);
