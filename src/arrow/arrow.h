@@ -130,7 +130,8 @@ BS_MUST_USE basalt_status bs_array_builder_put_text(struct bs_array_builder *bui
 /* Marks row `row` (from the start of the array) of the field as null. */
 BS_MUST_USE basalt_status bs_array_builder_set_null(struct bs_array_builder *builder, size_t field,
     uint64_t row, basalt_error *err);
-/* Ends the array: every field must have the same number of rows. Frees the builder. */
+/* Ends the array: every field must have the same number of rows; without fields it has rows_max.
+ * Frees the builder either way. */
 BS_MUST_USE basalt_status bs_array_builder_finish(struct bs_array_builder **builder,
     struct ArrowArray *out_array, basalt_error *err);
 
@@ -145,6 +146,9 @@ struct bs_stream_source {
 BS_MUST_USE basalt_status bs_stream_create(const struct bs_schema *schema,
     const struct bs_stream_source *source, void *context, struct ArrowArrayStream *out,
     basalt_error *err);
+/* The schema of somebody else's stream. Creates *out_schema. */
+BS_MUST_USE basalt_status bs_stream_schema(struct ArrowArrayStream *stream,
+    struct bs_schema **out_schema, basalt_error *err);
 /* Pulls one array of somebody else's stream; *out_end says that there is no more. The stream's own
  * text goes into `err`. */
 BS_MUST_USE basalt_status bs_stream_next(struct ArrowArrayStream *stream, struct ArrowArray *out,
