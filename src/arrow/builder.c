@@ -4,14 +4,14 @@
  *   (1) A column's buffers belong to it alone, so threads may fill different columns at once. No
  *       field of the builder itself changes between create and finish.
  *   (2) Buffers start on a multiple of 64 bytes and are zero from their last byte to the next one.
- *   (3) The validity map covers rows [0, validity_rows); the rows after that are valid. It is made by
- *       the first null.
+ *   (3) The validity map is made by the first null. Its bits are 1 until cleared, also those beyond
+ *       the rows that are there; a row that it does not cover is valid.
  *   (4) Everything that finish hands out is allocated by create or by the columns, so that finish
  *       cannot run short of memory half-way. */
 #include "arrow/arrow_internal.h"
 
 #define ALIGN_BYTES ((size_t)64)
-#define AHEAD_BYTES_MAX ((size_t)16 << 20) /* allocated for rows_max at once; beyond it grows */
+#define FIRST_BYTES 1024 /* of a buffer, unless less can be enough */
 
 struct buffer {
     uint8_t *data;
@@ -24,7 +24,6 @@ struct column {
     const struct bs_field *field;
     uint64_t rows;
     uint64_t null_count;
-    uint64_t validity_rows;
     struct buffer validity;
     struct buffer values;
     struct buffer offsets; /* TEXT and BINARY */
@@ -69,16 +68,15 @@ static basalt_status buffer_resize(struct buffer *buffer, size_t capacity, basal
     return BASALT_OK;
 }
 
-/* Lends room for `bytes` more; `ahead` is what will be needed in all, as far as that is known. */
-static basalt_status buffer_grow(struct buffer *buffer, size_t bytes, size_t ahead,
+/* Lends room for `bytes` more. It never has to hold more than `bytes_max` in all. */
+static basalt_status buffer_grow(struct buffer *buffer, size_t bytes, size_t bytes_max,
     uint8_t **out_room, basalt_error *err)
 {
     if (bytes > SIZE_MAX / 4 - buffer->count) return bs_fail_memory(err, bytes);
     const size_t needed = buffer->count + bytes;
     if (needed > buffer->capacity || !buffer->memory) {
-        size_t capacity = BS_MAX(needed, BS_MIN(ahead, AHEAD_BYTES_MAX));
-        if (buffer->memory) capacity = BS_MAX(capacity, buffer->capacity * 2);
-        const basalt_status status = buffer_resize(buffer, capacity, err);
+        const size_t ahead = BS_MIN(BS_MAX(buffer->capacity * 2, FIRST_BYTES), bytes_max);
+        const basalt_status status = buffer_resize(buffer, BS_MAX(needed, ahead), err);
         if (status) return status;
     }
     *out_room = buffer->data + buffer->count;
@@ -171,6 +169,12 @@ static basalt_status check_room(const struct bs_array_builder *builder,
         bs_shown(column->field->name), column->field->name, builder->rows_max);
 }
 
+/* What rows_max values of `width` bytes take. */
+static size_t rows_bytes(const struct bs_array_builder *builder, size_t width)
+{
+    return (size_t)BS_MIN(builder->rows_max, SIZE_MAX / 4 / width) * width;
+}
+
 /* Room for `count` fixed-width values. */
 static basalt_status grow_values(const struct bs_array_builder *builder, struct column *column,
     uint64_t count, uint8_t **out_room, basalt_error *err)
@@ -179,8 +183,8 @@ static basalt_status grow_values(const struct bs_array_builder *builder, struct 
     const basalt_status status = check_room(builder, column, count, err);
     if (status) return status;
     if (count > SIZE_MAX / 4 / width) return bs_fail_memory(err, SIZE_MAX);
-    const uint64_t ahead = BS_MIN(builder->rows_max, AHEAD_BYTES_MAX) * width;
-    return buffer_grow(&column->values, (size_t)count * width, (size_t)ahead, out_room, err);
+    return buffer_grow(&column->values, (size_t)count * width, rows_bytes(builder, width),
+        out_room, err);
 }
 
 /* The offsets buffer with its leading 0 is there, and has room for `count` more. */
@@ -191,13 +195,13 @@ static basalt_status grow_offsets(const struct bs_array_builder *builder, struct
     basalt_status status = check_room(builder, column, count, err);
     if (status) return status;
     if (count > SIZE_MAX / 4 / width) return bs_fail_memory(err, SIZE_MAX);
-    const size_t ahead = ((size_t)BS_MIN(builder->rows_max, AHEAD_BYTES_MAX) + 1) * width;
+    const size_t bytes_max = rows_bytes(builder, width) + width;
     if (!column->offsets.memory) {
-        status = buffer_grow(&column->offsets, width, ahead, out_room, err);
+        status = buffer_grow(&column->offsets, width, bytes_max, out_room, err);
         if (status) return status;
         memset(*out_room, 0, width);
     }
-    return buffer_grow(&column->offsets, (size_t)count * width, ahead, out_room, err);
+    return buffer_grow(&column->offsets, (size_t)count * width, bytes_max, out_room, err);
 }
 
 static void put_offset(const struct column *column, uint8_t *room, uint64_t index, uint64_t value)
@@ -222,19 +226,15 @@ static basalt_status check_text_bytes(const struct column *column, uint64_t more
 }
 
 /* The validity map exists and covers `rows` rows. */
-static basalt_status cover_validity(const struct bs_array_builder *builder,
-    struct column *column, uint64_t rows, basalt_error *err)
+static basalt_status cover_validity(struct column *column, uint64_t rows, basalt_error *err)
 {
+    uint8_t *room;
     const size_t bytes = (size_t)((rows + 7) / 8);
-    if (bytes > column->validity.count) {
-        uint8_t *room;
-        const size_t more = bytes - column->validity.count;
-        const size_t ahead = (size_t)BS_MIN(builder->rows_max / 8 + 1, AHEAD_BYTES_MAX);
-        const basalt_status status = buffer_grow(&column->validity, more, ahead, &room, err);
-        if (status) return status;
-        memset(room, 0xFF, more);
-    }
-    column->validity_rows = BS_MAX(column->validity_rows, rows);
+    if (bytes <= column->validity.count) return BASALT_OK;
+    const size_t more = bytes - column->validity.count;
+    const basalt_status status = buffer_grow(&column->validity, more, SIZE_MAX, &room, err);
+    if (status) return status;
+    memset(room, 0xFF, more);
     return BASALT_OK;
 }
 
@@ -269,7 +269,7 @@ static basalt_status put_texts(const struct bs_array_builder *builder, struct co
     if (status) return status;
     status = grow_offsets(builder, column, count, &offsets, err);
     if (status) return status;
-    status = buffer_grow(&column->values, bytes, 0, &text, err);
+    status = buffer_grow(&column->values, bytes, SIZE_MAX, &text, err);
     if (status) {
         column->offsets.count -= (size_t)count * column->offset_width_bytes;
         return status;
@@ -292,7 +292,7 @@ basalt_status bs_array_builder_put(struct bs_array_builder *builder, size_t fiel
     if (count == 0) return BASALT_OK;
     if (from->validity) {
         status = check_room(builder, column, count, err);
-        if (!status) status = cover_validity(builder, column, row + count, err);
+        if (!status) status = cover_validity(column, row + count, err);
         if (status) return status;
     }
     if (is_variable(column)) {
@@ -339,7 +339,7 @@ basalt_status bs_array_builder_put_text(struct bs_array_builder *builder, size_t
     if (status) return status;
     status = grow_offsets(builder, column, 1, &offset, err);
     if (status) return status;
-    status = buffer_grow(&column->values, count, 0, &text, err);
+    status = buffer_grow(&column->values, count, SIZE_MAX, &text, err);
     if (status) {
         column->offsets.count -= column->offset_width_bytes;
         return status;
@@ -356,7 +356,7 @@ basalt_status bs_array_builder_set_null(struct bs_array_builder *builder, size_t
     assert(field < builder->schema->field_count);
     struct column *column = &builder->columns[field];
     assert(row < column->rows);
-    const basalt_status status = cover_validity(builder, column, column->rows, err);
+    const basalt_status status = cover_validity(column, column->rows, err);
     if (status) return status;
     clear_bit(column, row);
     if (!is_variable(column)) { /* hand out no leftovers */
@@ -416,10 +416,11 @@ static basalt_status complete_buffers(const struct bs_array_builder *builder,
     return buffer_grow(&column->values, 0, 0, &room, err);
 }
 
-/* Bits of the map beyond the rows are 0. */
+/* Nothing beyond the rows is left in the map. */
 static void trim_validity(struct column *column)
 {
     const unsigned rest = column->rows & 7;
+    column->validity.count = (size_t)((column->rows + 7) / 8);
     if (rest) column->validity.data[column->rows >> 3] &= (uint8_t)((1u << rest) - 1);
 }
 
@@ -483,7 +484,7 @@ basalt_status bs_array_builder_finish(struct bs_array_builder **builder_at,
         struct column *column = &builder->columns[i];
         status = complete_buffers(builder, column, err);
         if (!status && column->null_count > 0) {
-            status = cover_validity(builder, column, column->rows, err);
+            status = cover_validity(column, column->rows, err);
         }
     }
     if (status) goto out;
