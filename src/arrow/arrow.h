@@ -15,33 +15,33 @@
 #include "basalt/arrow.h"
 
 #define BS_FIELDS_MAX 65536
-#define BS_NAME_BYTES_MAX 4096       /* of a column or family */
-#define BS_FIXED_WIDTH_MAX 65536     /* bytes of a fixed-size binary */
+#define BS_NAME_BYTES_MAX 4096   /* of a column or family */
+#define BS_FIXED_WIDTH_MAX 65536 /* bytes of a fixed-size binary */
 
 enum bs_kind {
-    BS_KIND_BOOL,     /* one byte a row, 0 or 1, in a batch */
-    BS_KIND_INT,      /* signed, width_bytes 1 2 4 8 */
+    BS_KIND_BOOL, /* one byte a row, 0 or 1, in a batch */
+    BS_KIND_INT,  /* signed, width_bytes 1 2 4 8 */
     BS_KIND_UINT,
-    BS_KIND_FLOAT,    /* width_bytes 2 4 8 */
-    BS_KIND_TEXT,     /* UTF-8, variable length */
-    BS_KIND_BINARY,   /* variable length */
-    BS_KIND_FIXED,    /* fixed-size binary, width_bytes */
-    BS_KIND_DATE,     /* int32 days or int64 ms since 1970 */
-    BS_KIND_TIME,     /* int32 s, ms or int64 us, ns since midnight */
-    BS_KIND_TIMESTAMP,/* int64 since 1970 */
-    BS_KIND_DURATION  /* int64 */
+    BS_KIND_FLOAT,     /* width_bytes 2 4 8 */
+    BS_KIND_TEXT,      /* UTF-8, variable length */
+    BS_KIND_BINARY,    /* variable length */
+    BS_KIND_FIXED,     /* fixed-size binary, width_bytes */
+    BS_KIND_DATE,      /* int32 days or int64 ms since 1970 */
+    BS_KIND_TIME,      /* int32 s, ms or int64 us, ns since midnight */
+    BS_KIND_TIMESTAMP, /* int64 since 1970 */
+    BS_KIND_DURATION   /* int64 */
 };
 
 struct bs_field {
-    char *name;         /* as in Arrow, unescaped; may be empty or repeated */
-    char *format;       /* Arrow format string */
-    char *metadata;     /* Arrow key-value metadata, encoded as the C data interface does; or NULL */
+    char *name;     /* as in Arrow, unescaped; may be empty or repeated */
+    char *format;   /* Arrow format string */
+    char *metadata; /* Arrow key-value metadata, encoded as the C data interface does; or NULL */
     size_t metadata_bytes;
     enum bs_kind kind;
     uint32_t width_bytes; /* of a value in a batch; 0 for TEXT and BINARY */
     bool nullable;
-    const char *unit;     /* "s" "ms" "us" "ns", "D" for date32; NULL where there is none; lent */
-    const char *zone;     /* of a timestamp, lent from `format`; NULL if none */
+    const char *unit; /* "s" "ms" "us" "ns", "D" for date32; NULL where there is none; lent */
+    const char *zone; /* of a timestamp, lent from `format`; NULL if none */
 };
 
 struct bs_schema {
@@ -53,25 +53,25 @@ struct bs_schema {
 };
 
 /* Deep copy of an Arrow struct schema ("+s"); `arrow` stays the caller's. */
-BS_MUST_USE basalt_status bs_schema_import(const struct ArrowSchema *arrow,
-    struct bs_schema **out_schema, basalt_error *err);
-BS_MUST_USE basalt_status bs_schema_export(const struct bs_schema *schema, struct ArrowSchema *out,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_schema_import(
+    const struct ArrowSchema *arrow, struct bs_schema **out_schema, basalt_error *err);
+BS_MUST_USE basalt_status bs_schema_export(
+    const struct bs_schema *schema, struct ArrowSchema *out, basalt_error *err);
 struct bs_schema *bs_schema_retain(struct bs_schema *schema);
 void bs_schema_release(struct bs_schema *schema); /* NULL is fine */
 /* Same names, formats and nullability in the same order. SCHEMA_MISMATCH names the first field
  * that differs and how. */
-BS_MUST_USE basalt_status bs_schema_match(const struct bs_schema *expected,
-    const struct bs_schema *found, basalt_error *err);
+BS_MUST_USE basalt_status bs_schema_match(
+    const struct bs_schema *expected, const struct bs_schema *found, basalt_error *err);
 /* The schema as an Arrow IPC schema message, and back; what the file and the log keep. */
-BS_MUST_USE basalt_status bs_schema_encode(const struct bs_schema *schema, struct bs_bytes *out,
-    basalt_error *err);
-BS_MUST_USE basalt_status bs_schema_decode(const void *bytes, size_t count,
-    struct bs_schema **out_schema, basalt_error *err);
+BS_MUST_USE basalt_status bs_schema_encode(
+    const struct bs_schema *schema, struct bs_bytes *out, basalt_error *err);
+BS_MUST_USE basalt_status bs_schema_decode(
+    const void *bytes, size_t count, struct bs_schema **out_schema, basalt_error *err);
 /* {"fields":[{"name":…,"type":"float64","nullable":false,"metadata":{…}},…],"metadata":{…}} for people
  * and other programs. Type names are pyarrow's: "timestamp[ns, tz=UTC]". */
-BS_MUST_USE basalt_status bs_schema_json(const struct bs_schema *schema, struct bs_bytes *out,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_schema_json(
+    const struct bs_schema *schema, struct bs_bytes *out, basalt_error *err);
 BS_MUST_USE basalt_status bs_field_type_name(const struct bs_field *field, struct bs_bytes *out,
     basalt_error *err); /* "timestamp[ns, tz=UTC]" */
 /* Fields `indices[0..count)` of `schema`, in that order. */
@@ -128,12 +128,12 @@ BS_MUST_USE basalt_status bs_array_builder_reserve(struct bs_array_builder *buil
 BS_MUST_USE basalt_status bs_array_builder_put_text(struct bs_array_builder *builder, size_t field,
     const void *bytes, size_t count, basalt_error *err);
 /* Marks row `row` (from the start of the array) of the field as null. */
-BS_MUST_USE basalt_status bs_array_builder_set_null(struct bs_array_builder *builder, size_t field,
-    uint64_t row, basalt_error *err);
+BS_MUST_USE basalt_status bs_array_builder_set_null(
+    struct bs_array_builder *builder, size_t field, uint64_t row, basalt_error *err);
 /* Ends the array: every field must have the same number of rows; without fields it has rows_max.
  * Frees the builder either way. */
-BS_MUST_USE basalt_status bs_array_builder_finish(struct bs_array_builder **builder,
-    struct ArrowArray *out_array, basalt_error *err);
+BS_MUST_USE basalt_status bs_array_builder_finish(
+    struct bs_array_builder **builder, struct ArrowArray *out_array, basalt_error *err);
 
 /* ---- streams ------------------------------------------------------------------------------ */
 
@@ -147,19 +147,19 @@ BS_MUST_USE basalt_status bs_stream_create(const struct bs_schema *schema,
     const struct bs_stream_source *source, void *context, struct ArrowArrayStream *out,
     basalt_error *err);
 /* The schema of somebody else's stream. Creates *out_schema. */
-BS_MUST_USE basalt_status bs_stream_schema(struct ArrowArrayStream *stream,
-    struct bs_schema **out_schema, basalt_error *err);
+BS_MUST_USE basalt_status bs_stream_schema(
+    struct ArrowArrayStream *stream, struct bs_schema **out_schema, basalt_error *err);
 /* Pulls one array of somebody else's stream; *out_end says that there is no more. The stream's own
  * text goes into `err`. */
-BS_MUST_USE basalt_status bs_stream_next(struct ArrowArrayStream *stream, struct ArrowArray *out,
-    bool *out_end, basalt_error *err);
+BS_MUST_USE basalt_status bs_stream_next(
+    struct ArrowArrayStream *stream, struct ArrowArray *out, bool *out_end, basalt_error *err);
 
 /* IPC: the bodies of the public functions of basalt/arrow.h. */
-BS_MUST_USE basalt_status bs_ipc_read(basalt_read_fn read, void *context,
-    struct ArrowArrayStream *out, basalt_error *err);
-BS_MUST_USE basalt_status bs_ipc_read_bytes(const void *bytes, size_t count,
-    struct ArrowArrayStream *out, basalt_error *err);
-BS_MUST_USE basalt_status bs_ipc_write(struct ArrowArrayStream *stream, basalt_write_fn write,
-    void *context, basalt_error *err);
+BS_MUST_USE basalt_status bs_ipc_read(
+    basalt_read_fn read, void *context, struct ArrowArrayStream *out, basalt_error *err);
+BS_MUST_USE basalt_status bs_ipc_read_bytes(
+    const void *bytes, size_t count, struct ArrowArrayStream *out, basalt_error *err);
+BS_MUST_USE basalt_status bs_ipc_write(
+    struct ArrowArrayStream *stream, basalt_write_fn write, void *context, basalt_error *err);
 
 #endif

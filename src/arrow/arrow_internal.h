@@ -10,7 +10,7 @@
 #define BS_FORMAT_BYTES_MAX 4096                 /* of an Arrow format string: a long time zone */
 #define BS_BATCH_BYTES_MAX ((uint64_t)1 << 31)   /* one encoded block */
 #define BS_BATCH_ROWS_MAX ((uint64_t)INT32_MAX)
-#define BS_SHOWN_BYTES_MAX 80                    /* of a name inside an error message */
+#define BS_SHOWN_BYTES_MAX 80 /* of a name inside an error message */
 
 /* How much of `text` an error message shows: at most BS_SHOWN_BYTES_MAX, cut between characters.
  * For "%.*s". */
@@ -22,8 +22,8 @@ BS_MUST_USE basalt_status bs_field_parse(struct bs_field *field, basalt_error *e
 const char *bs_foreign_type_name(const char *format);
 
 /* Bytes of key-value metadata as the C data interface lays it out. TOO_LARGE, BAD_ARGUMENT. */
-BS_MUST_USE basalt_status bs_metadata_size(const char *metadata, size_t *out_bytes,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_metadata_size(
+    const char *metadata, size_t *out_bytes, basalt_error *err);
 
 /* ---- bits ---- */
 
@@ -40,8 +40,8 @@ uint64_t bs_bits_count(const uint8_t *bits, uint64_t from, uint64_t count); /* o
 
 /* Positions `offsets[0..count]` (width 4 or 8 bytes, any alignment) never fall and start at 0 or
  * above. *out_bad is the first row that breaks this, or `count`. */
-bool bs_offsets_monotone(const void *offsets, size_t width_bytes, uint64_t count,
-    uint64_t *out_bad);
+bool bs_offsets_monotone(
+    const void *offsets, size_t width_bytes, uint64_t count, uint64_t *out_bad);
 int64_t bs_offset_at(const void *offsets, size_t width_bytes, uint64_t index);
 /* Every value is UTF-8 by itself. `offsets` are `count` + 1 positions in `text`, monotone. *out_bad
  * is the first row that is not. */

@@ -34,9 +34,9 @@ struct source {
     const struct bs_field *field;
     const uint8_t *validity; /* NULL: no nulls among these rows */
     const uint8_t *values;
-    const uint8_t *offsets;  /* TEXT and BINARY */
+    const uint8_t *offsets; /* TEXT and BINARY */
     size_t offset_width_bytes;
-    uint64_t start;          /* of the first row, in elements of the buffers */
+    uint64_t start; /* of the first row, in elements of the buffers */
     uint64_t rows;
     uint64_t null_count;
     uint64_t text_bytes;
@@ -53,8 +53,8 @@ static uint64_t padded(uint64_t bytes)
 }
 
 /* At most 2^31 rows x 2^16 bytes, so it cannot overflow. */
-static uint64_t column_bytes(const struct bs_field *field, uint64_t rows, uint64_t null_count,
-    uint64_t text_bytes)
+static uint64_t column_bytes(
+    const struct bs_field *field, uint64_t rows, uint64_t null_count, uint64_t text_bytes)
 {
     const uint64_t validity = null_count ? padded((rows + 7) / 8) : 0;
     if (is_variable(field)) return validity + padded((rows + 1) * 4) + padded(text_bytes);
@@ -126,8 +126,8 @@ static uint64_t first_null(const uint8_t *validity, uint64_t from)
     return at - from;
 }
 
-static basalt_status count_nulls(struct source *source, const struct ArrowArray *child,
-    uint64_t first, basalt_error *err)
+static basalt_status count_nulls(
+    struct source *source, const struct ArrowArray *child, uint64_t first, basalt_error *err)
 {
     const struct bs_field *field = source->field;
     const uint8_t *validity = child->buffers[0];
@@ -139,15 +139,15 @@ static basalt_status count_nulls(struct source *source, const struct ArrowArray 
     if (source->null_count == 0) return BASALT_OK;
     if (!field->nullable) {
         return bs_fail(err, BASALT_SCHEMA_MISMATCH, BASALT_NO_OFFSET,
-            "column \"%.*s\" is not nullable, but row %" PRIu64 " is null",
-            bs_shown(field->name), field->name, first + first_null(validity, source->start));
+            "column \"%.*s\" is not nullable, but row %" PRIu64 " is null", bs_shown(field->name),
+            field->name, first + first_null(validity, source->start));
     }
     source->validity = validity;
     return BASALT_OK;
 }
 
-static basalt_status measure_text(struct source *source, const struct ArrowArray *child,
-    uint64_t first, basalt_error *err)
+static basalt_status measure_text(
+    struct source *source, const struct ArrowArray *child, uint64_t first, basalt_error *err)
 {
     const struct bs_field *field = source->field;
     const char code = field->format[0];
@@ -200,8 +200,7 @@ static basalt_status measure_column(const struct bs_field *field, const struct A
 
 /* *out_bytes is the length of the block, or UINT64_MAX if it is beyond every limit. */
 static basalt_status measure(const struct bs_schema *schema, const struct ArrowArray *array,
-    uint64_t first, uint64_t count, struct source *sources, uint64_t *out_bytes,
-    basalt_error *err)
+    uint64_t first, uint64_t count, struct source *sources, uint64_t *out_bytes, basalt_error *err)
 {
     uint64_t bytes = HEADER_BYTES + ENTRY_BYTES * (uint64_t)schema->field_count;
     bool beyond = count > BS_BATCH_ROWS_MAX;
@@ -272,8 +271,8 @@ static void copy_fixed(const struct source *source, const uint8_t *validity, str
     if (validity) zero_nulls(values, width, validity, source->rows);
 }
 
-static void copy_valid_texts(const struct source *source, const uint8_t *validity,
-    uint8_t *offsets, uint8_t *text)
+static void copy_valid_texts(
+    const struct source *source, const uint8_t *validity, uint8_t *offsets, uint8_t *text)
 {
     const size_t width = source->offset_width_bytes;
     uint32_t end = 0;
@@ -319,8 +318,8 @@ static basalt_status copy_texts(const struct source *source, const uint8_t *vali
         bs_shown(source->field->name), source->field->name, first + bad);
 }
 
-static basalt_status copy_column(const struct source *source, uint64_t first, struct pen *pen,
-    basalt_error *err)
+static basalt_status copy_column(
+    const struct source *source, uint64_t first, struct pen *pen, basalt_error *err)
 {
     uint8_t *validity = NULL;
     if (source->null_count > 0) {
@@ -332,8 +331,8 @@ static basalt_status copy_column(const struct source *source, uint64_t first, st
     return BASALT_OK;
 }
 
-static void put_header(uint8_t *block, const struct bs_schema *schema, uint64_t rows,
-    const struct source *sources)
+static void put_header(
+    uint8_t *block, const struct bs_schema *schema, uint64_t rows, const struct source *sources)
 {
     bs_store_u32(block, BLOCK_MAGIC);
     bs_store_u32(block + 4, (uint32_t)schema->field_count);
@@ -345,8 +344,8 @@ static void put_header(uint8_t *block, const struct bs_schema *schema, uint64_t 
     }
 }
 
-static basalt_status make_sources(const struct bs_schema *schema, struct source **out_sources,
-    basalt_error *err)
+static basalt_status make_sources(
+    const struct bs_schema *schema, struct source **out_sources, basalt_error *err)
 {
     *out_sources = bs_alloc_zeroed(schema->field_count + 1, sizeof **out_sources);
     if (*out_sources) return BASALT_OK;
@@ -433,8 +432,8 @@ static const uint8_t *take_part(struct bs_cursor *cursor, uint64_t bytes)
     return bs_cursor_bytes(cursor, (size_t)padded(bytes));
 }
 
-static bool nulls_are_zero(const struct bs_field *field, const struct bs_column *column,
-    uint64_t rows)
+static bool nulls_are_zero(
+    const struct bs_field *field, const struct bs_column *column, uint64_t rows)
 {
     static const uint8_t zeros[64];
     for (uint64_t i = 0; i < rows; i++) {
@@ -470,17 +469,16 @@ static basalt_status check_texts(const struct bs_field *field, const struct bs_c
     return BASALT_OK;
 }
 
-static basalt_status check_bools(const struct bs_field *field, const uint8_t *values,
-    uint64_t rows, basalt_error *err)
+static basalt_status check_bools(
+    const struct bs_field *field, const uint8_t *values, uint64_t rows, basalt_error *err)
 {
     uint8_t seen = 0;
     for (uint64_t i = 0; i < rows; i++) seen |= values[i];
     return seen > 1 ? corrupt(field, "has a bool that is neither 0 nor 1", err) : BASALT_OK;
 }
 
-static basalt_status decode_column(const struct bs_field *field, uint64_t rows,
-    uint32_t null_count, uint32_t text_bytes, struct bs_cursor *cursor, struct bs_column *column,
-    basalt_error *err)
+static basalt_status decode_column(const struct bs_field *field, uint64_t rows, uint32_t null_count,
+    uint32_t text_bytes, struct bs_cursor *cursor, struct bs_column *column, basalt_error *err)
 {
     if (null_count > rows || (null_count > 0 && !field->nullable)) {
         return corrupt(field, "has more nulls than it may", err);
@@ -508,8 +506,8 @@ static basalt_status decode_column(const struct bs_field *field, uint64_t rows,
     return BASALT_OK;
 }
 
-static basalt_status decode_header(const struct bs_schema *schema, struct bs_cursor *cursor,
-    uint64_t *out_rows, basalt_error *err)
+static basalt_status decode_header(
+    const struct bs_schema *schema, struct bs_cursor *cursor, uint64_t *out_rows, basalt_error *err)
 {
     const uint32_t magic = bs_cursor_u32(cursor);
     const uint32_t columns = bs_cursor_u32(cursor);
@@ -519,8 +517,7 @@ static basalt_status decode_header(const struct bs_schema *schema, struct bs_cur
     }
     if (columns != schema->field_count) {
         return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            "a stored batch has %" PRIu32 " columns, its schema %zu", columns,
-            schema->field_count);
+            "a stored batch has %" PRIu32 " columns, its schema %zu", columns, schema->field_count);
     }
     if (*out_rows > BS_BATCH_ROWS_MAX) {
         return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,

@@ -69,8 +69,8 @@ static basalt_status buffer_resize(struct buffer *buffer, size_t capacity, basal
 }
 
 /* Lends room for `bytes` more. It never has to hold more than `bytes_max` in all. */
-static basalt_status buffer_grow(struct buffer *buffer, size_t bytes, size_t bytes_max,
-    uint8_t **out_room, basalt_error *err)
+static basalt_status buffer_grow(
+    struct buffer *buffer, size_t bytes, size_t bytes_max, uint8_t **out_room, basalt_error *err)
 {
     if (bytes > SIZE_MAX / 4 - buffer->count) return bs_fail_memory(err, bytes);
     const size_t needed = buffer->count + bytes;
@@ -98,8 +98,8 @@ static void buffer_end(struct buffer *buffer)
 
 /* ---- making and freeing ------------------------------------------------------------------------ */
 
-static basalt_status column_create(struct column *column, const struct bs_field *field,
-    basalt_error *err)
+static basalt_status column_create(
+    struct column *column, const struct bs_field *field, basalt_error *err)
 {
     const char code = field->format[0];
     column->field = field;
@@ -160,8 +160,8 @@ static bool is_variable(const struct column *column)
     return column->field->width_bytes == 0;
 }
 
-static basalt_status check_room(const struct bs_array_builder *builder,
-    const struct column *column, uint64_t count, basalt_error *err)
+static basalt_status check_room(const struct bs_array_builder *builder, const struct column *column,
+    uint64_t count, basalt_error *err)
 {
     if (count <= builder->rows_max && column->rows <= builder->rows_max - count) return BASALT_OK;
     return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
@@ -183,8 +183,8 @@ static basalt_status grow_values(const struct bs_array_builder *builder, struct 
     const basalt_status status = check_room(builder, column, count, err);
     if (status) return status;
     if (count > SIZE_MAX / 4 / width) return bs_fail_memory(err, SIZE_MAX);
-    return buffer_grow(&column->values, (size_t)count * width, rows_bytes(builder, width),
-        out_room, err);
+    return buffer_grow(
+        &column->values, (size_t)count * width, rows_bytes(builder, width), out_room, err);
 }
 
 /* The offsets buffer with its leading 0 is there, and has room for `count` more. */
@@ -214,8 +214,7 @@ static void put_offset(const struct column *column, uint8_t *room, uint64_t inde
     }
 }
 
-static basalt_status check_text_bytes(const struct column *column, uint64_t more,
-    basalt_error *err)
+static basalt_status check_text_bytes(const struct column *column, uint64_t more, basalt_error *err)
 {
     if (column->offset_width_bytes == 8 || column->values.count + more <= INT32_MAX) {
         return BASALT_OK;
@@ -246,8 +245,8 @@ static void clear_bit(struct column *column, uint64_t row)
     *byte = (uint8_t)(*byte & ~bit);
 }
 
-static void copy_nulls(struct column *column, const uint8_t *validity, uint64_t first,
-    uint64_t count, uint64_t row)
+static void copy_nulls(
+    struct column *column, const uint8_t *validity, uint64_t first, uint64_t count, uint64_t row)
 {
     for (uint64_t i = 0; i < count; i++) {
         if (((first + i) & 7) == 0 && i + 8 <= count && validity[(first + i) >> 3] == 0xFF) {
@@ -350,8 +349,8 @@ basalt_status bs_array_builder_put_text(struct bs_array_builder *builder, size_t
     return BASALT_OK;
 }
 
-basalt_status bs_array_builder_set_null(struct bs_array_builder *builder, size_t field,
-    uint64_t row, basalt_error *err)
+basalt_status bs_array_builder_set_null(
+    struct bs_array_builder *builder, size_t field, uint64_t row, basalt_error *err)
 {
     assert(field < builder->schema->field_count);
     struct column *column = &builder->columns[field];
@@ -405,8 +404,8 @@ static void pack_bools(struct buffer *values, uint64_t rows)
 }
 
 /* Readers of old expect buffers to be there even when they are empty. */
-static basalt_status complete_buffers(const struct bs_array_builder *builder,
-    struct column *column, basalt_error *err)
+static basalt_status complete_buffers(
+    const struct bs_array_builder *builder, struct column *column, basalt_error *err)
 {
     uint8_t *room;
     if (is_variable(column)) {
@@ -471,8 +470,8 @@ static basalt_status check_lengths(const struct bs_array_builder *builder, basal
     return BASALT_OK;
 }
 
-basalt_status bs_array_builder_finish(struct bs_array_builder **builder_at,
-    struct ArrowArray *out_array, basalt_error *err)
+basalt_status bs_array_builder_finish(
+    struct bs_array_builder **builder_at, struct ArrowArray *out_array, basalt_error *err)
 {
     struct bs_array_builder *builder = *builder_at;
     struct root_memory *root = builder->root;

@@ -63,8 +63,7 @@ int64_t bs_offset_at(const void *offsets, size_t width_bytes, uint64_t index)
     return wide;
 }
 
-bool bs_offsets_monotone(const void *offsets, size_t width_bytes, uint64_t count,
-    uint64_t *out_bad)
+bool bs_offsets_monotone(const void *offsets, size_t width_bytes, uint64_t count, uint64_t *out_bad)
 {
     int64_t before = bs_offset_at(offsets, width_bytes, 0);
     *out_bad = 0;
@@ -80,8 +79,8 @@ bool bs_offsets_monotone(const void *offsets, size_t width_bytes, uint64_t count
 }
 
 /* The text as a whole is valid: then each value is, if none begins inside a character. */
-static bool boundaries_valid(const uint8_t *text, const void *offsets, size_t width_bytes,
-    uint64_t count)
+static bool boundaries_valid(
+    const uint8_t *text, const void *offsets, size_t width_bytes, uint64_t count)
 {
     const int64_t end = bs_offset_at(offsets, width_bytes, count);
     bool inside = false;
@@ -92,8 +91,8 @@ static bool boundaries_valid(const uint8_t *text, const void *offsets, size_t wi
     return !inside;
 }
 
-bool bs_texts_valid(const uint8_t *text, const void *offsets, size_t width_bytes, uint64_t count,
-    uint64_t *out_bad)
+bool bs_texts_valid(
+    const uint8_t *text, const void *offsets, size_t width_bytes, uint64_t count, uint64_t *out_bad)
 {
     const int64_t first = bs_offset_at(offsets, width_bytes, 0);
     const int64_t end = bs_offset_at(offsets, width_bytes, count);

@@ -24,22 +24,36 @@ struct simple_format {
 };
 
 static const struct simple_format simple_formats[] = {
-    {"b", BS_KIND_BOOL, 1, NULL},        {"c", BS_KIND_INT, 1, NULL},
-    {"C", BS_KIND_UINT, 1, NULL},        {"s", BS_KIND_INT, 2, NULL},
-    {"S", BS_KIND_UINT, 2, NULL},        {"i", BS_KIND_INT, 4, NULL},
-    {"I", BS_KIND_UINT, 4, NULL},        {"l", BS_KIND_INT, 8, NULL},
-    {"L", BS_KIND_UINT, 8, NULL},        {"e", BS_KIND_FLOAT, 2, NULL},
-    {"f", BS_KIND_FLOAT, 4, NULL},       {"g", BS_KIND_FLOAT, 8, NULL},
-    {"u", BS_KIND_TEXT, 0, NULL},        {"U", BS_KIND_TEXT, 0, NULL},
-    {"z", BS_KIND_BINARY, 0, NULL},      {"Z", BS_KIND_BINARY, 0, NULL},
-    {"tdD", BS_KIND_DATE, 4, "D"},       {"tdm", BS_KIND_DATE, 8, "ms"},
-    {"tts", BS_KIND_TIME, 4, "s"},       {"ttm", BS_KIND_TIME, 4, "ms"},
-    {"ttu", BS_KIND_TIME, 8, "us"},      {"ttn", BS_KIND_TIME, 8, "ns"},
-    {"tDs", BS_KIND_DURATION, 8, "s"},   {"tDm", BS_KIND_DURATION, 8, "ms"},
-    {"tDu", BS_KIND_DURATION, 8, "us"},  {"tDn", BS_KIND_DURATION, 8, "ns"},
+    {"b", BS_KIND_BOOL, 1, NULL},
+    {"c", BS_KIND_INT, 1, NULL},
+    {"C", BS_KIND_UINT, 1, NULL},
+    {"s", BS_KIND_INT, 2, NULL},
+    {"S", BS_KIND_UINT, 2, NULL},
+    {"i", BS_KIND_INT, 4, NULL},
+    {"I", BS_KIND_UINT, 4, NULL},
+    {"l", BS_KIND_INT, 8, NULL},
+    {"L", BS_KIND_UINT, 8, NULL},
+    {"e", BS_KIND_FLOAT, 2, NULL},
+    {"f", BS_KIND_FLOAT, 4, NULL},
+    {"g", BS_KIND_FLOAT, 8, NULL},
+    {"u", BS_KIND_TEXT, 0, NULL},
+    {"U", BS_KIND_TEXT, 0, NULL},
+    {"z", BS_KIND_BINARY, 0, NULL},
+    {"Z", BS_KIND_BINARY, 0, NULL},
+    {"tdD", BS_KIND_DATE, 4, "D"},
+    {"tdm", BS_KIND_DATE, 8, "ms"},
+    {"tts", BS_KIND_TIME, 4, "s"},
+    {"ttm", BS_KIND_TIME, 4, "ms"},
+    {"ttu", BS_KIND_TIME, 8, "us"},
+    {"ttn", BS_KIND_TIME, 8, "ns"},
+    {"tDs", BS_KIND_DURATION, 8, "s"},
+    {"tDm", BS_KIND_DURATION, 8, "ms"},
+    {"tDu", BS_KIND_DURATION, 8, "us"},
+    {"tDn", BS_KIND_DURATION, 8, "ns"},
 };
 
-static const char *foreign_types[][2] = { /* prefix of the format, name */
+static const char *foreign_types[][2] = {
+    /* prefix of the format, name */
     {"n", "null"},
     {"d:", "decimal"},
     {"vz", "binary_view"},
@@ -77,32 +91,34 @@ static const char *time_unit(char code)
     }
 }
 
+/* The decimal number in `text`: 0 if there is none, BS_FIXED_WIDTH_MAX + 1 for all that is more. */
+static uint32_t parse_width(const char *text)
+{
+    uint32_t width = 0;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9') return 0;
+        width = BS_MIN(width * 10 + (uint32_t)(*text - '0'), BS_FIXED_WIDTH_MAX + 1);
+    }
+    return width;
+}
+
 static basalt_status parse_fixed_width(struct bs_field *field, basalt_error *err)
 {
-    uint64_t width = 0;
-    const char *digit = field->format + 2;
-    if (!*digit) goto bad;
-    for (; *digit; digit++) {
-        if (*digit < '0' || *digit > '9') goto bad;
-        width = width * 10 + (uint64_t)(*digit - '0');
-        if (width > BS_FIXED_WIDTH_MAX) {
-            return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-                "field \"%.*s\" is a fixed-size binary of more than %d bytes; use binary",
-                bs_shown(field->name), field->name, BS_FIXED_WIDTH_MAX);
-        }
-    }
+    const uint32_t width = parse_width(field->format + 2);
     if (width == 0) {
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "field \"%.*s\" is a fixed-size binary of 0 bytes, which Basalt does not store",
-            bs_shown(field->name), field->name);
+            "field \"%.*s\" is a fixed-size binary of no width (Arrow format \"%.*s\"), which "
+            "Basalt does not store",
+            bs_shown(field->name), field->name, bs_shown(field->format), field->format);
+    }
+    if (width > BS_FIXED_WIDTH_MAX) {
+        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "field \"%.*s\" is a fixed-size binary of more than %d bytes; use binary",
+            bs_shown(field->name), field->name, BS_FIXED_WIDTH_MAX);
     }
     field->kind = BS_KIND_FIXED;
-    field->width_bytes = (uint32_t)width;
+    field->width_bytes = width;
     return BASALT_OK;
-bad:
-    return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
-        "field \"%.*s\" has the Arrow format \"%.*s\", which has no width", bs_shown(field->name),
-        field->name, bs_shown(field->format), field->format);
 }
 
 basalt_status bs_field_parse(struct bs_field *field, basalt_error *err)
@@ -126,8 +142,7 @@ basalt_status bs_field_parse(struct bs_field *field, basalt_error *err)
     }
     return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
         "field \"%.*s\" has the type %s (Arrow format \"%.*s\"), which Basalt does not store",
-        bs_shown(field->name), field->name, bs_foreign_type_name(format), bs_shown(format),
-        format);
+        bs_shown(field->name), field->name, bs_foreign_type_name(format), bs_shown(format), format);
 }
 
 /* ---- making and freeing ------------------------------------------------------------------------ */
@@ -177,25 +192,26 @@ basalt_status bs_metadata_size(const char *metadata, size_t *out_bytes, basalt_e
     size_t at = sizeof pairs;
     *out_bytes = 0;
     memcpy(&pairs, metadata, sizeof pairs);
-    if (pairs < 0) goto bad;
-    for (int64_t i = 0; i < (int64_t)pairs * 2; i++) {
+    bool bad = pairs < 0;
+    for (int64_t i = 0; !bad && at <= BS_METADATA_BYTES_MAX && i < (int64_t)pairs * 2; i++) {
         memcpy(&length, metadata + at, sizeof length);
-        if (length < 0) goto bad;
-        at += sizeof length + (size_t)length;
-        if (at > BS_METADATA_BYTES_MAX) {
-            return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-                "schema metadata is larger than %zu bytes", BS_METADATA_BYTES_MAX);
-        }
+        bad = length < 0;
+        if (!bad) at += sizeof length + (size_t)length;
+    }
+    if (bad) {
+        return bs_fail(
+            err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "schema metadata has a negative length");
+    }
+    if (at > BS_METADATA_BYTES_MAX) {
+        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "schema metadata is larger than %zu bytes", BS_METADATA_BYTES_MAX);
     }
     *out_bytes = at;
     return BASALT_OK;
-bad:
-    return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
-        "schema metadata has a negative length");
 }
 
-static basalt_status copy_metadata(const char *metadata, char **out_copy, size_t *out_bytes,
-    basalt_error *err)
+static basalt_status copy_metadata(
+    const char *metadata, char **out_copy, size_t *out_bytes, basalt_error *err)
 {
     size_t bytes = 0;
     if (!metadata) return BASALT_OK;
@@ -210,8 +226,8 @@ static basalt_status copy_metadata(const char *metadata, char **out_copy, size_t
 
 /* ---- import ------------------------------------------------------------------------------------ */
 
-static basalt_status check_texts(const struct ArrowSchema *arrow, const char *name, size_t index,
-    basalt_error *err)
+static basalt_status check_texts(
+    const struct ArrowSchema *arrow, const char *name, size_t index, basalt_error *err)
 {
     const size_t name_bytes = strnlen(name, BS_NAME_BYTES_MAX + 1);
     if (name_bytes > BS_NAME_BYTES_MAX) {
@@ -235,8 +251,8 @@ static basalt_status check_texts(const struct ArrowSchema *arrow, const char *na
     return BASALT_OK;
 }
 
-static basalt_status import_field(const struct ArrowSchema *arrow, size_t index,
-    struct bs_field *field, basalt_error *err)
+static basalt_status import_field(
+    const struct ArrowSchema *arrow, size_t index, struct bs_field *field, basalt_error *err)
 {
     if (!arrow || !arrow->release || !arrow->format) {
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
@@ -259,8 +275,8 @@ static basalt_status import_field(const struct ArrowSchema *arrow, size_t index,
     return copy_metadata(arrow->metadata, &field->metadata, &field->metadata_bytes, err);
 }
 
-basalt_status bs_schema_import(const struct ArrowSchema *arrow, struct bs_schema **out_schema,
-    basalt_error *err)
+basalt_status bs_schema_import(
+    const struct ArrowSchema *arrow, struct bs_schema **out_schema, basalt_error *err)
 {
     struct bs_schema *schema = NULL;
     *out_schema = NULL;
@@ -290,8 +306,7 @@ out:
     return status;
 }
 
-static basalt_status copy_field(const struct bs_field *from, struct bs_field *to,
-    basalt_error *err)
+static basalt_status copy_field(const struct bs_field *from, struct bs_field *to, basalt_error *err)
 {
     to->name = bs_copy_string(from->name);
     to->format = bs_copy_string(from->format);
@@ -302,8 +317,8 @@ static basalt_status copy_field(const struct bs_field *from, struct bs_field *to
     return copy_metadata(from->metadata, &to->metadata, &to->metadata_bytes, err);
 }
 
-basalt_status bs_schema_project(const struct bs_schema *schema, const size_t *indices,
-    size_t count, struct bs_schema **out_schema, basalt_error *err)
+basalt_status bs_schema_project(const struct bs_schema *schema, const size_t *indices, size_t count,
+    struct bs_schema **out_schema, basalt_error *err)
 {
     struct bs_schema *projected = NULL;
     *out_schema = NULL;
@@ -350,8 +365,8 @@ static void release_root(struct ArrowSchema *root)
     root->release = NULL;
 }
 
-basalt_status bs_schema_export(const struct bs_schema *schema, struct ArrowSchema *out,
-    basalt_error *err)
+basalt_status bs_schema_export(
+    const struct bs_schema *schema, struct ArrowSchema *out, basalt_error *err)
 {
     const size_t count = schema->field_count;
     struct bs_schema *kept = (struct bs_schema *)schema; /* only its count of users changes */
@@ -392,8 +407,8 @@ basalt_status bs_schema_export(const struct bs_schema *schema, struct ArrowSchem
 
 /* ---- match ------------------------------------------------------------------------------------- */
 
-static basalt_status match_field(const struct bs_field *expected, const struct bs_field *found,
-    size_t index, basalt_error *err)
+static basalt_status match_field(
+    const struct bs_field *expected, const struct bs_field *found, size_t index, basalt_error *err)
 {
     if (strcmp(expected->name, found->name) != 0) {
         return bs_fail(err, BASALT_SCHEMA_MISMATCH, BASALT_NO_OFFSET,
@@ -414,13 +429,12 @@ static basalt_status match_field(const struct bs_field *expected, const struct b
     return BASALT_OK;
 }
 
-basalt_status bs_schema_match(const struct bs_schema *expected, const struct bs_schema *found,
-    basalt_error *err)
+basalt_status bs_schema_match(
+    const struct bs_schema *expected, const struct bs_schema *found, basalt_error *err)
 {
     const size_t common = BS_MIN(expected->field_count, found->field_count);
     for (size_t i = 0; i < common; i++) {
-        const basalt_status status =
-            match_field(&expected->fields[i], &found->fields[i], i, err);
+        const basalt_status status = match_field(&expected->fields[i], &found->fields[i], i, err);
         if (status) return status;
     }
     if (expected->field_count != found->field_count) {

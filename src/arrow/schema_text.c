@@ -4,11 +4,28 @@
 static const char *simple_name(const struct bs_field *field)
 {
     static const char *names[][2] = {
-        {"b", "bool"}, {"c", "int8"}, {"C", "uint8"}, {"s", "int16"}, {"S", "uint16"},
-        {"i", "int32"}, {"I", "uint32"}, {"l", "int64"}, {"L", "uint64"}, {"e", "float16"},
-        {"f", "float32"}, {"g", "float64"}, {"u", "string"}, {"U", "large_string"},
-        {"z", "binary"}, {"Z", "large_binary"}, {"tdD", "date32[day]"}, {"tdm", "date64[ms]"},
-        {"tts", "time32[s]"}, {"ttm", "time32[ms]"}, {"ttu", "time64[us]"}, {"ttn", "time64[ns]"},
+        {"b", "bool"},
+        {"c", "int8"},
+        {"C", "uint8"},
+        {"s", "int16"},
+        {"S", "uint16"},
+        {"i", "int32"},
+        {"I", "uint32"},
+        {"l", "int64"},
+        {"L", "uint64"},
+        {"e", "float16"},
+        {"f", "float32"},
+        {"g", "float64"},
+        {"u", "string"},
+        {"U", "large_string"},
+        {"z", "binary"},
+        {"Z", "large_binary"},
+        {"tdD", "date32[day]"},
+        {"tdm", "date64[ms]"},
+        {"tts", "time32[s]"},
+        {"ttm", "time32[ms]"},
+        {"ttu", "time64[us]"},
+        {"ttn", "time64[ns]"},
     };
     for (size_t i = 0; i < BS_ARRAY_LENGTH(names); i++) {
         if (!strcmp(names[i][0], field->format)) return names[i][1];
@@ -16,8 +33,8 @@ static const char *simple_name(const struct bs_field *field)
     return NULL;
 }
 
-basalt_status bs_field_type_name(const struct bs_field *field, struct bs_bytes *out,
-    basalt_error *err)
+basalt_status bs_field_type_name(
+    const struct bs_field *field, struct bs_bytes *out, basalt_error *err)
 {
     const char *name = simple_name(field);
     if (name) {
@@ -86,8 +103,8 @@ static void put_metadata(struct bs_bytes *out, const char *metadata)
     bs_bytes_u8(out, '}');
 }
 
-basalt_status bs_schema_json(const struct bs_schema *schema, struct bs_bytes *out,
-    basalt_error *err)
+basalt_status bs_schema_json(
+    const struct bs_schema *schema, struct bs_bytes *out, basalt_error *err)
 {
     struct bs_bytes type = {0};
     basalt_status status = BASALT_OK;

@@ -122,8 +122,8 @@ static basalt_status check_open(const struct ArrowArrayStream *arrow, basalt_err
     return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "the Arrow stream is released");
 }
 
-basalt_status bs_stream_schema(struct ArrowArrayStream *arrow, struct bs_schema **out_schema,
-    basalt_error *err)
+basalt_status bs_stream_schema(
+    struct ArrowArrayStream *arrow, struct bs_schema **out_schema, basalt_error *err)
 {
     struct ArrowSchema schema = {0};
     *out_schema = NULL;
@@ -136,8 +136,8 @@ basalt_status bs_stream_schema(struct ArrowArrayStream *arrow, struct bs_schema 
     return status;
 }
 
-basalt_status bs_stream_next(struct ArrowArrayStream *arrow, struct ArrowArray *out,
-    bool *out_end, basalt_error *err)
+basalt_status bs_stream_next(
+    struct ArrowArrayStream *arrow, struct ArrowArray *out, bool *out_end, basalt_error *err)
 {
     memset(out, 0, sizeof *out);
     *out_end = false;

@@ -3,8 +3,8 @@
 #include "tests/unit/arrow/kit.h"
 
 /* Encodes rows [first, first + count), decodes, builds an array again and compares. */
-static void round_trip(const struct rows *rows, const struct ArrowArray *array, uint64_t first,
-    uint64_t count)
+static void round_trip(
+    const struct rows *rows, const struct ArrowArray *array, uint64_t first, uint64_t count)
 {
     struct bs_bytes block = {0};
     struct bs_batch batch = {0};
@@ -113,8 +113,8 @@ TEST(batch, fit_of_nothing_is_nothing)
 }
 
 /* One damage to a good array of {int32, utf8}, and what encode must say of it. */
-static void refused(void (*damage)(struct ArrowArray *), bool nullable, basalt_status expected,
-    const char *word)
+static void refused(
+    void (*damage)(struct ArrowArray *), bool nullable, basalt_status expected, const char *word)
 {
     static const char *const formats[] = {"i", "u"};
     uint64_t seed = 5;
@@ -147,21 +147,54 @@ static void refused(void (*damage)(struct ArrowArray *), bool nullable, basalt_s
     bs_schema_release(schema);
 }
 
-static void damage_length(struct ArrowArray *array) { array->length = -1; }
-static void damage_offset(struct ArrowArray *array) { array->offset = INT64_MAX; }
-static void damage_released(struct ArrowArray *array) { array->release = NULL; }
-static void damage_children(struct ArrowArray *array) { array->n_children = 1; }
-static void damage_short(struct ArrowArray *array) { array->children[0]->length = 19; }
-static void damage_child(struct ArrowArray *array) { array->children[1]->release = NULL; }
-static void damage_child_length(struct ArrowArray *array) { array->children[1]->length = -4; }
+static void damage_length(struct ArrowArray *array)
+{
+    array->length = -1;
+}
+static void damage_offset(struct ArrowArray *array)
+{
+    array->offset = INT64_MAX;
+}
+static void damage_released(struct ArrowArray *array)
+{
+    array->release = NULL;
+}
+static void damage_children(struct ArrowArray *array)
+{
+    array->n_children = 1;
+}
+static void damage_short(struct ArrowArray *array)
+{
+    array->children[0]->length = 19;
+}
+static void damage_child(struct ArrowArray *array)
+{
+    array->children[1]->release = NULL;
+}
+static void damage_child_length(struct ArrowArray *array)
+{
+    array->children[1]->length = -4;
+}
 static void damage_child_offset(struct ArrowArray *array)
 {
     array->children[1]->offset = INT64_MAX;
 }
-static void damage_buffers(struct ArrowArray *array) { array->children[1]->n_buffers = 2; }
-static void damage_values(struct ArrowArray *array) { array->children[0]->buffers[1] = NULL; }
-static void damage_offsets(struct ArrowArray *array) { array->children[1]->buffers[1] = NULL; }
-static void damage_text(struct ArrowArray *array) { array->children[1]->buffers[2] = NULL; }
+static void damage_buffers(struct ArrowArray *array)
+{
+    array->children[1]->n_buffers = 2;
+}
+static void damage_values(struct ArrowArray *array)
+{
+    array->children[0]->buffers[1] = NULL;
+}
+static void damage_offsets(struct ArrowArray *array)
+{
+    array->children[1]->buffers[1] = NULL;
+}
+static void damage_text(struct ArrowArray *array)
+{
+    array->children[1]->buffers[2] = NULL;
+}
 static void damage_dictionary(struct ArrowArray *array)
 {
     array->children[0]->dictionary = array->children[1];
@@ -316,10 +349,17 @@ TEST(batch, offsets_count_from_anywhere)
     struct bs_schema *schema = kit_schema(formats, 1, false, &seed);
     int64_t offsets[4] = {1, 3, 3, 6};
     const void *buffers[3] = {NULL, offsets, "xabcde"}, *none[1] = {NULL};
-    struct ArrowArray child = {.length = 3, .n_buffers = 3, .buffers = buffers,
-                          .release = kit_release_child}, *children[1] = {&child};
-    struct ArrowArray array = {.length = 3, .n_buffers = 1, .buffers = none, .n_children = 1,
-        .children = children, .release = kit_release};
+    struct ArrowArray child = {.length = 3,
+                          .n_buffers = 3,
+                          .buffers = buffers,
+                          .release = kit_release_child},
+                      *children[1] = {&child};
+    struct ArrowArray array = {.length = 3,
+        .n_buffers = 1,
+        .buffers = none,
+        .n_children = 1,
+        .children = children,
+        .release = kit_release};
     struct bs_bytes block = {0};
     struct bs_batch batch;
     REQUIRE_OK(bs_batch_encode(schema, &array, 0, 3, &block, err));
@@ -385,7 +425,7 @@ TEST(batch, no_memory_is_no_crash)
     struct rows rows = kit_rows(schema, 60, true, &seed);
     kit_array(&rows, &seed, &array);
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_bytes block = {0};
         struct bs_batch batch = {0};
         struct bs_array_builder *builder = NULL;

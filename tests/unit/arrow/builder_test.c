@@ -126,8 +126,8 @@ TEST(builder, two_gib_of_text_need_large_offsets)
     CHECK_OK(bs_array_builder_put_text(builder, 0, bytes, piece, err));
     CHECK_EQ(bs_array_builder_put(builder, 0, &wild, 0, 1, &why), BASALT_TOO_LARGE);
     CHECK(strstr(why.message, "2 GiB") != NULL);
-    CHECK_EQ(bs_array_builder_put_text(builder, 0, bytes, (size_t)INT32_MAX, &why),
-        BASALT_TOO_LARGE);
+    CHECK_EQ(
+        bs_array_builder_put_text(builder, 0, bytes, (size_t)INT32_MAX, &why), BASALT_TOO_LARGE);
     bs_array_builder_free(builder);
     bs_free(bytes);
     bs_schema_release(schema);
@@ -185,7 +185,7 @@ TEST(builder, no_memory_is_no_crash)
     uint64_t seed = 7;
     struct bs_schema *schema = kit_schema(formats, 3, true, &seed);
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_array_builder *builder = NULL;
         struct ArrowArray array = {0};
         basalt_error why = {0};

@@ -12,9 +12,39 @@
 #define CELL_BYTES_MAX 16
 
 static const char *const kit_formats[] = {
-    "b", "c", "C", "s", "S", "i", "I", "l", "L", "e", "f", "g", "u", "U", "z", "Z", "w:1", "w:5",
-    "w:16", "tdD", "tdm", "tts", "ttm", "ttu", "ttn", "tss:", "tsm:UTC", "tsu:Europe/Berlin",
-    "tsn:", "tDs", "tDm", "tDu", "tDn",
+    "b",
+    "c",
+    "C",
+    "s",
+    "S",
+    "i",
+    "I",
+    "l",
+    "L",
+    "e",
+    "f",
+    "g",
+    "u",
+    "U",
+    "z",
+    "Z",
+    "w:1",
+    "w:5",
+    "w:16",
+    "tdD",
+    "tdm",
+    "tts",
+    "ttm",
+    "ttu",
+    "ttn",
+    "tss:",
+    "tsm:UTC",
+    "tsu:Europe/Berlin",
+    "tsn:",
+    "tDs",
+    "tDm",
+    "tDu",
+    "tDn",
 };
 
 struct cell {
@@ -35,8 +65,8 @@ static inline uint64_t kit_below(uint64_t *seed, uint64_t limit)
 }
 
 /* A schema of `count` fields "f0", "f1" …; `formats` NULL: random ones. */
-static inline struct bs_schema *kit_schema(const char *const *formats, size_t count, bool nullable,
-    uint64_t *seed)
+static inline struct bs_schema *kit_schema(
+    const char *const *formats, size_t count, bool nullable, uint64_t *seed)
 {
     static char names[64][8];
     struct ArrowSchema children[64], *pointers[64], root;
@@ -45,9 +75,8 @@ static inline struct bs_schema *kit_schema(const char *const *formats, size_t co
     for (size_t i = 0; i < count; i++) {
         snprintf(names[i], sizeof names[i], "f%zu", i);
         memset(&children[i], 0, sizeof children[i]);
-        children[i].format = formats
-            ? formats[i]
-            : kit_formats[kit_below(seed, BS_ARRAY_LENGTH(kit_formats))];
+        children[i].format =
+            formats ? formats[i] : kit_formats[kit_below(seed, BS_ARRAY_LENGTH(kit_formats))];
         children[i].name = names[i];
         children[i].flags = nullable ? ARROW_FLAG_NULLABLE : 0;
         children[i].release = (void (*)(struct ArrowSchema *))(void (*)(void))abort;
@@ -61,11 +90,11 @@ static inline struct bs_schema *kit_schema(const char *const *formats, size_t co
     return schema;
 }
 
-static inline void kit_random_cell(const struct bs_field *field, bool nulls, uint64_t *seed,
-    struct cell *cell)
+static inline void kit_random_cell(
+    const struct bs_field *field, bool nulls, uint64_t *seed, struct cell *cell)
 {
-    static const char *const characters[] = {"a", "B", " ", "7", "\xC3\xA4", "\xE2\x82\xAC",
-        "\xF0\x9F\x98\x80"};
+    static const char *const characters[] = {
+        "a", "B", " ", "7", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
     memset(cell, 0, sizeof *cell);
     cell->count = (uint8_t)field->width_bytes;
     cell->null = nulls && field->nullable && kit_below(seed, 3) == 0;
@@ -85,8 +114,8 @@ static inline void kit_random_cell(const struct bs_field *field, bool nulls, uin
     }
 }
 
-static inline struct rows kit_rows(struct bs_schema *schema, uint64_t count, bool nulls,
-    uint64_t *seed)
+static inline struct rows kit_rows(
+    struct bs_schema *schema, uint64_t count, bool nulls, uint64_t *seed)
 {
     struct rows rows = {schema, count, calloc(schema->field_count * count + 1, sizeof *rows.cells)};
     for (size_t i = 0; i < schema->field_count; i++) {
@@ -212,8 +241,8 @@ static inline void kit_array(const struct rows *rows, uint64_t *seed, struct Arr
 }
 
 /* The cells of an array that Basalt made; it has no offset. */
-static inline void kit_read(const struct bs_field *field, const struct ArrowArray *child,
-    uint64_t row, struct cell *out)
+static inline void kit_read(
+    const struct bs_field *field, const struct ArrowArray *child, uint64_t row, struct cell *out)
 {
     memset(out, 0, sizeof *out);
     const uint8_t *validity = child->buffers[0], *values = child->buffers[1];
@@ -235,8 +264,8 @@ static inline void kit_read(const struct bs_field *field, const struct ArrowArra
 }
 
 /* Rows [first, first + count) of `rows` are what `array` holds. */
-static inline void kit_compare(const struct rows *rows, uint64_t first, uint64_t count,
-    const struct ArrowArray *array)
+static inline void kit_compare(
+    const struct rows *rows, uint64_t first, uint64_t count, const struct ArrowArray *array)
 {
     CHECK_EQ(array->length, count);
     CHECK_EQ(array->n_children, rows->schema->field_count);

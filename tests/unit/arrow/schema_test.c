@@ -8,17 +8,17 @@ static void release_nothing(struct ArrowSchema *schema)
 
 static struct ArrowSchema field_of(const char *name, const char *format)
 {
-    return (struct ArrowSchema){.name = name, .format = format, .flags = ARROW_FLAG_NULLABLE,
-        .release = release_nothing};
+    return (struct ArrowSchema){
+        .name = name, .format = format, .flags = ARROW_FLAG_NULLABLE, .release = release_nothing};
 }
 
 /* Imports one field. */
-static basalt_status import_one(struct ArrowSchema field, struct bs_schema **out,
-    basalt_error *error)
+static basalt_status import_one(
+    struct ArrowSchema field, struct bs_schema **out, basalt_error *error)
 {
     struct ArrowSchema *children[1] = {&field};
-    struct ArrowSchema root = {.format = "+s", .n_children = 1, .children = children,
-        .release = release_nothing};
+    struct ArrowSchema root = {
+        .format = "+s", .n_children = 1, .children = children, .release = release_nothing};
     return bs_schema_import(&root, out, error);
 }
 
@@ -83,12 +83,29 @@ TEST(schema, every_type_has_kind_width_and_name)
 TEST(schema, other_types_are_unsupported_by_name)
 {
     static const char *const others[][2] = {
-        {"n", "null"}, {"d:38,10", "decimal"}, {"d:10,2,256", "decimal"}, {"vu", "string_view"},
-        {"vz", "binary_view"}, {"tiM", "interval"}, {"tiD", "interval"}, {"tin", "interval"},
-        {"+l", "list"}, {"+L", "large_list"}, {"+vl", "list_view"}, {"+vL", "large_list_view"},
-        {"+w:3", "fixed_size_list"}, {"+s", "struct"}, {"+m", "map"}, {"+ud:0,1", "dense_union"},
-        {"+us:0,1", "sparse_union"}, {"+r", "run_end_encoded"}, {"tsx:", "unknown"},
-        {"?", "unknown"}, {"", "unknown"}, {"ww:1", "unknown"}, {"ts", "unknown"},
+        {"n", "null"},
+        {"d:38,10", "decimal"},
+        {"d:10,2,256", "decimal"},
+        {"vu", "string_view"},
+        {"vz", "binary_view"},
+        {"tiM", "interval"},
+        {"tiD", "interval"},
+        {"tin", "interval"},
+        {"+l", "list"},
+        {"+L", "large_list"},
+        {"+vl", "list_view"},
+        {"+vL", "large_list_view"},
+        {"+w:3", "fixed_size_list"},
+        {"+s", "struct"},
+        {"+m", "map"},
+        {"+ud:0,1", "dense_union"},
+        {"+us:0,1", "sparse_union"},
+        {"+r", "run_end_encoded"},
+        {"tsx:", "unknown"},
+        {"?", "unknown"},
+        {"", "unknown"},
+        {"ww:1", "unknown"},
+        {"ts", "unknown"},
     };
     for (size_t i = 0; i < BS_ARRAY_LENGTH(others); i++) {
         struct bs_schema *schema = NULL;
@@ -125,10 +142,10 @@ TEST(schema, limits_and_nonsense_are_refused)
     CHECK_EQ(import_one(field_of("x", "tsn:\xC3"), &schema, &why), BASALT_BAD_ARGUMENT);
     CHECK_EQ(import_one(field_of("x", "w:0"), &schema, &why), BASALT_UNSUPPORTED);
     CHECK_EQ(import_one(field_of("x", "w:65537"), &schema, &why), BASALT_TOO_LARGE);
-    CHECK_EQ(import_one(field_of("x", "w:99999999999999999999999"), &schema, &why),
-        BASALT_TOO_LARGE);
-    CHECK_EQ(import_one(field_of("x", "w:"), &schema, &why), BASALT_BAD_ARGUMENT);
-    CHECK_EQ(import_one(field_of("x", "w:-1"), &schema, &why), BASALT_BAD_ARGUMENT);
+    CHECK_EQ(
+        import_one(field_of("x", "w:99999999999999999999999"), &schema, &why), BASALT_TOO_LARGE);
+    CHECK_EQ(import_one(field_of("x", "w:"), &schema, &why), BASALT_UNSUPPORTED);
+    CHECK_EQ(import_one(field_of("x", "w:-1"), &schema, &why), BASALT_UNSUPPORTED);
     CHECK_EQ(import_one(field_of("x", NULL), &schema, &why), BASALT_BAD_ARGUMENT);
     struct ArrowSchema released = field_of("x", "i");
     released.release = NULL;
@@ -174,8 +191,8 @@ static struct bs_schema *rich_schema(void)
     struct bs_bytes field_metadata = {0}, schema_metadata = {0};
     struct ArrowSchema a = field_of("speed", "g"), b = field_of("when", "tsn:UTC");
     struct ArrowSchema *children[] = {&a, &b};
-    struct ArrowSchema root = {.format = "+s", .n_children = 2, .children = children,
-        .release = release_nothing};
+    struct ArrowSchema root = {
+        .format = "+s", .n_children = 2, .children = children, .release = release_nothing};
     struct bs_schema *schema = NULL;
     a.metadata = metadata_of(&field_metadata, of_field, 2);
     b.flags = 0;
@@ -210,8 +227,8 @@ TEST(schema, export_gives_back_what_was_imported)
     REQUIRE_OK(bs_schema_import(&out, &again, err));
     CHECK_OK(bs_schema_match(schema, again, err));
     CHECK_EQ(again->fields[0].metadata_bytes, schema->fields[0].metadata_bytes);
-    CHECK(!memcmp(again->fields[0].metadata, schema->fields[0].metadata,
-        schema->fields[0].metadata_bytes));
+    CHECK(!memcmp(
+        again->fields[0].metadata, schema->fields[0].metadata, schema->fields[0].metadata_bytes));
     CHECK_EQ(again->metadata_bytes, schema->metadata_bytes);
     CHECK_EQ(out.children[1]->flags, 0);
     CHECK_EQ(out.children[0]->flags, ARROW_FLAG_NULLABLE);
@@ -315,7 +332,7 @@ TEST(schema, no_memory_is_no_crash)
     struct ArrowSchema arrow;
     REQUIRE_OK(bs_schema_export(schema, &arrow, err));
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_schema *copy = NULL, *projected = NULL;
         struct ArrowSchema out = {0};
         struct bs_bytes json = {0};

@@ -111,8 +111,8 @@ static void foreign_release(struct ArrowArrayStream *stream)
 TEST(stream, the_text_of_a_foreign_stream_is_passed_on)
 {
     int code = EINVAL;
-    struct ArrowArrayStream stream = {foreign_schema, foreign_next, foreign_error,
-        foreign_release, &code};
+    struct ArrowArrayStream stream = {
+        foreign_schema, foreign_next, foreign_error, foreign_release, &code};
     struct ArrowArray array;
     struct bs_schema *schema = NULL;
     basalt_error why = {0};
@@ -135,7 +135,7 @@ TEST(stream, no_memory_is_no_crash)
     uint64_t seed = 3;
     struct bs_schema *schema = kit_schema(formats, 1, true, &seed);
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct counter counter = {schema, 2, 0, BASALT_OK};
         struct ArrowArrayStream stream = {0};
         struct ArrowArray array = {0};
