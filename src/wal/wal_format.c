@@ -59,7 +59,7 @@ static void sector_end(uint8_t *sector)
 static bool sector_whole(const uint8_t *sector, const char *magic)
 {
     return !memcmp(sector, magic, MAGIC_BYTES) &&
-           bs_load_u32(sector + SUM_AT) == bs_crc32c(0, sector, SUM_AT);
+        bs_load_u32(sector + SUM_AT) == bs_crc32c(0, sector, SUM_AT);
 }
 
 static bool sector_blank(const uint8_t *sector)
@@ -91,15 +91,15 @@ basalt_status bs_wal_identity_decode(const uint8_t *sector, const char *path,
         return bs_fail(err, BASALT_NOT_FOUND, 0, "the log segment %s was never finished", path);
     }
     if (!sector_whole(sector, identity_magic)) {
-        return bs_fail(err, BASALT_CORRUPT, 0,
-            "%s is no log segment, or its first sector is damaged", path);
+        return bs_fail(
+            err, BASALT_CORRUPT, 0, "%s is no log segment, or its first sector is damaged", path);
     }
     const uint32_t version = bs_load_u32(sector + 8);
     const uint32_t features = bs_load_u32(sector + 12);
     if (version != FORMAT_VERSION) {
         return bs_fail(err, BASALT_UNSUPPORTED, 8,
-            "the log segment %s is of format version %" PRIu32 ", this build reads version %u", path,
-            version, FORMAT_VERSION);
+            "the log segment %s is of format version %" PRIu32 ", this build reads version %u",
+            path, version, FORMAT_VERSION);
     }
     if (features & ~FEATURES_KNOWN) {
         return bs_fail(err, BASALT_UNSUPPORTED, 12,
@@ -133,8 +133,8 @@ bool bs_wal_activation_decode(const uint8_t *sector, uint32_t epoch, bs_lsn *out
     return true;
 }
 
-void bs_wal_story_encode(const struct bs_wal_story *story, uint64_t sequence, uint32_t epoch,
-    uint8_t *out_sector)
+void bs_wal_story_encode(
+    const struct bs_wal_story *story, uint64_t sequence, uint32_t epoch, uint8_t *out_sector)
 {
     sector_begin(out_sector, story_magic);
     bs_store_u64(out_sector + 8, sequence);
@@ -146,8 +146,8 @@ void bs_wal_story_encode(const struct bs_wal_story *story, uint64_t sequence, ui
     sector_end(out_sector);
 }
 
-bool bs_wal_story_decode(const uint8_t *sector, uint32_t epoch, struct bs_wal_story *out_story,
-    uint64_t *out_sequence)
+bool bs_wal_story_decode(
+    const uint8_t *sector, uint32_t epoch, struct bs_wal_story *out_story, uint64_t *out_sequence)
 {
     memset(out_story, 0, sizeof *out_story);
     *out_sequence = 0;
@@ -165,7 +165,7 @@ bool bs_wal_story_decode(const uint8_t *sector, uint32_t epoch, struct bs_wal_st
 size_t bs_wal_frame_bytes(size_t record_bytes)
 {
     return (BS_WAL_FRAME_HEADER_BYTES + record_bytes + BS_WAL_FRAME_ALIGN_BYTES - 1) &
-           ~(BS_WAL_FRAME_ALIGN_BYTES - 1);
+        ~(BS_WAL_FRAME_ALIGN_BYTES - 1);
 }
 
 void bs_wal_frame_encode(const struct bs_wal_frame *frame, uint8_t *out_header)
@@ -178,8 +178,8 @@ void bs_wal_frame_encode(const struct bs_wal_frame *frame, uint8_t *out_header)
     bs_store_u32(out_header + 20, bs_crc32c(0, out_header, FRAME_SUMMED_BYTES));
 }
 
-bool bs_wal_frame_decode(const uint8_t *header, bs_lsn lsn, uint32_t epoch,
-    struct bs_wal_frame *out_frame)
+bool bs_wal_frame_decode(
+    const uint8_t *header, bs_lsn lsn, uint32_t epoch, struct bs_wal_frame *out_frame)
 {
     const uint32_t length = bs_load_u32(header);
     out_frame->commit = (length & COMMIT_BIT) != 0;
@@ -188,8 +188,8 @@ bool bs_wal_frame_decode(const uint8_t *header, bs_lsn lsn, uint32_t epoch,
     out_frame->lsn = bs_load_u64(header + 8);
     out_frame->epoch = bs_load_u32(header + 16);
     return out_frame->record_bytes > 0 && out_frame->record_bytes <= BS_WAL_RECORD_BYTES_MAX &&
-           out_frame->lsn == lsn && out_frame->epoch == epoch &&
-           bs_load_u32(header + 20) == bs_crc32c(0, header, FRAME_SUMMED_BYTES);
+        out_frame->lsn == lsn && out_frame->epoch == epoch &&
+        bs_load_u32(header + 20) == bs_crc32c(0, header, FRAME_SUMMED_BYTES);
 }
 
 /* ---- names ------------------------------------------------------------------------------------- */

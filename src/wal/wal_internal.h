@@ -47,16 +47,16 @@ void bs_wal_activation_encode(bs_lsn start, uint32_t epoch, uint8_t *out_sector)
 /* False: blank, torn, or of another epoch. */
 bool bs_wal_activation_decode(const uint8_t *sector, uint32_t epoch, bs_lsn *out_start);
 
-void bs_wal_story_encode(const struct bs_wal_story *story, uint64_t sequence, uint32_t epoch,
-    uint8_t *out_sector);
-bool bs_wal_story_decode(const uint8_t *sector, uint32_t epoch, struct bs_wal_story *out_story,
-    uint64_t *out_sequence);
+void bs_wal_story_encode(
+    const struct bs_wal_story *story, uint64_t sequence, uint32_t epoch, uint8_t *out_sector);
+bool bs_wal_story_decode(
+    const uint8_t *sector, uint32_t epoch, struct bs_wal_story *out_story, uint64_t *out_sequence);
 
 size_t bs_wal_frame_bytes(size_t record_bytes); /* with header and padding */
 void bs_wal_frame_encode(const struct bs_wal_frame *frame, uint8_t *out_header);
 /* False: no frame, a torn one, or one of another position or epoch. The payload is not looked at. */
-bool bs_wal_frame_decode(const uint8_t *header, bs_lsn lsn, uint32_t epoch,
-    struct bs_wal_frame *out_frame);
+bool bs_wal_frame_decode(
+    const uint8_t *header, bs_lsn lsn, uint32_t epoch, struct bs_wal_frame *out_frame);
 
 /* "PATH-log.N"; the caller frees it; NULL if memory is short. */
 BS_MUST_USE char *bs_wal_segment_path(const char *data_path, uint64_t number);
@@ -128,15 +128,15 @@ struct bs_wal_writer {
 
     /* Segments. Never held across I/O. */
     bs_mutex lock;
-    bs_condition maker_wake; /* there is something to make, or to stop */
-    bs_condition made;       /* a segment is ready, or making one failed */
+    bs_condition maker_wake;                /* there is something to make, or to stop */
+    bs_condition made;                      /* a segment is ready, or making one failed */
     struct bs_wal_segment *oldest, *active; /* a list that ends with the active one */
     struct bs_wal_segment *ready, *ready_last;
     unsigned ready_count, wanted_count; /* made ahead; how many should be */
     uint64_t next_number;
-    uint64_t make_failures; /* how many times making one failed */
+    uint64_t make_failures;    /* how many times making one failed */
     basalt_error make_failure; /* the last of them */
-    bool make_retry;        /* somebody waits: try again after a failure */
+    bool make_retry;           /* somebody waits: try again after a failure */
     bool stopping;
     struct bs_thread *maker;
 
@@ -151,9 +151,9 @@ struct bs_wal_writer {
     struct bs_wal_waiter *first_waiter, *last_waiter;
     uint64_t story_wanted, story_synced;
     struct bs_wal_segment *story_segment; /* holds the story wanted; one reference */
-    _Atomic uint64_t arrivals; /* calls that had to wait or lead, ever */
-    uint64_t arrivals_then;    /* at the end of the last sync */
-    uint64_t released_count;   /* threads that the last sync let go */
+    _Atomic uint64_t arrivals;            /* calls that had to wait or lead, ever */
+    uint64_t arrivals_then;               /* at the end of the last sync */
+    uint64_t released_count;              /* threads that the last sync let go */
     uint64_t syncs, sync_waits, last_sync_ns, last_sync_at_ns;
     atomic_bool poisoned;
     basalt_error first_failure; /* set before `poisoned`, then constant */
@@ -165,16 +165,16 @@ struct bs_wal_writer {
 BS_MUST_USE basalt_status bs_wal_segment_make(struct bs_wal_writer *writer, uint64_t number,
     struct bs_wal_segment **out_segment, basalt_error *err);
 /* Stores bytes that are seen by readers at once; not durable. */
-BS_MUST_USE basalt_status bs_wal_segment_store(struct bs_wal_segment *segment, size_t at,
-    const void *bytes, size_t count, basalt_error *err);
-BS_MUST_USE basalt_status bs_wal_segment_activate(struct bs_wal_writer *writer,
-    struct bs_wal_segment *segment, bs_lsn start, basalt_error *err);
+BS_MUST_USE basalt_status bs_wal_segment_store(
+    struct bs_wal_segment *segment, size_t at, const void *bytes, size_t count, basalt_error *err);
+BS_MUST_USE basalt_status bs_wal_segment_activate(
+    struct bs_wal_writer *writer, struct bs_wal_segment *segment, bs_lsn start, basalt_error *err);
 void bs_wal_segment_free(struct bs_wal_segment *segment); /* NULL is fine */
 /* Drops a reference; the last one frees. */
 void bs_wal_segment_release(struct bs_wal_writer *writer, struct bs_wal_segment *segment);
 /* The oldest segment with frames in [from, target), retained, or NULL. *out_end: where it ends. */
-struct bs_wal_segment *bs_wal_segment_take(struct bs_wal_writer *writer, bs_lsn from,
-    bs_lsn target, bs_lsn *out_end);
+struct bs_wal_segment *bs_wal_segment_take(
+    struct bs_wal_writer *writer, bs_lsn from, bs_lsn target, bs_lsn *out_end);
 /* The oldest of the segments made ahead becomes the active one, from `start` on. Appender only. */
 struct bs_wal_segment *bs_wal_segment_rotate(struct bs_wal_writer *writer, bs_lsn start);
 /* Are `count` made ahead? If not asks for them, without waiting. */

@@ -62,7 +62,7 @@ static void take_newer_story(struct bs_wal_found *found, const uint8_t *sector)
     if (!bs_wal_story_decode(sector, found->identity.epoch, &story, &sequence)) return;
     if (memcmp(story.store_uuid, found->identity.store_uuid, sizeof story.store_uuid) != 0) return;
     const bool newer = !found->has_story || story.commit > found->story.commit ||
-                       (story.commit == found->story.commit && sequence > found->story_sequence);
+        (story.commit == found->story.commit && sequence > found->story_sequence);
     if (!newer) return;
     found->has_story = true;
     found->story = story;
@@ -70,8 +70,8 @@ static void take_newer_story(struct bs_wal_found *found, const uint8_t *sector)
 }
 
 /* An unfinished file is a success with `whole` false. */
-static basalt_status parse_header(const uint8_t *sectors, const char *path,
-    struct bs_wal_found *found, basalt_error *err)
+static basalt_status parse_header(
+    const uint8_t *sectors, const char *path, struct bs_wal_found *found, basalt_error *err)
 {
     basalt_status status =
         bs_wal_identity_decode(sectors + BS_WAL_IDENTITY_AT, path, &found->identity, err);
@@ -79,12 +79,11 @@ static basalt_status parse_header(const uint8_t *sectors, const char *path,
     if (status) return status;
     if (found->identity.number != found->number) {
         return bs_fail(err, BASALT_CONFLICT, 40,
-            "the log segment %s was renamed: it is number %" PRIu64, path,
-            found->identity.number);
+            "the log segment %s was renamed: it is number %" PRIu64, path, found->identity.number);
     }
     found->whole = true;
-    found->active = bs_wal_activation_decode(sectors + BS_WAL_ACTIVATION_AT,
-        found->identity.epoch, &found->start);
+    found->active = bs_wal_activation_decode(
+        sectors + BS_WAL_ACTIVATION_AT, found->identity.epoch, &found->start);
     if (!found->active) return BASALT_OK;
     for (size_t i = 0; i < BS_WAL_STORY_SLOTS; i++) {
         take_newer_story(found, sectors + BS_WAL_STORY_AT + i * BS_WAL_SECTOR_BYTES);
@@ -92,8 +91,8 @@ static basalt_status parse_header(const uint8_t *sectors, const char *path,
     return BASALT_OK;
 }
 
-static basalt_status read_header(struct bs_file *file, struct bs_wal_found *found,
-    basalt_error *err)
+static basalt_status read_header(
+    struct bs_file *file, struct bs_wal_found *found, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     uint8_t sectors[BS_WAL_SECTORS_BYTES];
@@ -120,8 +119,8 @@ static basalt_status open_segment(struct bs_vfs *vfs, const char *data_path, uin
     return status;
 }
 
-static basalt_status load_headers(struct bs_vfs *vfs, const char *data_path,
-    struct bs_wal_found_list *list, basalt_error *err)
+static basalt_status load_headers(
+    struct bs_vfs *vfs, const char *data_path, struct bs_wal_found_list *list, basalt_error *err)
 {
     const struct bs_wal_found *known = NULL;
     for (size_t i = 0; i < list->count; i++) {
@@ -175,10 +174,10 @@ struct chain {
     struct bs_vfs *vfs;
     const char *data_path;
     const struct bs_wal_found_list *list;
-    size_t current;      /* index of the segment read from; list->count: none yet */
+    size_t current;       /* index of the segment read from; list->count: none yet */
     struct bs_file *file; /* of `current` */
     uint64_t file_bytes;
-    uint8_t *window;     /* a piece of the file */
+    uint8_t *window; /* a piece of the file */
     size_t window_capacity, window_count;
     uint64_t window_at;
 };
@@ -202,20 +201,20 @@ static basalt_status chain_enter(struct chain *chain, size_t index, basalt_error
     chain->file = NULL;
     chain->current = index;
     chain->window_count = 0;
-    basalt_status status = open_segment(chain->vfs, chain->data_path,
-        chain->list->items[index].number, &chain->file, err);
+    basalt_status status = open_segment(
+        chain->vfs, chain->data_path, chain->list->items[index].number, &chain->file, err);
     if (!status) status = bs_file_size(chain->file, &chain->file_bytes, err);
     return status;
 }
 
 /* Lends `count` bytes at `at` of the current file, or NULL where it ends before. */
-static basalt_status chain_look(struct chain *chain, uint64_t at, size_t count,
-    const uint8_t **out_bytes, basalt_error *err)
+static basalt_status chain_look(
+    struct chain *chain, uint64_t at, size_t count, const uint8_t **out_bytes, basalt_error *err)
 {
     *out_bytes = NULL;
     if (at > chain->file_bytes || count > chain->file_bytes - at) return BASALT_OK;
     const bool inside = at >= chain->window_at && at - chain->window_at <= chain->window_count &&
-                        count <= chain->window_count - (size_t)(at - chain->window_at);
+        count <= chain->window_count - (size_t)(at - chain->window_at);
     if (!inside) {
         const uint64_t left = chain->file_bytes - at;
         const size_t wanted = (size_t)BS_MIN((uint64_t)BS_MAX(count, WINDOW_BYTES), left);
@@ -226,8 +225,8 @@ static basalt_status chain_look(struct chain *chain, uint64_t at, size_t count,
             chain->window_capacity = wanted;
         }
         chain->window_count = 0;
-        const basalt_status status = chain->file->ops->read_at(chain->file, chain->window, wanted,
-            at, &chain->window_count, err);
+        const basalt_status status = chain->file->ops->read_at(
+            chain->file, chain->window, wanted, at, &chain->window_count, err);
         if (status) return status;
         chain->window_at = at;
         if (chain->window_count < count) return BASALT_OK;
@@ -254,8 +253,8 @@ struct record {
 };
 
 /* Rule 3. */
-static basalt_status chain_record(struct chain *chain, bs_lsn position, struct record *out_record,
-    basalt_error *err)
+static basalt_status chain_record(
+    struct chain *chain, bs_lsn position, struct record *out_record, basalt_error *err)
 {
     const struct bs_wal_found *segment = chain_segment(chain);
     const uint64_t at = BS_WAL_HEADER_BYTES + (position - segment->start);
@@ -302,8 +301,8 @@ static basalt_status chain_follow(struct chain *chain, size_t first, bs_lsn from
 
 /* ---- the two questions ------------------------------------------------------------------------- */
 
-static void take_stories(const struct bs_wal_found_list *list,
-    struct bs_wal_inventory *out_inventory)
+static void take_stories(
+    const struct bs_wal_found_list *list, struct bs_wal_inventory *out_inventory)
 {
     for (size_t i = 0; i < list->count; i++) {
         const struct bs_wal_found *found = &list->items[i];
@@ -396,8 +395,8 @@ basalt_status bs_wal_replay(struct bs_vfs *vfs, const char *data_path, bs_lsn fr
     if (status) return status;
     const bs_lsn above = start_above(&list, from);
     const bool found = find_start(&list, from, &first);
-    const bool reached =
-        found && from - list.items[first].start <= list.items[first].file_bytes - BS_WAL_HEADER_BYTES;
+    const bool reached = found &&
+        from - list.items[first].start <= list.items[first].file_bytes - BS_WAL_HEADER_BYTES;
     if (!reached && above != UINT64_MAX) {
         /* Segments follow one another without a gap, so one that held `from` is gone. */
         status = bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,

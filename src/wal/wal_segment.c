@@ -39,8 +39,8 @@ static basalt_status sync_directory(struct bs_vfs *vfs, const char *directory, b
 }
 
 /* Space first, so that no later store can run out of it; then memory, if it is wanted and lent. */
-static basalt_status reserve(struct bs_wal_writer *writer, struct bs_wal_segment *segment,
-    basalt_error *err)
+static basalt_status reserve(
+    struct bs_wal_writer *writer, struct bs_wal_segment *segment, basalt_error *err)
 {
     struct bs_file *file = segment->file;
     basalt_status status = file->ops->reserve(file, segment->file_bytes, err);
@@ -57,8 +57,8 @@ static basalt_status reserve(struct bs_wal_writer *writer, struct bs_wal_segment
     return status;
 }
 
-static basalt_status write_identity(struct bs_wal_writer *writer, struct bs_wal_segment *segment,
-    basalt_error *err)
+static basalt_status write_identity(
+    struct bs_wal_writer *writer, struct bs_wal_segment *segment, basalt_error *err)
 {
     uint8_t sector[BS_WAL_SECTOR_BYTES];
     struct bs_wal_identity identity = writer->identity;
@@ -104,8 +104,8 @@ out:
     return status;
 }
 
-basalt_status bs_wal_segment_store(struct bs_wal_segment *segment, size_t at, const void *bytes,
-    size_t count, basalt_error *err)
+basalt_status bs_wal_segment_store(
+    struct bs_wal_segment *segment, size_t at, const void *bytes, size_t count, basalt_error *err)
 {
     assert(at <= segment->file_bytes && count <= segment->file_bytes - at);
     if (!segment->memory.bytes) return bs_file_write_at(segment->file, bytes, count, at, err);
@@ -114,8 +114,8 @@ basalt_status bs_wal_segment_store(struct bs_wal_segment *segment, size_t at, co
     return BASALT_OK;
 }
 
-basalt_status bs_wal_segment_activate(struct bs_wal_writer *writer, struct bs_wal_segment *segment,
-    bs_lsn start, basalt_error *err)
+basalt_status bs_wal_segment_activate(
+    struct bs_wal_writer *writer, struct bs_wal_segment *segment, bs_lsn start, basalt_error *err)
 {
     uint8_t sector[BS_WAL_SECTOR_BYTES];
     bs_wal_activation_encode(start, writer->identity.epoch, sector);
@@ -132,8 +132,8 @@ void bs_wal_segment_release(struct bs_wal_writer *writer, struct bs_wal_segment 
     if (last) bs_wal_segment_free(segment);
 }
 
-struct bs_wal_segment *bs_wal_segment_take(struct bs_wal_writer *writer, bs_lsn from,
-    bs_lsn target, bs_lsn *out_end)
+struct bs_wal_segment *bs_wal_segment_take(
+    struct bs_wal_writer *writer, bs_lsn from, bs_lsn target, bs_lsn *out_end)
 {
     struct bs_wal_segment *segment;
     *out_end = target;
@@ -211,8 +211,10 @@ static void maker_run(void *argument)
         if (status) {
             writer->make_failures++;
         } else {
-            if (writer->ready_last) writer->ready_last->next = segment;
-            else writer->ready = segment;
+            if (writer->ready_last)
+                writer->ready_last->next = segment;
+            else
+                writer->ready = segment;
             writer->ready_last = segment;
             writer->ready_count++;
         }
@@ -277,8 +279,10 @@ static struct bs_wal_segment *detach_below(struct bs_wal_writer *writer, bs_lsn 
         struct bs_wal_segment *segment = writer->oldest;
         writer->oldest = segment->next;
         segment->next = NULL;
-        if (last) last->next = segment;
-        else first = segment;
+        if (last)
+            last->next = segment;
+        else
+            first = segment;
         last = segment;
     }
     bs_mutex_unlock(&writer->lock);
@@ -321,8 +325,8 @@ basalt_status bs_wal_remove_below(struct bs_wal_writer *writer, bs_lsn cut, basa
 }
 
 /* True: one of `keep_epoch` exists. *out_below: segments under this number are to go. */
-static bool removal_bound(const struct bs_wal_found_list *list, uint32_t keep_epoch,
-    uint64_t *out_below)
+static bool removal_bound(
+    const struct bs_wal_found_list *list, uint32_t keep_epoch, uint64_t *out_below)
 {
     *out_below = UINT64_MAX;
     if (!keep_epoch) return true;
@@ -341,9 +345,8 @@ static basalt_status remove_found(struct bs_vfs *vfs, const char *data_path,
     basalt_status status = BASALT_OK;
     for (size_t i = 0; i < list->count && list->items[i].number < below; i++) {
         char *path = bs_wal_segment_path(data_path, list->items[i].number);
-        basalt_status failed = path
-                                   ? vfs->ops->remove(vfs, path, status ? NULL : err)
-                                   : bs_fail_memory(status ? NULL : err, strlen(data_path));
+        basalt_status failed = path ? vfs->ops->remove(vfs, path, status ? NULL : err)
+                                    : bs_fail_memory(status ? NULL : err, strlen(data_path));
         bs_free(path);
         if (failed == BASALT_NOT_FOUND) failed = BASALT_OK; /* gone is what was asked for */
         if (!status) status = failed;
@@ -351,8 +354,8 @@ static basalt_status remove_found(struct bs_vfs *vfs, const char *data_path,
     return status;
 }
 
-basalt_status bs_wal_remove_all(struct bs_vfs *vfs, const char *data_path, uint32_t keep_epoch,
-    basalt_error *err)
+basalt_status bs_wal_remove_all(
+    struct bs_vfs *vfs, const char *data_path, uint32_t keep_epoch, basalt_error *err)
 {
     struct bs_wal_found_list list;
     uint64_t below = 0;

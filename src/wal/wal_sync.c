@@ -56,13 +56,13 @@ basalt_status bs_wal_check(struct bs_wal_writer *writer, basalt_error *err)
 /* ---- leading ----------------------------------------------------------------------------------- */
 
 /* Gives those whom the last sync released the chance to be in this one. Without a lock. */
-static void let_released_return(struct bs_wal_writer *writer, uint64_t released,
-    uint64_t arrivals_then, uint64_t deadline_ns)
+static void let_released_return(
+    struct bs_wal_writer *writer, uint64_t released, uint64_t arrivals_then, uint64_t deadline_ns)
 {
     if (released < 2) return;
-    while (atomic_load_explicit(&writer->arrivals, memory_order_relaxed) - arrivals_then <
-               released &&
-           bs_now_ns() < deadline_ns) {
+    while (
+        atomic_load_explicit(&writer->arrivals, memory_order_relaxed) - arrivals_then < released &&
+        bs_now_ns() < deadline_ns) {
         bs_thread_yield();
     }
 }
@@ -87,7 +87,7 @@ static basalt_status sync_range(struct bs_wal_writer *writer, bs_lsn from, bs_ls
 static bool is_served(const struct bs_wal_writer *writer, const struct bs_wal_waiter *waiter)
 {
     return atomic_load_explicit(&writer->durable, memory_order_relaxed) >= waiter->end &&
-           writer->story_synced >= waiter->story;
+        writer->story_synced >= waiter->story;
 }
 
 /* Wakes those who have what they wait for and the first who has not. */
@@ -178,20 +178,26 @@ static void wait_turn(struct bs_wal_writer *writer, struct bs_wal_waiter *waiter
 {
     waiter->previous = writer->last_waiter;
     waiter->next = NULL;
-    if (writer->last_waiter) writer->last_waiter->next = waiter;
-    else writer->first_waiter = waiter;
+    if (writer->last_waiter)
+        writer->last_waiter->next = waiter;
+    else
+        writer->first_waiter = waiter;
     writer->last_waiter = waiter;
     bs_condition_wait(&waiter->wake, &writer->sync_lock);
-    if (waiter->previous) waiter->previous->next = waiter->next;
-    else writer->first_waiter = waiter->next;
-    if (waiter->next) waiter->next->previous = waiter->previous;
-    else writer->last_waiter = waiter->previous;
+    if (waiter->previous)
+        waiter->previous->next = waiter->next;
+    else
+        writer->first_waiter = waiter->next;
+    if (waiter->next)
+        waiter->next->previous = waiter->previous;
+    else
+        writer->last_waiter = waiter->previous;
 }
 
 /* Until everything before `end` and story number `story` are durable, or nothing will be. Called
  * and left with sync_lock held. */
-static basalt_status await(struct bs_wal_writer *writer, bs_lsn end, uint64_t story,
-    basalt_error *err)
+static basalt_status await(
+    struct bs_wal_writer *writer, bs_lsn end, uint64_t story, basalt_error *err)
 {
     struct bs_wal_waiter waiter = {.end = end, .story = story};
     basalt_status status = BASALT_OK;
@@ -241,8 +247,8 @@ static void set_home(struct bs_wal_writer *writer, uint64_t number)
     bs_mutex_unlock(&writer->lock);
 }
 
-basalt_status bs_wal_write_story(struct bs_wal_writer *writer, const struct bs_wal_story *story,
-    basalt_error *err)
+basalt_status bs_wal_write_story(
+    struct bs_wal_writer *writer, const struct bs_wal_story *story, basalt_error *err)
 {
     uint8_t sector[BS_WAL_SECTOR_BYTES];
     basalt_error failure = {0};
@@ -255,8 +261,8 @@ basalt_status bs_wal_write_story(struct bs_wal_writer *writer, const struct bs_w
     bs_wal_story_encode(story, sequence, writer->identity.epoch, sector);
 
     struct bs_wal_segment *segment = retain_active(writer);
-    status = bs_wal_segment_store(segment, BS_WAL_STORY_AT + slot * BS_WAL_SECTOR_BYTES, sector,
-        sizeof sector, &failure);
+    status = bs_wal_segment_store(
+        segment, BS_WAL_STORY_AT + slot * BS_WAL_SECTOR_BYTES, sector, sizeof sector, &failure);
     if (status) {
         bs_wal_segment_release(writer, segment);
         bs_wal_segment_release(writer, segment);

@@ -96,8 +96,8 @@ out:
 }
 
 /* The first segment, in use and durable with its story before anybody sees the log. */
-static basalt_status start_segment(struct bs_wal_writer *writer, const struct bs_wal_story *story,
-    basalt_error *err)
+static basalt_status start_segment(
+    struct bs_wal_writer *writer, const struct bs_wal_story *story, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     uint8_t sector[BS_WAL_SECTOR_BYTES];
@@ -126,8 +126,7 @@ out:
 
 static void abandon_segment(struct bs_wal_writer *writer)
 {
-    basalt_status ignored =
-        writer->vfs->ops->remove(writer->vfs, writer->active->path, NULL);
+    basalt_status ignored = writer->vfs->ops->remove(writer->vfs, writer->active->path, NULL);
     (void)ignored; /* an empty log that stays is replayed as nothing */
 }
 
@@ -245,8 +244,8 @@ static basalt_status run_end(struct bs_wal_writer *writer, basalt_error *err)
     return BASALT_OK;
 }
 
-static basalt_status run_put(struct bs_wal_writer *writer, const void *bytes, size_t count,
-    basalt_error *err)
+static basalt_status run_put(
+    struct bs_wal_writer *writer, const void *bytes, size_t count, basalt_error *err)
 {
     struct bs_wal_segment *segment = writer->active;
     if (segment->memory.bytes) {
@@ -268,8 +267,8 @@ static basalt_status run_put(struct bs_wal_writer *writer, const void *bytes, si
     return BASALT_OK;
 }
 
-static basalt_status put_frame(struct bs_wal_writer *writer, const struct bs_wal_record *record,
-    bs_lsn at, basalt_error *err)
+static basalt_status put_frame(
+    struct bs_wal_writer *writer, const struct bs_wal_record *record, bs_lsn at, basalt_error *err)
 {
     static const uint8_t zeros[BS_WAL_FRAME_ALIGN_BYTES];
     uint8_t header[BS_WAL_FRAME_HEADER_BYTES];
