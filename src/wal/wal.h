@@ -25,14 +25,14 @@ typedef uint64_t bs_lsn;
  * can tell old, new and foreign apart and restore a superblock that a torn write destroyed. */
 struct bs_wal_story {
     uint8_t store_uuid[16];
-    uint64_t commit;    /* number of the checkpoint that `current` shows */
+    uint64_t commit;                          /* number of the checkpoint that `current` shows */
     uint8_t current[BS_WAL_SUPERBLOCK_BYTES]; /* superblock in force */
     uint8_t next[BS_WAL_SUPERBLOCK_BYTES];    /* the one a flip under way writes; else = current */
 };
 
 struct bs_wal_options {
-    size_t segment_bytes;     /* 0: default */
-    uint32_t mode;            /* 0 automatic, 1 write, 2 map (BASALT_LOG=write|map) */
+    size_t segment_bytes;             /* 0: default */
+    uint32_t mode;                    /* 0 automatic, 1 write, 2 map (BASALT_LOG=write|map) */
     char holder[BS_WAL_HOLDER_BYTES]; /* "process 123 on host: command", for error messages */
 };
 
@@ -52,9 +52,9 @@ void bs_wal_writer_close(struct bs_wal_writer *writer);
 
 struct bs_wal_record {
     const void *bytes;
-    size_t count;  /* 1 .. BS_WAL_RECORD_BYTES_MAX */
-    uint32_t sum;  /* bs_crc32c(0, bytes, count), computed by the caller outside its locks */
-    bool commit;   /* last record of its transaction: what stands before it is real only with it */
+    size_t count; /* 1 .. BS_WAL_RECORD_BYTES_MAX */
+    uint32_t sum; /* bs_crc32c(0, bytes, count), computed by the caller outside its locks */
+    bool commit;  /* last record of its transaction: what stands before it is real only with it */
 };
 
 /* Copies the records, contiguous, into the log; all or none. The caller serialises appends (the
@@ -66,31 +66,32 @@ BS_MUST_USE basalt_status bs_wal_append(struct bs_wal_writer *writer,
 
 /* Waits until a segment with room for `bytes` is ready or making one failed (NO_SPACE and such:
  * not poison, a later call tries again). */
-BS_MUST_USE basalt_status bs_wal_wait_segment(struct bs_wal_writer *writer, size_t bytes,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_wal_wait_segment(
+    struct bs_wal_writer *writer, size_t bytes, basalt_error *err);
 
 /* On OK everything before `end` survives power loss. The caller leads one device flush, or waits
  * for the leader's. After a failed write or sync: OUTCOME_UNKNOWN with the first failure's text. */
-BS_MUST_USE basalt_status bs_wal_sync_to(struct bs_wal_writer *writer, bs_lsn end,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_wal_sync_to(
+    struct bs_wal_writer *writer, bs_lsn end, basalt_error *err);
 
 /* The first failure that poisoned the log, or OK. */
 BS_MUST_USE basalt_status bs_wal_check(struct bs_wal_writer *writer, basalt_error *err);
 
-/* Writes `story` into the active segment's header, in the slot not used last, and syncs it. */
-BS_MUST_USE basalt_status bs_wal_write_story(struct bs_wal_writer *writer,
-    const struct bs_wal_story *story, basalt_error *err);
+/* Writes `story` into the active segment's header, in the slot not used last, and syncs it. Beside
+ * appends and syncs, but one call of this and of bs_wal_remove_below at a time. */
+BS_MUST_USE basalt_status bs_wal_write_story(
+    struct bs_wal_writer *writer, const struct bs_wal_story *story, basalt_error *err);
 
 /* Removes the segments that end at or before `cut`; never the active one. Failure to remove is
- * reported and harmless. */
-BS_MUST_USE basalt_status bs_wal_remove_below(struct bs_wal_writer *writer, bs_lsn cut,
-    basalt_error *err);
+ * reported and harmless. If the newest story lies in one of them it is written anew first. */
+BS_MUST_USE basalt_status bs_wal_remove_below(
+    struct bs_wal_writer *writer, bs_lsn cut, basalt_error *err);
 
 struct bs_wal_stats {
-    uint64_t log_bytes;    /* reserved on disk, all segments */
+    uint64_t log_bytes;                   /* reserved on disk, all segments */
     uint64_t written_bytes, synced_bytes; /* since open */
     uint64_t appends, syncs, sync_waits;
-    uint64_t last_sync_ns; /* how long it took */
+    uint64_t last_sync_ns;    /* how long it took */
     uint64_t last_sync_at_ns; /* bs_now_ns() when it ended; 0 if none */
     bs_lsn written, durable;
     bool mapped;
@@ -103,7 +104,7 @@ bs_lsn bs_wal_durable(struct bs_wal_writer *writer);
 
 /* What lies beside a data file. */
 struct bs_wal_inventory {
-    size_t segment_count;      /* of this path, made-ahead ones included */
+    size_t segment_count; /* of this path, made-ahead ones included */
     bool has_story;
     struct bs_wal_story story; /* of the highest commit found whole */
     bs_lsn first, last;        /* positions that the chain covers: [first, last) of whole frames */
@@ -122,14 +123,15 @@ typedef basalt_status (*bs_wal_replay_fn)(void *context, bs_lsn start, bs_lsn en
 
 /* Calls `each` for every whole record from `from` on, in order, and stops quietly at the first one
  * that is not whole. CONFLICT if the chain begins after `from`. *out_end: end of the last whole
- * *transaction* (or `from`). Nothing is written. */
+ * *transaction* (or `from`). Nothing is written. No segment at all is an empty log. Beside a live
+ * writer NOT_FOUND says that a segment was removed meanwhile: read the superblock and begin again. */
 BS_MUST_USE basalt_status bs_wal_replay(struct bs_vfs *vfs, const char *data_path, bs_lsn from,
     bs_wal_replay_fn each, void *context, bs_lsn *out_end, basalt_error *err);
 
 /* Removes every segment of `data_path` but those of epoch `keep_epoch` (0: keeps none), syncs the
  * directory. Used by recovery after its checkpoint is durable, and by a clean close. */
-BS_MUST_USE basalt_status bs_wal_remove_all(struct bs_vfs *vfs, const char *data_path,
-    uint32_t keep_epoch, basalt_error *err);
+BS_MUST_USE basalt_status bs_wal_remove_all(
+    struct bs_vfs *vfs, const char *data_path, uint32_t keep_epoch, basalt_error *err);
 uint32_t bs_wal_epoch(const struct bs_wal_writer *writer);
 
 #endif

@@ -9,8 +9,9 @@
  * A story to be made durable (bs_wal_write_story) is one more thing that waiters ask of the leader,
  * and not a sync of its own: see invariant 5 in wal_writer.c.
  *
- * A leader that finds itself right behind a sync may give the threads just released a moment to
- * append their next record, at most 15 % of what that sync took: groups grow by half for it. */
+ * A leader may give the threads that the sync before has released a moment to append their next
+ * record, at most 15 % of what that sync took: groups grow by half for it. One thread alone has
+ * nobody to wait for and waits for nobody. */
 #include "wal/wal_internal.h"
 
 #define YIELD_PERCENT_MAX 15u
@@ -130,8 +131,7 @@ static void end_lead(struct bs_wal_writer *writer)
 static void lead(struct bs_wal_writer *writer)
 {
     basalt_error failure = {0};
-    const uint64_t deadline_ns =
-        writer->last_sync_at_ns + writer->last_sync_ns / 100 * YIELD_PERCENT_MAX;
+    const uint64_t deadline_ns = bs_now_ns() + writer->last_sync_ns / 100 * YIELD_PERCENT_MAX;
     const uint64_t released = writer->released_count, arrivals_then = writer->arrivals_then;
     writer->leading = true;
     bs_mutex_unlock(&writer->sync_lock);

@@ -95,6 +95,14 @@ out:
     return status;
 }
 
+/* The failure that led here counts; what stays if this fails too is replayed as nothing. */
+static void abandon_segment(struct bs_wal_writer *writer, struct bs_wal_segment *segment)
+{
+    const basalt_status ignored = writer->vfs->ops->remove(writer->vfs, segment->path, NULL);
+    (void)ignored;
+    bs_wal_segment_free(segment);
+}
+
 /* The first segment, in use and durable with its story before anybody sees the log. */
 static basalt_status start_segment(
     struct bs_wal_writer *writer, const struct bs_wal_story *story, basalt_error *err)
@@ -114,20 +122,9 @@ static basalt_status start_segment(
     writer->story = *story;
     writer->story_home = segment->number;
     writer->oldest = writer->active = segment;
-    return BASALT_OK;
 out:
-    if (segment) {
-        basalt_status ignored = writer->vfs->ops->remove(writer->vfs, segment->path, NULL);
-        (void)ignored; /* the failure counts; what stays holds nothing */
-    }
-    bs_wal_segment_free(segment);
+    if (status && segment) abandon_segment(writer, segment);
     return status;
-}
-
-static void abandon_segment(struct bs_wal_writer *writer)
-{
-    basalt_status ignored = writer->vfs->ops->remove(writer->vfs, writer->active->path, NULL);
-    (void)ignored; /* an empty log that stays is replayed as nothing */
 }
 
 basalt_status bs_wal_writer_open(struct bs_vfs *vfs, const char *data_path,
@@ -158,7 +155,8 @@ basalt_status bs_wal_writer_open(struct bs_vfs *vfs, const char *data_path,
     BS_TRY(start_segment(writer, story, err));
     status = bs_wal_maker_start(writer, err);
     if (status) {
-        abandon_segment(writer);
+        abandon_segment(writer, writer->active);
+        writer->oldest = writer->active = NULL;
         goto out;
     }
     *out_writer = writer;

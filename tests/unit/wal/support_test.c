@@ -14,6 +14,8 @@ static bool step_fails(atomic_uint *count, atomic_uint *fail_at)
 
 static basalt_status patched_sync(struct bs_file *file, basalt_error *err)
 {
+    struct bs_wal_writer *watched = atomic_load(&wal_patch.watched);
+    const bs_lsn written = watched ? bs_wal_written(watched) : 0;
     atomic_fetch_add(&wal_patch.syncs_begun, 1);
     const uint64_t ns = atomic_load(&wal_patch.sync_ns);
     if (ns) bs_sleep_ns(ns);
@@ -21,7 +23,11 @@ static basalt_status patched_sync(struct bs_file *file, basalt_error *err)
     if (step_fails(&wal_patch.syncs, &wal_patch.fail_sync_at)) {
         return bs_fail_os(err, 5, BASALT_NO_OFFSET, "the disk was pulled from %s", file->path);
     }
-    return wal_patch.file_ops->sync(file, err);
+    const basalt_status status = wal_patch.file_ops->sync(file, err);
+    if (!status && written > atomic_load(&wal_patch.synced)) {
+        atomic_store(&wal_patch.synced, written);
+    }
+    return status;
 }
 
 static basalt_status patched_write_at(

@@ -25,6 +25,8 @@ struct patch {
     atomic_uint_least64_t sync_ns; /* how long a sync takes */
     atomic_bool hold_syncs;        /* a sync waits until this is false */
     atomic_uint syncs_begun;
+    _Atomic(struct bs_wal_writer *) watched; /* syncs note what it had written when they began */
+    _Atomic bs_lsn synced;                   /* before this everything has been through a sync */
 };
 extern struct patch wal_patch;
 
