@@ -189,10 +189,10 @@ struct bs_shared {
     _Atomic uint64_t references; /* first member of every object that is published */
     void (*destroy)(struct bs_shared *);
 };
-struct bs_published {
-    _Atomic(struct bs_shared *) current;
+struct bs_published { /* all zero is empty */
     _Atomic uint64_t phase;
     _Atomic uint64_t readers[2];
+    _Atomic(struct bs_shared *) current;
 };
 
 void bs_shared_init(struct bs_shared *shared, void (*destroy)(struct bs_shared *)); /* count 1 */
