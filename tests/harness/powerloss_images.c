@@ -26,28 +26,9 @@
 #define EACH_MAX_DEFAULT 24
 #define DEFAULT_MODE ((uint32_t)0644)
 
-struct content {
-    uint8_t *bytes;
-    size_t size, capacity; /* bytes from `size` to `capacity` are zero */
-    uint32_t mode;
-    uint64_t hash;
-    bool hash_known;
-};
-
 struct node {
-    struct content disk, cache;
+    struct powerloss_content disk, cache;
     bool doubtful; /* a sync of it failed: see rule 3 */
-};
-
-struct entry {
-    const char *path; /* lent by the trace */
-    size_t node;
-    bool directory;
-};
-
-struct names {
-    struct entry *entries;
-    size_t count, capacity;
 };
 
 struct unit {
@@ -72,186 +53,20 @@ struct enumeration {
     uint64_t random;
 
     struct node *nodes;
-    struct names disk, cache;
+    struct powerloss_names disk, cache;
     struct unit *units;
     size_t unit_count, unit_capacity;
     uint64_t cut, mark;
 
     struct choice choice;
     size_t chosen_capacity;
-    struct names image_names;
-    struct content *scratch; /* by node: of the image under way */
-    uint64_t *seen;          /* open addressing; 0 is empty */
+    struct powerloss_names image_names;
+    struct powerloss_content *scratch; /* by node: of the image under way */
+    uint64_t *seen;                    /* open addressing; 0 is empty */
     size_t seen_count, seen_capacity;
     uint64_t calls;
     bool stopped;
 };
-
-/* ---- contents ----------------------------------------------------------------------------------- */
-
-static void content_resize(struct content *content, size_t size)
-{
-    if (size > content->capacity) {
-        const size_t capacity = BS_MAX(size, 2 * content->capacity);
-        content->bytes = harness_resize(content->bytes, capacity);
-        memset(content->bytes + content->capacity, 0, capacity - content->capacity);
-        content->capacity = capacity;
-    }
-    if (size < content->size) memset(content->bytes + size, 0, content->size - size);
-    content->size = size;
-    content->hash_known = false;
-}
-
-static void content_put(struct content *content, const uint8_t *bytes, size_t count, size_t at)
-{
-    if (at + count > content->size) content_resize(content, at + count);
-    memcpy(content->bytes + at, bytes, count);
-    content->hash_known = false;
-}
-
-static void content_copy(struct content *to, const struct content *from)
-{
-    content_resize(to, from->size);
-    if (from->size) memcpy(to->bytes, from->bytes, from->size);
-    to->mode = from->mode;
-    to->hash_known = false;
-}
-
-/* Everything but where only some sectors are wanted. */
-static void content_apply(struct content *content, const struct powerloss_event *event)
-{
-    switch (event->kind) {
-    case POWERLOSS_WRITE:
-    case POWERLOSS_STORE:
-        content_put(content, event->bytes, event->count, (size_t)event->offset);
-        break;
-    case POWERLOSS_SET_SIZE: content_resize(content, (size_t)event->offset); break;
-    case POWERLOSS_RESERVE:
-        if (event->offset > content->size) content_resize(content, (size_t)event->offset);
-        break;
-    case POWERLOSS_SET_MODE: content->mode = (uint32_t)event->offset; break;
-    default: break;
-    }
-    content->hash_known = false;
-}
-
-static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t count)
-{
-    hash ^= count * 0x9E3779B97F4A7C15u;
-    for (; count >= 8; count -= 8, bytes += 8) {
-        uint64_t word;
-        memcpy(&word, bytes, sizeof word);
-        hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
-        hash ^= hash >> 32;
-    }
-    for (; count > 0; count--, bytes++) hash = (hash ^ *bytes) * 0xFF51AFD7ED558CCDu;
-    return hash ^ hash >> 29;
-}
-
-static uint64_t content_hash(struct content *content)
-{
-    if (!content->hash_known) {
-        content->hash = hash_bytes(content->mode, content->bytes, content->size);
-        content->hash_known = true;
-    }
-    return content->hash;
-}
-
-/* ---- names -------------------------------------------------------------------------------------- */
-
-static struct entry *names_find(const struct names *names, const char *path)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->entries[i].path, path) == 0) return &names->entries[i];
-    }
-    return NULL;
-}
-
-static void names_set(struct names *names, const char *path, size_t node, bool directory)
-{
-    struct entry *entry = names_find(names, path);
-    if (!entry) {
-        if (names->count == names->capacity) {
-            names->capacity = names->capacity ? 2 * names->capacity : 16;
-            names->entries =
-                harness_resize(names->entries, names->capacity * sizeof names->entries[0]);
-        }
-        entry = &names->entries[names->count++];
-    }
-    *entry = (struct entry){path, node, directory};
-}
-
-static void names_drop(struct names *names, const char *path)
-{
-    struct entry *entry = names_find(names, path);
-    if (entry) *entry = names->entries[--names->count];
-}
-
-static void names_copy(struct names *to, const struct names *from)
-{
-    to->count = 0;
-    for (size_t i = 0; i < from->count; i++) {
-        names_set(to, from->entries[i].path, from->entries[i].node, from->entries[i].directory);
-    }
-}
-
-static void names_apply(struct names *names, const struct powerloss_event *event)
-{
-    switch (event->kind) {
-    case POWERLOSS_CREATE: names_set(names, event->path, event->node, false); break;
-    case POWERLOSS_MAKE_DIRECTORY: names_set(names, event->path, event->node, true); break;
-    case POWERLOSS_REMOVE: names_drop(names, event->path); break;
-    case POWERLOSS_RENAME: {
-        const struct entry *from = names_find(names, event->path);
-        const bool directory = from && from->directory;
-        if (from && from->node == event->node) names_drop(names, event->path);
-        names_set(names, event->to, event->node, directory);
-        break;
-    }
-    default: break;
-    }
-}
-
-static bool is_of_names(enum powerloss_event_kind kind)
-{
-    return kind == POWERLOSS_CREATE || kind == POWERLOSS_RENAME || kind == POWERLOSS_REMOVE ||
-        kind == POWERLOSS_MAKE_DIRECTORY;
-}
-
-static bool is_of_bytes(enum powerloss_event_kind kind)
-{
-    return kind == POWERLOSS_WRITE || kind == POWERLOSS_STORE;
-}
-
-static bool is_of_content(enum powerloss_event_kind kind)
-{
-    return is_of_bytes(kind) || kind == POWERLOSS_SET_SIZE || kind == POWERLOSS_RESERVE ||
-        kind == POWERLOSS_SET_MODE;
-}
-
-/* Is `path` a name in `directory`? Both are resolved. */
-static bool is_directly_in(const char *path, const char *directory)
-{
-    const size_t parent = (size_t)(bs_path_name(path) - path) - 1; /* without the slash */
-    const size_t count = strcmp(directory, "/") ? strlen(directory) : 0;
-    return parent == count && memcmp(path, directory, count) == 0;
-}
-
-/* A name can be seen if every directory above it can. */
-static bool is_visible(const struct names *names, const char *path)
-{
-    char parent[1024];
-    for (;;) {
-        const size_t count = (size_t)(bs_path_name(path) - path) - 1;
-        if (count == 0) return true;
-        assert(count < sizeof parent);
-        memmove(parent, path, count);
-        parent[count] = '\0';
-        const struct entry *entry = names_find(names, parent);
-        if (!entry || !entry->directory) return false;
-        path = parent;
-    }
-}
 
 /* ---- one image ----------------------------------------------------------------------------------- */
 
@@ -291,8 +106,8 @@ static enum powerloss_event_kind event_kind_at(const struct enumeration *self, u
 }
 
 /* Hands out the image of `names`, whose contents are contents[node], unless it was seen. */
-static void emit(struct enumeration *self, enum powerloss_kind kind, const struct names *names,
-    struct content *const *contents)
+static void emit(struct enumeration *self, enum powerloss_kind kind,
+    const struct powerloss_names *names, struct powerloss_content *const *contents)
 {
     if (self->stopped) return;
     struct powerloss_file *files = harness_zeroed(names->count, sizeof files[0]);
@@ -302,9 +117,9 @@ static void emit(struct enumeration *self, enum powerloss_kind kind, const struc
         .mark = self->mark,
         .files = files};
     for (size_t i = 0; i < names->count; i++) {
-        const struct entry *entry = &names->entries[i];
-        if (!is_visible(names, entry->path)) continue;
-        const struct content *content = contents[entry->node];
+        const struct powerloss_entry *entry = &names->entries[i];
+        if (!powerloss_is_visible(names, entry->path)) continue;
+        const struct powerloss_content *content = contents[entry->node];
         files[image.file_count++] = (struct powerloss_file){.path = entry->path,
             .bytes = entry->directory ? NULL : content->bytes,
             .size = entry->directory ? 0 : content->size,
@@ -314,10 +129,11 @@ static void emit(struct enumeration *self, enum powerloss_kind kind, const struc
     qsort(files, image.file_count, sizeof files[0], compare_files);
     for (size_t i = 0; i < image.file_count; i++) {
         const struct powerloss_file *file = &files[i];
-        struct content *content = contents[names_find(names, file->path)->node];
-        image.hash = hash_bytes(image.hash, (const uint8_t *)file->path, strlen(file->path) + 1);
+        struct powerloss_content *content = contents[powerloss_names_find(names, file->path)->node];
         image.hash =
-            (image.hash ^ (file->directory ? 1 : content_hash(content))) * 0xC4CEB9FE1A85EC53u;
+            powerloss_hash_bytes(image.hash, (const uint8_t *)file->path, strlen(file->path) + 1);
+        image.hash = (image.hash ^ (file->directory ? 1 : powerloss_content_hash(content))) *
+            0xC4CEB9FE1A85EC53u;
     }
     if (note_seen(self, image.hash ^ self->mark * 0xD6E8FEB86659FD93u)) {
         self->calls++;
@@ -328,26 +144,26 @@ static void emit(struct enumeration *self, enum powerloss_kind kind, const struc
 
 /* ---- images of a kill ----------------------------------------------------------------------------- */
 
-static struct content **all_caches(struct enumeration *self)
+static struct powerloss_content **all_caches(struct enumeration *self)
 {
     const size_t count = self->trace->node_count;
-    struct content **contents = harness_zeroed(count, sizeof contents[0]);
+    struct powerloss_content **contents = harness_zeroed(count, sizeof contents[0]);
     for (size_t i = 0; i < count; i++) contents[i] = &self->nodes[i].cache;
     return contents;
 }
 
 static void emit_kills(struct enumeration *self)
 {
-    struct content **contents = all_caches(self);
+    struct powerloss_content **contents = all_caches(self);
     emit(self, POWERLOSS_KILLED, &self->cache, contents);
     if (self->cut < self->trace->event_count) {
         const struct powerloss_event *event = &self->trace->events[self->cut];
-        if (is_of_bytes(event->kind) && event->count > 1) {
-            struct content *scratch = &self->scratch[event->node];
+        if (powerloss_is_of_bytes(event->kind) && event->count > 1) {
+            struct powerloss_content *scratch = &self->scratch[event->node];
             for (unsigned turn = 0; turn < 2; turn++) {
                 const size_t count = 1 + test_random(&self->random) % (event->count - 1);
-                content_copy(scratch, &self->nodes[event->node].cache);
-                content_put(scratch, event->bytes, count, (size_t)event->offset);
+                powerloss_content_copy(scratch, &self->nodes[event->node].cache);
+                powerloss_content_put(scratch, event->bytes, count, (size_t)event->offset);
                 contents[event->node] = scratch;
                 emit(self, POWERLOSS_KILLED_TORN, &self->cache, contents);
             }
@@ -387,7 +203,8 @@ static size_t *sector_limits(const struct enumeration *self, size_t node, size_t
     size_t *limits = harness_zeroed(sectors, sizeof limits[0]);
     for (size_t i = 0; i < self->unit_count; i++) {
         const struct powerloss_event *event = self->units[i].event;
-        if (event->node != node || !is_of_bytes(event->kind) || !self->choice.chosen[i]) continue;
+        if (event->node != node || !powerloss_is_of_bytes(event->kind) || !self->choice.chosen[i])
+            continue;
         const size_t first = first_sector(event), count = sector_count(event);
         for (size_t s = 0; s < count; s++) {
             if (i != self->choice.torn || torn_keeps(&self->choice, s, count)) {
@@ -398,48 +215,48 @@ static size_t *sector_limits(const struct enumeration *self, size_t node, size_t
     return limits;
 }
 
-static void apply_sectors(
-    struct content *content, const struct powerloss_event *event, size_t unit, const size_t *limits)
+static void apply_sectors(struct powerloss_content *content, const struct powerloss_event *event,
+    size_t unit, const size_t *limits)
 {
     const size_t start = (size_t)event->offset, end = start + event->count;
     for (size_t at = start; at < end;) {
         const size_t next = BS_MIN(end, (at / SECTOR_BYTES + 1) * SECTOR_BYTES);
         if (unit < limits[at / SECTOR_BYTES]) {
-            content_put(content, event->bytes + (at - start), next - at, at);
+            powerloss_content_put(content, event->bytes + (at - start), next - at, at);
         }
         at = next;
     }
 }
 
-static void build_content(struct enumeration *self, size_t node, struct content *out)
+static void build_content(struct enumeration *self, size_t node, struct powerloss_content *out)
 {
-    content_copy(out, &self->nodes[node].disk);
+    powerloss_content_copy(out, &self->nodes[node].disk);
     size_t sectors = 0;
     for (size_t i = 0; i < self->unit_count; i++) {
         const struct powerloss_event *event = self->units[i].event;
-        if (event->node != node || !is_of_bytes(event->kind)) continue;
+        if (event->node != node || !powerloss_is_of_bytes(event->kind)) continue;
         sectors = BS_MAX(sectors, first_sector(event) + sector_count(event));
     }
     size_t *limits = sector_limits(self, node, sectors);
     for (size_t i = 0; i < self->unit_count; i++) {
         const struct powerloss_event *event = self->units[i].event;
-        if (event->node != node || !is_of_content(event->kind)) continue;
-        if (is_of_bytes(event->kind)) {
+        if (event->node != node || !powerloss_is_of_content(event->kind)) continue;
+        if (powerloss_is_of_bytes(event->kind)) {
             apply_sectors(out, event, i, limits);
         } else if (self->choice.chosen[i]) {
-            content_apply(out, event);
+            powerloss_content_apply(out, event);
         }
     }
     harness_free(limits);
 }
 
 /* The content that the choice gives a node: the disk's, the page cache's, or one built for it. */
-static struct content *content_of(struct enumeration *self, size_t node)
+static struct powerloss_content *content_of(struct enumeration *self, size_t node)
 {
     size_t units = 0, chosen = 0;
     for (size_t i = 0; i < self->unit_count; i++) {
         const struct powerloss_event *event = self->units[i].event;
-        if (!is_of_content(event->kind) || event->node != node) continue;
+        if (!powerloss_is_of_content(event->kind) || event->node != node) continue;
         units++;
         chosen += self->choice.chosen[i] && i != self->choice.torn;
     }
@@ -451,13 +268,14 @@ static struct content *content_of(struct enumeration *self, size_t node)
     return &self->scratch[node];
 }
 
-static void add_garbage(struct enumeration *self, struct content **contents)
+static void add_garbage(struct enumeration *self, struct powerloss_content **contents)
 {
-    const struct entry *guarded = names_find(&self->image_names, self->options.guarded_path);
+    const struct powerloss_entry *guarded =
+        powerloss_names_find(&self->image_names, self->options.guarded_path);
     if (!guarded) return;
-    struct content *scratch = &self->scratch[guarded->node];
+    struct powerloss_content *scratch = &self->scratch[guarded->node];
     if (contents[guarded->node] != scratch) {
-        content_copy(scratch, contents[guarded->node]);
+        powerloss_content_copy(scratch, contents[guarded->node]);
         contents[guarded->node] = scratch;
     }
     uint8_t sector[SECTOR_BYTES];
@@ -466,17 +284,17 @@ static void add_garbage(struct enumeration *self, struct content **contents)
     for (size_t i = 0; random & 3 && i < sizeof sector; i++) {
         sector[i] = (uint8_t)test_random(&self->random);
     }
-    content_put(scratch, sector, BS_MIN(sizeof sector, scratch->size), 0);
+    powerloss_content_put(scratch, sector, BS_MIN(sizeof sector, scratch->size), 0);
 }
 
 static void emit_choice(struct enumeration *self, enum powerloss_kind kind)
 {
     const size_t count = self->trace->node_count;
-    struct content **contents = harness_zeroed(count, sizeof contents[0]);
-    names_copy(&self->image_names, &self->disk);
+    struct powerloss_content **contents = harness_zeroed(count, sizeof contents[0]);
+    powerloss_names_copy(&self->image_names, &self->disk);
     for (size_t i = 0; i < self->unit_count; i++) {
         if (self->units[i].forced) self->choice.chosen[i] = true;
-        if (self->choice.chosen[i]) names_apply(&self->image_names, self->units[i].event);
+        if (self->choice.chosen[i]) powerloss_names_apply(&self->image_names, self->units[i].event);
     }
     for (size_t i = 0; i < self->image_names.count; i++) {
         const size_t node = self->image_names.entries[i].node;
@@ -489,7 +307,7 @@ static void emit_choice(struct enumeration *self, enum powerloss_kind kind)
 
 static void choose_none(struct enumeration *self)
 {
-    memset(self->choice.chosen, 0, self->unit_count * sizeof self->choice.chosen[0]);
+    for (size_t i = 0; i < self->unit_count; i++) self->choice.chosen[i] = false;
     self->choice.torn = SIZE_MAX;
     self->choice.garbage = false;
 }
@@ -511,7 +329,7 @@ static void choose_some(struct enumeration *self)
         if (seed & 1) {
             self->choice.chosen[i] = test_random(&self->random) % 8 < often;
         } else {
-            uint64_t of_node = seed + (is_of_names(event->kind) ? i : 7919 * event->node);
+            uint64_t of_node = seed + (powerloss_is_of_names(event->kind) ? i : 7919 * event->node);
             self->choice.chosen[i] = i < test_random(&of_node) % (self->unit_count + 1);
         }
     }
@@ -571,7 +389,7 @@ static void emit_torn(struct enumeration *self)
     size_t count = 0;
     for (size_t i = 0; i < self->unit_count; i++) {
         const struct unit *unit = &self->units[i];
-        if (unit->forced || !is_of_bytes(unit->event->kind)) continue;
+        if (unit->forced || !powerloss_is_of_bytes(unit->event->kind)) continue;
         if (sector_count(unit->event) > 1) candidates[count++] = i;
     }
     for (size_t turn = 0; count && turn < self->options.each_max; turn++) {
@@ -588,10 +406,10 @@ static void emit_torn(struct enumeration *self)
 static void emit_garbage(struct enumeration *self)
 {
     const char *path = self->options.guarded_path;
-    const struct entry *guarded = path ? names_find(&self->cache, path) : NULL;
+    const struct powerloss_entry *guarded = path ? powerloss_names_find(&self->cache, path) : NULL;
     for (size_t i = 0; guarded && i < self->unit_count; i++) {
         const struct powerloss_event *event = self->units[i].event;
-        if (self->units[i].forced || !is_of_bytes(event->kind)) continue;
+        if (self->units[i].forced || !powerloss_is_of_bytes(event->kind)) continue;
         if (event->node != guarded->node || event->offset >= SECTOR_BYTES) continue;
         for (size_t turn = 0; turn < 4; turn++) {
             choose_around(self, i, turn);
@@ -637,9 +455,9 @@ static bool is_synced_by(const struct powerloss_event *unit, const struct powerl
 {
     if (sync->kind == POWERLOSS_SYNC_DIRECTORY) {
         const char *path = unit->kind == POWERLOSS_RENAME ? unit->to : unit->path;
-        return is_of_names(unit->kind) && is_directly_in(path, sync->path);
+        return powerloss_is_of_names(unit->kind) && powerloss_is_directly_in(path, sync->path);
     }
-    return is_of_content(unit->kind) && unit->node == sync->node;
+    return powerloss_is_of_content(unit->kind) && unit->node == sync->node;
 }
 
 /* Can the node still be found, on the disk, in the page cache, or by an entry that may yet arrive? */
@@ -653,7 +471,7 @@ static bool is_reachable(const struct enumeration *self, size_t node)
     }
     for (size_t i = 0; i < self->unit_count; i++) {
         const struct powerloss_event *event = self->units[i].event;
-        if (is_of_names(event->kind) && event->node == node) return true;
+        if (powerloss_is_of_names(event->kind) && event->node == node) return true;
     }
     return false;
 }
@@ -664,7 +482,7 @@ static void forget_unreachable(struct enumeration *self)
     size_t kept = 0;
     for (size_t i = 0; i < self->unit_count; i++) {
         const struct unit unit = self->units[i];
-        if (is_of_names(unit.event->kind) || is_reachable(self, unit.event->node)) {
+        if (powerloss_is_of_names(unit.event->kind) || is_reachable(self, unit.event->node)) {
             self->units[kept++] = unit;
         }
     }
@@ -680,9 +498,9 @@ static void fold(struct enumeration *self, const struct powerloss_event *sync)
         struct unit unit = self->units[i];
         const bool synced = is_synced_by(unit.event, sync);
         if (synced && of_names) {
-            names_apply(&self->disk, unit.event);
+            powerloss_names_apply(&self->disk, unit.event);
         } else if (synced && !self->nodes[sync->node].doubtful) {
-            content_apply(&self->nodes[sync->node].disk, unit.event);
+            powerloss_content_apply(&self->nodes[sync->node].disk, unit.event);
         } else {
             self->units[kept++] = unit;
         }
@@ -722,14 +540,14 @@ static void play(
         break;
     case POWERLOSS_SYNC_DIRECTORY: fold(self, event); break;
     default:
-        if (is_of_names(event->kind)) {
-            names_apply(&self->cache, event);
+        if (powerloss_is_of_names(event->kind)) {
+            powerloss_names_apply(&self->cache, event);
             if (event->kind == POWERLOSS_CREATE) {
                 self->nodes[event->node].disk.mode = DEFAULT_MODE;
                 self->nodes[event->node].cache.mode = DEFAULT_MODE;
             }
         } else {
-            content_apply(&self->nodes[event->node].cache, event);
+            powerloss_content_apply(&self->nodes[event->node].cache, event);
         }
         add_unit(self, event);
         break;
@@ -741,12 +559,12 @@ static void play_base(struct enumeration *self)
     for (size_t i = 0; i < self->trace->base_count; i++) {
         const struct powerloss_base *base = &self->trace->base[i];
         struct node *node = &self->nodes[base->node];
-        names_set(&self->disk, base->path, base->node, base->directory);
+        powerloss_names_set(&self->disk, base->path, base->node, base->directory);
         node->disk.mode = base->mode;
-        if (base->size) content_put(&node->disk, base->bytes, base->size, 0);
-        content_copy(&node->cache, &node->disk);
+        if (base->size) powerloss_content_put(&node->disk, base->bytes, base->size, 0);
+        powerloss_content_copy(&node->cache, &node->disk);
     }
-    names_copy(&self->cache, &self->disk);
+    powerloss_names_copy(&self->cache, &self->disk);
 }
 
 static void options_fill(struct powerloss_options *options, const struct powerloss_options *given)

@@ -41,4 +41,47 @@ struct powerloss_vfs {
     uint64_t sync_fails_in; /* 0: none */
 };
 
+/* ---- powerloss_state.c ---- */
+
+struct powerloss_content {
+    uint8_t *bytes;
+    size_t size, capacity; /* bytes from `size` to `capacity` are zero */
+    uint32_t mode;
+    uint64_t hash;
+    bool hash_known;
+};
+
+struct powerloss_entry {
+    const char *path; /* lent by the trace */
+    size_t node;
+    bool directory;
+};
+
+struct powerloss_names {
+    struct powerloss_entry *entries;
+    size_t count, capacity;
+};
+
+void powerloss_content_put(
+    struct powerloss_content *content, const uint8_t *bytes, size_t count, size_t at);
+void powerloss_content_copy(struct powerloss_content *to, const struct powerloss_content *from);
+/* All of the event: of a write, every sector. */
+void powerloss_content_apply(
+    struct powerloss_content *content, const struct powerloss_event *event);
+uint64_t powerloss_hash_bytes(uint64_t hash, const uint8_t *bytes, size_t count);
+uint64_t powerloss_content_hash(struct powerloss_content *content);
+/* NULL if there is none. */
+struct powerloss_entry *powerloss_names_find(const struct powerloss_names *names, const char *path);
+void powerloss_names_set(
+    struct powerloss_names *names, const char *path, size_t node, bool directory);
+void powerloss_names_copy(struct powerloss_names *to, const struct powerloss_names *from);
+void powerloss_names_apply(struct powerloss_names *names, const struct powerloss_event *event);
+bool powerloss_is_of_names(enum powerloss_event_kind kind);
+bool powerloss_is_of_bytes(enum powerloss_event_kind kind);
+bool powerloss_is_of_content(enum powerloss_event_kind kind);
+/* Is `path` a name in `directory`? Both are resolved. */
+bool powerloss_is_directly_in(const char *path, const char *directory);
+/* A name can be seen if every directory above it can. */
+bool powerloss_is_visible(const struct powerloss_names *names, const char *path);
+
 #endif
