@@ -35,27 +35,28 @@ basalt_status bs_fail(basalt_error *err, basalt_status status, uint64_t file_off
 /* As bs_fail, for a refusal of the operating system: maps `os_errno` to a status (ENOSPC and
  * EDQUOT to NO_SPACE, EROFS to READ_ONLY, ENOENT to NOT_FOUND, EEXIST to EXISTS, ENOMEM to
  * NO_MEMORY, else IO_ERROR) and appends ": " and its text to the sentence. */
-basalt_status bs_fail_os(basalt_error *err, int os_errno, uint64_t file_offset,
-    const char *format, ...) BS_PRINTF(4, 5);
+basalt_status bs_fail_os(
+    basalt_error *err, int os_errno, uint64_t file_offset, const char *format, ...) BS_PRINTF(4, 5);
 
 /* Puts "WHAT: " before the message that `err` already holds (cut at the end if too long). */
 void bs_error_prefix(basalt_error *err, const char *format, ...) BS_PRINTF(2, 3);
 
 /* Runs `call`; on failure goes to `out` with `status` set. For functions that have acquired
  * something; before the first acquisition say `return`. */
-#define BS_TRY(call)                                                                              \
-    do {                                                                                          \
-        status = (call);                                                                          \
-        if (status) goto out;                                                                     \
+#define BS_TRY(call)                                                                               \
+    do {                                                                                           \
+        status = (call);                                                                           \
+        if (status) goto out;                                                                      \
     } while (0)
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
 /* The only callers of malloc and friends. All return NULL when memory is short. */
-BS_MUST_USE void *bs_alloc(size_t bytes);                     /* uninitialised; 0 bytes gives 1 */
-BS_MUST_USE void *bs_alloc_zeroed(size_t count, size_t bytes);/* NULL too if the product overflows */
-BS_MUST_USE void *bs_realloc(void *old, size_t bytes);        /* on NULL `old` is untouched */
-void bs_free(void *memory);                                   /* NULL is fine */
+BS_MUST_USE void *bs_alloc(size_t bytes); /* uninitialised; 0 bytes gives 1 */
+BS_MUST_USE void *bs_alloc_zeroed(
+    size_t count, size_t bytes);                       /* NULL too if the product overflows */
+BS_MUST_USE void *bs_realloc(void *old, size_t bytes); /* on NULL `old` is untouched */
+void bs_free(void *memory);                            /* NULL is fine */
 BS_MUST_USE char *bs_copy_string(const char *text);
 BS_MUST_USE void *bs_copy_bytes(const void *bytes, size_t count);
 
@@ -67,7 +68,8 @@ BS_MUST_USE basalt_status bs_budget_create(struct bs_budget *parent, const char 
     uint64_t bytes_max, struct bs_budget **out_budget, basalt_error *err);
 void bs_budget_free(struct bs_budget *budget); /* asserts that nothing is taken any more */
 /* NO_MEMORY, naming the purpose that is over, if any level would pass its limit. */
-BS_MUST_USE basalt_status bs_budget_take(struct bs_budget *budget, uint64_t bytes, basalt_error *err);
+BS_MUST_USE basalt_status bs_budget_take(
+    struct bs_budget *budget, uint64_t bytes, basalt_error *err);
 void bs_budget_give(struct bs_budget *budget, uint64_t bytes);
 uint64_t bs_budget_taken(const struct bs_budget *budget);
 uint64_t bs_budget_peak(const struct bs_budget *budget);
@@ -91,7 +93,7 @@ uint8_t bs_cursor_u8(struct bs_cursor *cursor);
 uint16_t bs_cursor_u16(struct bs_cursor *cursor);
 uint32_t bs_cursor_u32(struct bs_cursor *cursor);
 uint64_t bs_cursor_u64(struct bs_cursor *cursor);
-uint64_t bs_cursor_uint(struct bs_cursor *cursor, size_t width_bytes); /* width 1 to 8 */
+uint64_t bs_cursor_uint(struct bs_cursor *cursor, size_t width_bytes);  /* width 1 to 8 */
 const uint8_t *bs_cursor_bytes(struct bs_cursor *cursor, size_t count); /* lends; NULL on failure */
 void bs_cursor_skip(struct bs_cursor *cursor, size_t count);
 void bs_cursor_align(struct bs_cursor *cursor, size_t alignment); /* relative to `start` */
@@ -100,8 +102,8 @@ const char *bs_cursor_string(struct bs_cursor *cursor);
 size_t bs_cursor_left(const struct bs_cursor *cursor);
 uint64_t bs_cursor_offset(const struct bs_cursor *cursor); /* file offset of `at` */
 /* OK, or CORRUPT "WHAT at offset N is cut short". */
-BS_MUST_USE basalt_status bs_cursor_check(const struct bs_cursor *cursor, const char *what,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_cursor_check(
+    const struct bs_cursor *cursor, const char *what, basalt_error *err);
 
 uint16_t bs_load_u16(const void *bytes);
 uint32_t bs_load_u32(const void *bytes);
@@ -121,7 +123,7 @@ struct bs_bytes {
     bool failed;
 };
 
-void bs_bytes_free(struct bs_bytes *bytes); /* leaves it empty */
+void bs_bytes_free(struct bs_bytes *bytes);                   /* leaves it empty */
 uint8_t *bs_bytes_grow(struct bs_bytes *bytes, size_t count); /* lends `count` new bytes or NULL */
 void bs_bytes_put(struct bs_bytes *bytes, const void *data, size_t count);
 void bs_bytes_u8(struct bs_bytes *bytes, uint8_t value);
@@ -171,8 +173,8 @@ void bs_thread_lower_priority(void);           /* of the calling thread; best ef
 void bs_thread_yield(void);
 unsigned bs_processor_count(void); /* at least 1 */
 
-uint64_t bs_now_ns(void);      /* monotonic */
-uint64_t bs_wall_ns(void);     /* since 1970-01-01 UTC */
+uint64_t bs_now_ns(void);  /* monotonic */
+uint64_t bs_wall_ns(void); /* since 1970-01-01 UTC */
 void bs_sleep_ns(uint64_t ns);
 void bs_random_bytes(void *out, size_t count); /* from the operating system; for UUIDs and epochs */
 uint64_t bs_process_id(void);
@@ -189,10 +191,10 @@ struct bs_shared {
     _Atomic uint64_t references; /* first member of every object that is published */
     void (*destroy)(struct bs_shared *);
 };
-struct bs_published {
-    _Atomic(struct bs_shared *) current;
+struct bs_published { /* all zero is empty */
     _Atomic uint64_t phase;
     _Atomic uint64_t readers[2];
+    _Atomic(struct bs_shared *) current;
 };
 
 void bs_shared_init(struct bs_shared *shared, void (*destroy)(struct bs_shared *)); /* count 1 */

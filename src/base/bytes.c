@@ -40,7 +40,8 @@ static bool reserve(struct bs_bytes *bytes, size_t count)
     const size_t wanted = bytes->count + count;
     size_t capacity = BS_MAX(bytes->capacity, FIRST_CAPACITY_BYTES);
     while (capacity < wanted && capacity <= SIZE_MAX / 2) capacity *= 2;
-    uint8_t *data = wanted >= count && capacity >= wanted ? bs_realloc(bytes->data, capacity) : NULL;
+    uint8_t *data =
+        wanted >= count && capacity >= wanted ? bs_realloc(bytes->data, capacity) : NULL;
     if (!data) {
         bytes->failed = true;
         return false;

@@ -4,8 +4,8 @@
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
 #include <nmmintrin.h>
 
-__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t crc,
-    const uint8_t *at, size_t count)
+__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(
+    uint32_t crc, const uint8_t *at, size_t count)
 {
     uint64_t wide = crc;
     for (; count >= 8; count -= 8, at += 8) wide = _mm_crc32_u64(wide, bs_load_u64(at));

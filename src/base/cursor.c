@@ -111,6 +111,6 @@ basalt_status bs_cursor_check(const struct bs_cursor *cursor, const char *what, 
     if (cursor->file_offset == BASALT_NO_OFFSET) {
         return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "%s is cut short", what);
     }
-    return bs_fail(err, BASALT_CORRUPT, cursor->file_offset, "%s at offset %" PRIu64 " is cut short",
-        what, cursor->file_offset);
+    return bs_fail(err, BASALT_CORRUPT, cursor->file_offset,
+        "%s at offset %" PRIu64 " is cut short", what, cursor->file_offset);
 }

@@ -24,8 +24,7 @@ void bs_shared_init(struct bs_shared *shared, void (*destroy)(struct bs_shared *
 
 void bs_shared_retain(struct bs_shared *shared)
 {
-    const uint64_t before =
-        atomic_fetch_add_explicit(&shared->references, 1, memory_order_relaxed);
+    const uint64_t before = atomic_fetch_add_explicit(&shared->references, 1, memory_order_relaxed);
     assert(before > 0);
     (void)before;
 }
@@ -33,8 +32,7 @@ void bs_shared_retain(struct bs_shared *shared)
 void bs_shared_release(struct bs_shared *shared)
 {
     if (!shared) return;
-    const uint64_t before =
-        atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel);
+    const uint64_t before = atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before == 1) shared->destroy(shared);
 }

@@ -58,8 +58,8 @@ static void error_fill(basalt_error *err, basalt_status status, int os_errno, ui
     err->file_offset = file_offset;
 }
 
-basalt_status bs_fail(basalt_error *err, basalt_status status, uint64_t file_offset,
-    const char *format, ...)
+basalt_status bs_fail(
+    basalt_error *err, basalt_status status, uint64_t file_offset, const char *format, ...)
 {
     assert(status != BASALT_OK);
     if (!err) return status;
@@ -88,8 +88,8 @@ static basalt_status status_of_errno(int os_errno)
     }
 }
 
-basalt_status bs_fail_os(basalt_error *err, int os_errno, uint64_t file_offset,
-    const char *format, ...)
+basalt_status bs_fail_os(
+    basalt_error *err, int os_errno, uint64_t file_offset, const char *format, ...)
 {
     const basalt_status status = status_of_errno(os_errno);
     if (!err) return status;

@@ -127,7 +127,8 @@ basalt_status bs_thread_start(const char *name, void (*body)(void *), void *argu
     must(pthread_sigmask(SIG_SETMASK, &before, NULL));
     if (failed) {
         bs_free(thread);
-        return bs_fail_os(err, failed, BASALT_NO_OFFSET, "the thread \"%s\" cannot be started", name);
+        return bs_fail_os(
+            err, failed, BASALT_NO_OFFSET, "the thread \"%s\" cannot be started", name);
     }
     *out_thread = thread;
     return BASALT_OK;

@@ -28,10 +28,10 @@ struct task {
 
 struct pool {
     bs_mutex mutex;
-    bs_condition work;              /* the ring is not empty, or `stopping` */
-    struct bs_job *first, *last;    /* ring of jobs with queued tasks */
-    unsigned idle;                  /* workers that wait for `work` */
-    unsigned jobs;                  /* alive */
+    bs_condition work;           /* the ring is not empty, or `stopping` */
+    struct bs_job *first, *last; /* ring of jobs with queued tasks */
+    unsigned idle;               /* workers that wait for `work` */
+    unsigned jobs;               /* alive */
     bool stopping;
     enum bs_priority priority;
     unsigned thread_count;
@@ -45,7 +45,7 @@ struct bs_sched {
 struct bs_job {
     struct pool *pool; /* NULL: every task runs in bs_job_wait */
     bs_mutex own_mutex;
-    bs_mutex *mutex;   /* the pool's, or own_mutex */
+    bs_mutex *mutex;      /* the pool's, or own_mutex */
     bs_condition changed; /* it ended, or a task was queued that a waiter can run */
     const struct bs_cancel *cancel;
     struct bs_job *next_in_ring, *previous_in_ring;
@@ -143,8 +143,8 @@ static void job_note_failure(struct bs_job *job, basalt_status status, const bas
     job_finish_tasks(job, skipped);
 }
 
-static basalt_status task_call(const struct bs_job *job, bs_task_fn run, void *argument,
-    basalt_error *err)
+static basalt_status task_call(
+    const struct bs_job *job, bs_task_fn run, void *argument, basalt_error *err)
 {
     const basalt_status cancelled = bs_cancel_check(job->cancel, err);
     return cancelled ? cancelled : run(argument, err);
@@ -201,8 +201,8 @@ static void pool_stop(struct pool *pool)
     bs_free(pool->threads);
 }
 
-static basalt_status pool_start(struct pool *pool, enum bs_priority priority, unsigned threads,
-    basalt_error *err)
+static basalt_status pool_start(
+    struct pool *pool, enum bs_priority priority, unsigned threads, basalt_error *err)
 {
     static const char *const letters[] = {"fore", "back"};
     pool->priority = priority;
@@ -232,8 +232,8 @@ basalt_status bs_sched_create(unsigned threads, struct bs_sched **out_sched, bas
     if (!sched) return bs_fail_memory(err, sizeof *sched);
     basalt_status status = BASALT_OK;
     BS_TRY(pool_start(&sched->pools[BS_PRIORITY_FOREGROUND], BS_PRIORITY_FOREGROUND, threads, err));
-    BS_TRY(pool_start(&sched->pools[BS_PRIORITY_BACKGROUND], BS_PRIORITY_BACKGROUND,
-        (threads + 1) / 2, err));
+    BS_TRY(pool_start(
+        &sched->pools[BS_PRIORITY_BACKGROUND], BS_PRIORITY_BACKGROUND, (threads + 1) / 2, err));
     *out_sched = sched;
     sched = NULL;
 out:

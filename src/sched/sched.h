@@ -16,11 +16,11 @@ enum bs_priority { BS_PRIORITY_FOREGROUND, BS_PRIORITY_BACKGROUND };
 
 struct bs_sched;
 
-/* `threads` run foreground tasks; half as many more, of lower priority with the operating system too,
- * run background tasks, so that neither ever waits behind the other. 0 takes one a processor. With the last `threads` gone (fork, shutdown) jobs still end:
- * their waiters run them. */
-BS_MUST_USE basalt_status bs_sched_create(unsigned threads, struct bs_sched **out_sched,
-    basalt_error *err);
+/* `threads` run foreground tasks (0: one a processor); half as many more, of lower priority with the
+ * operating system too, run background tasks, so that neither ever waits behind the other. With the
+ * last of them gone (fork, shutdown) jobs still end: their waiters run them. */
+BS_MUST_USE basalt_status bs_sched_create(
+    unsigned threads, struct bs_sched **out_sched, basalt_error *err);
 void bs_sched_free(struct bs_sched *sched); /* NULL is fine; joins the threads; no job may live */
 unsigned bs_sched_threads(const struct bs_sched *sched); /* that run foreground tasks */
 

@@ -38,7 +38,7 @@ TEST(budget, a_child_takes_from_every_ancestor)
 TEST(budget, creation_survives_every_fault)
 {
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_budget *root = NULL, *child = NULL;
         if (!bs_budget_create(NULL, "a", 1, &root, NULL)) {
             if (bs_budget_create(root, "b", 1, &child, NULL)) CHECK(child == NULL);

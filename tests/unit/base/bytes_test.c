@@ -43,7 +43,7 @@ TEST(bytes, memory_that_is_refused_is_told_once)
 {
     const int64_t before = test_live_allocations();
     unsigned failed = 0;
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_bytes bytes = {0};
         build(&bytes);
         basalt_error err = {0};

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-static const uint8_t sample[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 'h', 'i', 0, 255};
+static const uint8_t sample[] = {
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 'h', 'i', 0, 255};
 
 TEST(cursor, values_are_little_endian)
 {

@@ -5,7 +5,7 @@ TEST(memory, blocks_are_counted_and_refused_in_turn)
 {
     const int64_t before = test_live_allocations();
     unsigned failures_seen = 0, runs = 0;
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         runs++;
         char *a = bs_alloc(0), *b = bs_alloc_zeroed(3, 5), *c = bs_copy_string("abc");
         char *d = bs_copy_bytes("wxyz", 4), *e = bs_realloc(NULL, 10);
@@ -24,7 +24,7 @@ TEST(memory, blocks_are_counted_and_refused_in_turn)
 TEST(memory, a_failed_realloc_leaves_the_old_block)
 {
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         char *old = bs_copy_string("stays");
         if (!old) continue;
         char *grown = bs_realloc(old, 4096);

@@ -17,7 +17,8 @@ static void arrive(void *argument)
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
     bs_thread_lower_priority();
     bs_mutex_lock(&meeting->mutex);
-    meeting->all_blocked &= sigismember(&blocked, SIGINT) == 1 && sigismember(&blocked, SIGSEGV) == 0;
+    meeting->all_blocked &=
+        sigismember(&blocked, SIGINT) == 1 && sigismember(&blocked, SIGSEGV) == 0;
     meeting->arrived++;
     bs_condition_broadcast(&meeting->condition);
     while (meeting->arrived < meeting->wanted) {
@@ -33,7 +34,8 @@ TEST(thread, threads_meet_at_a_condition)
     bs_mutex_init(&meeting.mutex);
     bs_condition_init(&meeting.condition);
     for (unsigned i = 0; i < 4; i++) {
-        REQUIRE_OK(bs_thread_start("a name longer than fifteen", arrive, &meeting, &threads[i], err));
+        REQUIRE_OK(
+            bs_thread_start("a name longer than fifteen", arrive, &meeting, &threads[i], err));
     }
     bs_mutex_lock(&meeting.mutex);
     while (meeting.arrived < 4) bs_condition_wait(&meeting.condition, &meeting.mutex);
@@ -74,7 +76,7 @@ static void nothing(void *argument)
 TEST(thread, starting_survives_every_fault)
 {
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_thread *thread = NULL;
         basalt_error err = {0};
         if (bs_thread_start("x", nothing, NULL, &thread, &err)) {

@@ -298,7 +298,7 @@ TEST(sched, limits_are_named)
 TEST(sched, every_fault_is_survived)
 {
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_sched *sched = NULL;
         struct bs_job *job = NULL;
         struct counted counted = {0};
