@@ -62,7 +62,7 @@ static bool sector_whole(const uint8_t *sector, const char *magic)
         bs_load_u32(sector + SUM_AT) == bs_crc32c(0, sector, SUM_AT);
 }
 
-static bool sector_blank(const uint8_t *sector)
+bool bs_wal_sector_blank(const uint8_t *sector)
 {
     for (size_t i = 0; i < BS_WAL_SECTOR_BYTES; i++) {
         if (sector[i]) return false;
@@ -87,7 +87,7 @@ basalt_status bs_wal_identity_decode(const uint8_t *sector, const char *path,
     struct bs_wal_identity *out_identity, basalt_error *err)
 {
     memset(out_identity, 0, sizeof *out_identity);
-    if (sector_blank(sector)) {
+    if (bs_wal_sector_blank(sector)) {
         return bs_fail(err, BASALT_NOT_FOUND, 0, "the log segment %s was never finished", path);
     }
     if (!sector_whole(sector, identity_magic)) {

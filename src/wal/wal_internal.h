@@ -38,6 +38,7 @@ struct bs_wal_frame {
     bool commit;
 };
 
+bool bs_wal_sector_blank(const uint8_t *sector);
 void bs_wal_identity_encode(const struct bs_wal_identity *identity, uint8_t *out_sector);
 /* NOT_FOUND: the sector is blank. CORRUPT, UNSUPPORTED: `path` names the file in the sentence. */
 BS_MUST_USE basalt_status bs_wal_identity_decode(const uint8_t *sector, const char *path,

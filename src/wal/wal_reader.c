@@ -76,6 +76,11 @@ static basalt_status parse_header(
     basalt_status status =
         bs_wal_identity_decode(sectors + BS_WAL_IDENTITY_AT, path, &found->identity, err);
     if (status == BASALT_NOT_FOUND) return BASALT_OK;
+    /* A kill within the store of the first sector leaves some of its words. Nothing was appended to a
+     * segment that was never activated, so nothing is lost by passing over it. */
+    if (status == BASALT_CORRUPT && bs_wal_sector_blank(sectors + BS_WAL_ACTIVATION_AT)) {
+        return BASALT_OK;
+    }
     if (status) return status;
     if (found->identity.number != found->number) {
         return bs_fail(err, BASALT_CONFLICT, 40,

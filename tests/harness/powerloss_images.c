@@ -24,6 +24,8 @@
 #define ALL_SUBSETS_MAX_DEFAULT 5
 #define ALL_SUBSETS_MAX_MAX 16
 #define EACH_MAX_DEFAULT 24
+#define PAGE_BYTES ((size_t)4096)
+#define WORD_BYTES ((size_t)8)
 #define DEFAULT_MODE ((uint32_t)0644)
 
 struct node {
@@ -152,21 +154,42 @@ static struct powerloss_content **all_caches(struct enumeration *self)
     return contents;
 }
 
+/* A process that is killed within a write has written whole pages; within a store, whichever words
+ * came first: memcpy may begin at either end. */
+static void put_begun(struct enumeration *self, const struct powerloss_event *event, unsigned turn,
+    struct powerloss_content *out)
+{
+    const size_t count = event->count, start = (size_t)event->offset;
+    const size_t cut = 1 + test_random(&self->random) % (count - 1);
+    if (event->kind == POWERLOSS_WRITE) {
+        const size_t page = (start + cut) / PAGE_BYTES * PAGE_BYTES;
+        if (page > start) powerloss_content_put(out, event->bytes, page - start, start);
+    } else if (turn == 0) {
+        powerloss_content_put(out, event->bytes, cut, start);
+    } else if (turn == 1) {
+        powerloss_content_put(out, event->bytes + cut, count - cut, start + cut);
+    } else {
+        for (size_t at = 0; at < count; at += WORD_BYTES) {
+            if (test_random(&self->random) & 1) continue;
+            powerloss_content_put(
+                out, event->bytes + at, BS_MIN(count - at, WORD_BYTES), start + at);
+        }
+    }
+}
+
 static void emit_kills(struct enumeration *self)
 {
     struct powerloss_content **contents = all_caches(self);
     emit(self, POWERLOSS_KILLED, &self->cache, contents);
     if (self->cut < self->trace->event_count) {
         const struct powerloss_event *event = &self->trace->events[self->cut];
-        if (powerloss_is_of_bytes(event->kind) && event->count > 1) {
+        const bool torn = powerloss_is_of_bytes(event->kind) && event->count > 1;
+        for (unsigned turn = 0; torn && turn < 3; turn++) {
             struct powerloss_content *scratch = &self->scratch[event->node];
-            for (unsigned turn = 0; turn < 2; turn++) {
-                const size_t count = 1 + test_random(&self->random) % (event->count - 1);
-                powerloss_content_copy(scratch, &self->nodes[event->node].cache);
-                powerloss_content_put(scratch, event->bytes, count, (size_t)event->offset);
-                contents[event->node] = scratch;
-                emit(self, POWERLOSS_KILLED_TORN, &self->cache, contents);
-            }
+            powerloss_content_copy(scratch, &self->nodes[event->node].cache);
+            put_begun(self, event, turn, scratch);
+            contents[event->node] = scratch;
+            emit(self, POWERLOSS_KILLED_TORN, &self->cache, contents);
         }
     }
     harness_free(contents);

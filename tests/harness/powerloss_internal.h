@@ -39,6 +39,7 @@ struct powerloss_vfs {
     uint64_t *inodes; /* of `inner`, by node index */
     size_t node_count;
     uint64_t sync_fails_in; /* 0: none */
+    _Atomic uint64_t sync_ns;
 };
 
 /* ---- powerloss_state.c ---- */

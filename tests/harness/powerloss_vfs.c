@@ -124,6 +124,8 @@ static void powerloss_mark_dirty(
 static basalt_status powerloss_sync(struct bs_file *file, basalt_error *err)
 {
     struct powerloss_vfs *self = self_of(file->vfs);
+    const uint64_t ns = atomic_load(&self->sync_ns);
+    if (ns) bs_sleep_ns(ns);
     bs_mutex_lock(&self->lock);
     const bool fails = self->sync_fails_in && --self->sync_fails_in == 0;
     basalt_status status = BASALT_OK;
@@ -446,6 +448,11 @@ void powerloss_fail_sync(struct bs_vfs *vfs, uint64_t count)
     bs_mutex_lock(&self->lock);
     self->sync_fails_in = count;
     bs_mutex_unlock(&self->lock);
+}
+
+void powerloss_slow_sync(struct bs_vfs *vfs, uint64_t ns)
+{
+    atomic_store(&self_of(vfs)->sync_ns, ns);
 }
 
 const char *powerloss_event_name(enum powerloss_event_kind kind)

@@ -3,7 +3,8 @@
  * It records each change as an event, in one order: writes, stores into lent log memory (at
  * mark_dirty), sizes, permission bits, creations, renames, removals, syncs of files and directories,
  * and marks that the workload sets. From the trace it makes images: what a machine finds after
- *   kill -9       the page cache at that event; a store or a write may be done in part
+ *   kill -9       the page cache at that event; a write may have reached some whole pages, a store
+ *                 into lent memory any of its words
  *   power loss    what was synced, plus any choice of what was not. A disk writes sectors of 512
  *                 bytes whole, and a sector as the page cache had it at some moment: so of two writes
  *                 into one sector the later never arrives without the earlier. Sizes, permission bits
@@ -86,6 +87,8 @@ uint64_t powerloss_event_count(struct bs_vfs *vfs);
 void powerloss_mark(struct bs_vfs *vfs, uint64_t mark);
 /* The `count`-th sync of a file from now fails with EIO; 0: none does. */
 void powerloss_fail_sync(struct bs_vfs *vfs, uint64_t count);
+/* Syncs of files take that long from now on, so that threads meet as they would on a disk. */
+void powerloss_slow_sync(struct bs_vfs *vfs, uint64_t ns);
 const char *powerloss_event_name(enum powerloss_event_kind kind);
 const char *powerloss_kind_name(enum powerloss_kind kind);
 

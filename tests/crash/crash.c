@@ -1,0 +1,78 @@
+/* crash.c - counting and telling. */
+#include "tests/crash/crash.h"
+
+#include "tests/harness/harness_memory.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+bool crash_note(struct crash_tally *tally, uint64_t key)
+{
+    if (2 * tally->seen_count >= tally->seen_capacity) {
+        struct crash_tally larger = {.seen_capacity = BS_MAX(2 * tally->seen_capacity, 4096)};
+        larger.seen = harness_zeroed(larger.seen_capacity, sizeof larger.seen[0]);
+        for (size_t i = 0; i < tally->seen_capacity; i++) {
+            if (tally->seen[i]) (void)crash_note(&larger, tally->seen[i]);
+        }
+        harness_free(tally->seen);
+        tally->seen = larger.seen;
+        tally->seen_count = larger.seen_count;
+        tally->seen_capacity = larger.seen_capacity;
+    }
+    if (key == 0) key = 1;
+    size_t at = (size_t)key & (tally->seen_capacity - 1);
+    while (tally->seen[at] && tally->seen[at] != key) at = (at + 1) & (tally->seen_capacity - 1);
+    if (tally->seen[at]) return false;
+    tally->seen[at] = key;
+    tally->seen_count++;
+    return true;
+}
+
+bool crash_count(struct crash_tally *tally, const struct powerloss_image *image)
+{
+    tally->checks++;
+    if (!crash_note(tally, image->hash)) return false;
+    tally->distinct++;
+    tally->by_kind[image->kind]++;
+    tally->by_cut[image->cut_at]++;
+    return true;
+}
+
+void crash_fail(
+    struct crash_tally *tally, const struct powerloss_image *image, const char *format, ...)
+{
+    if (tally->failures++ >= CRASH_FAILURES_SHOWN) return;
+    fprintf(stderr, "broken: image %s, cut at event %" PRIu64 " (%s), mark %" PRIu64 ": ",
+        powerloss_kind_name(image->kind), image->cut, powerloss_event_name(image->cut_at),
+        image->mark);
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+void crash_print(const struct crash_tally *tally, const char *name)
+{
+    printf("FIGURE %s: %" PRIu64 " distinct images, %" PRIu64 " checks, %" PRIu64 " broken\n", name,
+        tally->distinct, tally->checks, tally->failures);
+    printf("%s by kind:", name);
+    for (int kind = 0; kind < POWERLOSS_KINDS; kind++) {
+        printf(
+            " %s %" PRIu64, powerloss_kind_name((enum powerloss_kind)kind), tally->by_kind[kind]);
+    }
+    printf("\n%s by what the machine stopped before:", name);
+    for (int kind = 0; kind < POWERLOSS_EVENT_KINDS; kind++) {
+        if (!tally->by_cut[kind]) continue;
+        printf(" %s %" PRIu64, powerloss_event_name((enum powerloss_event_kind)kind),
+            tally->by_cut[kind]);
+    }
+    printf("\n");
+}
+
+void crash_free(struct crash_tally *tally)
+{
+    harness_free(tally->seen);
+    *tally = (struct crash_tally){0};
+}
