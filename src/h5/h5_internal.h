@@ -1,4 +1,12 @@
-/* h5_internal.h - what the files of the reading half share. */
+/* h5_internal.h - what the files of the reading half share.
+ *
+ * Addresses are as stored: relative to the base (the end of the user block). Every byte of a file
+ * goes through bs_h5_read_at or bs_h5_load, which know where the file ends; every parser reads
+ * through a cursor. Three rules bound the work that a hostile file can ask for:
+ *   - a count is believed only as far as the bytes that must hold its items are there;
+ *   - what honest files store once (nodes, blocks, chunks) is refused as soon as it adds up to
+ *     more than the file;
+ *   - recursion is limited by BS_H5_DEPTH_MAX. */
 #ifndef BS_H5_INTERNAL_H
 #define BS_H5_INTERNAL_H
 
@@ -8,11 +16,256 @@
 
 extern const uint8_t bs_h5_signature[8];
 
+struct bs_h5_file {
+    struct bs_file *file; /* borrowed */
+    struct bs_h5_superblock superblock;
+    uint64_t bytes;       /* from the base to the end: addresses are below it */
+    bool shared_messages; /* the file has a table of shared messages */
+    bool free_space;      /* the file keeps free-space managers: their extents are not listed */
+};
+
+/* ---- bytes (h5_file.c) ------------------------------------------------------------------------ */
+
+/* CORRUPT "WHAT at N reaches past the end of the file" unless [address, address + count) lies
+ * inside. */
+BS_MUST_USE basalt_status bs_h5_check_range(const struct bs_h5_file *h5, uint64_t address,
+    uint64_t count, const char *what, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out,
+    size_t count, const char *what, basalt_error *err);
+/* Fresh memory, bs_free it. Checked against the file before anything is allocated. */
+BS_MUST_USE basalt_status bs_h5_load(struct bs_h5_file *h5, uint64_t address, uint64_t count,
+    const char *what, uint8_t **out_bytes, basalt_error *err);
+/* File offset of an address, for messages. */
+uint64_t bs_h5_offset(const struct bs_h5_file *h5, uint64_t address);
+struct bs_cursor bs_h5_cursor(const struct bs_h5_file *h5, const void *bytes, size_t count,
+    uint64_t address);
 /* An address or length of `width_bytes`; all ones becomes BS_H5_UNDEFINED. */
 uint64_t bs_h5_cursor_address(struct bs_cursor *cursor, size_t width_bytes);
+uint64_t bs_h5_address(const struct bs_h5_file *h5, struct bs_cursor *cursor);
+uint64_t bs_h5_length(const struct bs_h5_file *h5, struct bs_cursor *cursor);
+/* Consumes four bytes; CORRUPT "there is no WHAT at N" if they are others. */
+BS_MUST_USE basalt_status bs_h5_expect(struct bs_cursor *cursor, const char signature[4],
+    const char *what, basalt_error *err);
+/* CORRUPT unless the last 4 of `count` bytes are the sum of those before. */
+BS_MUST_USE basalt_status bs_h5_check_sum(const struct bs_h5_file *h5, const void *bytes,
+    size_t count, uint64_t address, const char *what, basalt_error *err);
 
 /* As bs_h5_superblock_decode; the cursor knows where in the file its bytes are from. */
 BS_MUST_USE basalt_status bs_h5_superblock_decode_at(struct bs_cursor cursor,
     struct bs_h5_superblock *out_superblock, basalt_error *err);
+
+/* ---- object headers (h5_header.c) ------------------------------------------------------------- */
+
+enum bs_h5_message_type {
+    BS_H5_MESSAGE_NIL = 0x00, BS_H5_MESSAGE_SPACE = 0x01, BS_H5_MESSAGE_LINK_INFO = 0x02,
+    BS_H5_MESSAGE_TYPE = 0x03, BS_H5_MESSAGE_FILL_OLD = 0x04, BS_H5_MESSAGE_FILL = 0x05,
+    BS_H5_MESSAGE_LINK = 0x06, BS_H5_MESSAGE_EXTERNAL = 0x07, BS_H5_MESSAGE_LAYOUT = 0x08,
+    BS_H5_MESSAGE_GROUP_INFO = 0x0a, BS_H5_MESSAGE_PIPELINE = 0x0b,
+    BS_H5_MESSAGE_ATTRIBUTE = 0x0c, BS_H5_MESSAGE_SHARED_TABLE = 0x0f,
+    BS_H5_MESSAGE_CONTINUATION = 0x10, BS_H5_MESSAGE_SYMBOL_TABLE = 0x11,
+    BS_H5_MESSAGE_K_VALUES = 0x13, BS_H5_MESSAGE_DRIVER = 0x14,
+    BS_H5_MESSAGE_ATTRIBUTE_INFO = 0x15, BS_H5_MESSAGE_LINK_COUNT = 0x16,
+    BS_H5_MESSAGE_FREE_SPACE = 0x17, BS_H5_MESSAGE_CACHE_IMAGE = 0x18
+};
+
+struct bs_h5_message {
+    uint16_t type;
+    uint8_t flags;
+    bool shared;         /* the body says where the message is */
+    uint32_t size_bytes;
+    const uint8_t *data; /* in a block of the header */
+    uint64_t address;    /* of `data` in the file */
+};
+
+struct bs_h5_block { /* the header's first piece, then its continuations */
+    uint64_t address, bytes;
+    uint8_t *data;
+};
+
+struct bs_h5_header {
+    uint64_t address;
+    uint8_t version;
+    uint32_t links;
+    size_t block_count, message_count;
+    struct bs_h5_block *blocks;
+    struct bs_h5_message *messages; /* NIL and continuation ones left out */
+};
+
+BS_MUST_USE basalt_status bs_h5_header_load(struct bs_h5_file *h5, uint64_t address,
+    struct bs_h5_header **out_header, basalt_error *err);
+void bs_h5_header_free(struct bs_h5_header *header); /* NULL is fine */
+/* The first message of a type, or NULL. */
+const struct bs_h5_message *bs_h5_header_find(const struct bs_h5_header *header,
+    enum bs_h5_message_type type);
+struct bs_cursor bs_h5_message_cursor(const struct bs_h5_file *h5,
+    const struct bs_h5_message *message);
+
+/* ---- messages (h5_message.c) ------------------------------------------------------------------ */
+
+BS_MUST_USE basalt_status bs_h5_space_decode(const struct bs_h5_file *h5, struct bs_cursor *cursor,
+    struct bs_h5_space *out_space, basalt_error *err);
+/* Datatype of a message or a part of one that may be shared: then follows it to the committed type,
+ * whose address is appended to `committed` as a u64. */
+BS_MUST_USE basalt_status bs_h5_type_follow(struct bs_h5_file *h5, struct bs_cursor *cursor,
+    bool shared, struct bs_bytes *committed, struct bs_h5_type **out_type, basalt_error *err);
+/* What the face's struct cannot say. */
+struct bs_h5_layout_detail {
+    uint64_t single_bytes;   /* chunk index 1 with filters: stored size */
+    uint32_t single_mask;
+    bool edges_unfiltered;   /* layout version 4: partial edge chunks are stored raw */
+    uint8_t page_bits;       /* chunk index 3 */
+    bool external;           /* the data lie in other files */
+};
+BS_MUST_USE basalt_status bs_h5_layout_decode(const struct bs_h5_file *h5, struct bs_cursor *cursor,
+    struct bs_h5_dataset *dataset, struct bs_h5_layout_detail *detail, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_pipeline_decode(struct bs_cursor *cursor,
+    struct bs_pipeline *out_pipeline, basalt_error *err);
+/* *out_fill is one element of `type_bytes`, or NULL if none is defined. */
+BS_MUST_USE basalt_status bs_h5_fill_decode(struct bs_cursor *cursor, bool old,
+    uint32_t type_bytes, uint8_t **out_fill, basalt_error *err);
+
+/* ---- objects (h5_object.c, h5_attribute.c) ---------------------------------------------------- */
+
+/* How a group keeps its links; all undefined: none but link messages. */
+struct bs_h5_group_form {
+    uint64_t tree, heap;              /* symbol table */
+    uint64_t dense_heap, dense_names; /* fractal heap, B-tree version 2 by name */
+    uint64_t dense_order;             /* B-tree version 2 by creation order; for its extents */
+};
+
+struct bs_h5_object {
+    enum bs_h5_object_kind kind;
+    struct bs_h5_header *header;
+    struct bs_h5_group_form form;
+    struct bs_h5_dataset *dataset;
+    struct bs_h5_layout_detail detail;
+    struct bs_h5_type *type;           /* committed */
+    size_t attribute_count;
+    struct bs_h5_attribute *attributes;
+    uint64_t attribute_heap, attribute_names, attribute_order; /* dense; undefined if none */
+    struct bs_bytes committed; /* u64 addresses of the types that it and its attributes share */
+};
+
+BS_MUST_USE basalt_status bs_h5_attributes_load(struct bs_h5_file *h5, struct bs_h5_object *object,
+    basalt_error *err);
+/* One attribute message, wherever it lies. */
+BS_MUST_USE basalt_status bs_h5_attribute_decode(struct bs_h5_file *h5, struct bs_cursor *cursor,
+    struct bs_bytes *committed, struct bs_h5_attribute *out_attribute, basalt_error *err);
+void bs_h5_attribute_clear(struct bs_h5_attribute *attribute);
+
+/* ---- groups (h5_group.c, h5_symbol_table.c) --------------------------------------------------- */
+
+BS_MUST_USE basalt_status bs_h5_group_form_decode(const struct bs_h5_file *h5,
+    const struct bs_h5_header *header, struct bs_h5_group_form *out_form, basalt_error *err);
+/* A link found by name; `target` is bs_free'd by the caller. */
+struct bs_h5_found {
+    enum bs_h5_link_kind kind;
+    uint64_t address;
+    char *target;
+};
+
+/* NOT_FOUND without a message if the table has no such name. */
+BS_MUST_USE basalt_status bs_h5_symbol_table_find(struct bs_h5_file *h5,
+    const struct bs_h5_group_form *form, const char *name, struct bs_h5_found *out_found,
+    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_symbol_table_each(struct bs_h5_file *h5,
+    const struct bs_h5_group_form *form, bs_h5_link_fn each, void *context, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_symbol_table_extents(struct bs_h5_file *h5,
+    const struct bs_h5_group_form *form, bs_h5_extent_fn each, void *context, basalt_error *err);
+
+/* ---- version-1 B-trees (h5_btree.c) ----------------------------------------------------------- */
+
+struct bs_h5_node_key { /* of a chunk tree */
+    uint32_t stored_bytes, filter_mask;
+    uint64_t offset[BS_H5_RANK_MAX];
+};
+struct bs_h5_btree {
+    uint8_t kind;          /* 0: group, 1: chunks */
+    size_t key_bytes;
+    uint64_t entries_max;  /* 2K */
+    uint64_t visits_left;  /* nodes that the walk may still read */
+};
+struct bs_h5_btree_node {
+    uint64_t address;
+    unsigned level, count;
+    uint8_t *bytes;        /* whole node, as many entries as are used */
+};
+void bs_h5_btree_init(const struct bs_h5_file *h5, struct bs_h5_btree *tree, uint8_t kind,
+    unsigned rank);
+uint64_t bs_h5_btree_node_bytes(const struct bs_h5_file *h5, const struct bs_h5_btree *tree);
+/* `level` of the parent minus one, or -1 for the root. */
+BS_MUST_USE basalt_status bs_h5_btree_load(struct bs_h5_file *h5, struct bs_h5_btree *tree,
+    uint64_t address, int level, struct bs_h5_btree_node *out_node, basalt_error *err);
+void bs_h5_btree_unload(struct bs_h5_btree_node *node);
+struct bs_cursor bs_h5_btree_key(const struct bs_h5_file *h5, const struct bs_h5_btree *tree,
+    const struct bs_h5_btree_node *node, unsigned index);
+uint64_t bs_h5_btree_child(const struct bs_h5_file *h5, const struct bs_h5_btree *tree,
+    const struct bs_h5_btree_node *node, unsigned index);
+
+/* ---- datasets (h5_dataset.c, h5_chunk_index.c) ------------------------------------------------ */
+
+/* Stored chunks that hold rows of [first, first + count), in index order. */
+BS_MUST_USE basalt_status bs_h5_chunks_in_rows(struct bs_h5_file *h5,
+    const struct bs_h5_object *object, uint64_t first, uint64_t count, bs_h5_chunk_fn each,
+    void *context, basalt_error *err);
+/* The blocks of the index itself. *out_complete is set false where they cannot be listed. */
+BS_MUST_USE basalt_status bs_h5_chunk_index_extents(struct bs_h5_file *h5,
+    const struct bs_h5_object *object, bs_h5_extent_fn each, void *context, bool *out_complete,
+    basalt_error *err);
+/* How many chunks each dimension has at its largest, for indexes that count chunks in that order. */
+struct bs_h5_grid {
+    unsigned rank;
+    uint64_t count[BS_H5_RANK_MAX], chunks;
+};
+BS_MUST_USE basalt_status bs_h5_chunk_grid(const struct bs_h5_object *object,
+    struct bs_h5_grid *out_grid, basalt_error *err);
+/* Sets the offset of the index-th chunk of the grid. */
+void bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
+    uint64_t index, struct bs_h5_chunk *chunk);
+/* Bytes of one unfiltered chunk; TOO_LARGE beyond what the file makes plausible. */
+BS_MUST_USE basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5,
+    const struct bs_h5_object *object, size_t *out_bytes, basalt_error *err);
+/* The pipeline's mask for a chunk: as stored, or all filters where a rule of the layout says so. */
+uint32_t bs_h5_chunk_mask(const struct bs_h5_object *object, const struct bs_h5_chunk *chunk);
+/* Reads and decodes one chunk into `out`. *scratch is made when it is needed; the caller frees. */
+BS_MUST_USE basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    const struct bs_h5_chunk *chunk, struct bs_codec_scratch **scratch, uint8_t *out,
+    size_t raw_bytes, basalt_error *err);
+
+/* ---- global heap (h5_heap.c) ------------------------------------------------------------------ */
+
+/* What one caller met of it: bs_h5_resolve over several calls, without reading anything again. */
+struct bs_h5_heap;
+BS_MUST_USE basalt_status bs_h5_heap_open(struct bs_h5_file *h5, struct bs_h5_heap **out_heap,
+    basalt_error *err);
+void bs_h5_heap_close(struct bs_h5_heap *heap); /* NULL is fine */
+BS_MUST_USE basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const struct bs_h5_type *type,
+    const void *elements, uint64_t count, bs_h5_text_fn each, void *context, basalt_error *err);
+/* Bytes of the collection at `address`, after its header was checked. */
+BS_MUST_USE basalt_status bs_h5_collection_bytes(struct bs_h5_file *h5, uint64_t address,
+    uint64_t *out_bytes, basalt_error *err);
+
+/* ---- dense storage (h5_fractal_heap.c, h5_btree2.c) ------------------------------------------- */
+
+/* Calls `each` with the bytes of every object that the tree (by name) refers to in the heap. */
+typedef basalt_status (*bs_h5_dense_fn)(void *context, struct bs_cursor object, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_dense_each(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
+    bs_h5_dense_fn each, void *context, basalt_error *err);
+/* The blocks of the heap and of both trees (`order` may be undefined). */
+BS_MUST_USE basalt_status bs_h5_dense_extents(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
+    uint64_t order, bs_h5_extent_fn each, void *context, bool *out_complete, basalt_error *err);
+
+/* ---- everything (h5_walk.c) ------------------------------------------------------------------- */
+
+struct bs_h5_walk_hooks {
+    bs_h5_extent_fn extent;
+    /* NULL: the first failure ends the walk. Else gets each one, and the walk goes on. */
+    basalt_status (*fault)(void *context, const char *path, const basalt_error *fault,
+        basalt_error *err);
+    void *context;
+    bool deep; /* read and decode all data */
+};
+BS_MUST_USE basalt_status bs_h5_walk(struct bs_h5_file *h5, const struct bs_h5_walk_hooks *hooks,
+    bool *out_complete, basalt_error *err);
 
 #endif

@@ -28,3 +28,38 @@ basalt_status bs_h5_space_count(const struct bs_h5_space *space, uint64_t *out_c
     *out_count = count;
     return BASALT_OK;
 }
+
+static basalt_status bad_space(const struct bs_cursor *cursor, basalt_error *err, const char *what)
+{
+    return bs_fail(err, BASALT_CORRUPT, bs_cursor_offset(cursor),
+        "the dataspace message at %" PRIu64 " %s", cursor->file_offset, what);
+}
+
+basalt_status bs_h5_space_decode(const struct bs_h5_file *h5, struct bs_cursor *cursor,
+    struct bs_h5_space *out_space, basalt_error *err)
+{
+    memset(out_space, 0, sizeof *out_space);
+    const uint8_t version = bs_cursor_u8(cursor);
+    const uint8_t rank = bs_cursor_u8(cursor);
+    const uint8_t flags = bs_cursor_u8(cursor);
+    const uint8_t form = bs_cursor_u8(cursor); /* reserved in version 1 */
+    if (version == 1) bs_cursor_skip(cursor, 4);
+    basalt_status status = bs_cursor_check(cursor, "a dataspace", err);
+    if (status) return status;
+    if (version != 1 && version != 2) return bad_space(cursor, err, "has an unknown version");
+    if (rank > BS_H5_RANK_MAX) return bad_space(cursor, err, "has over 32 dimensions");
+    if (version == 2 && (form > 2 || (form != 1 && rank)))
+        return bad_space(cursor, err, "has an impossible type");
+
+    struct bs_h5_space space = {.null = version == 2 && form == 2, .rank = rank};
+    for (unsigned i = 0; i < rank; i++) space.dims[i] = bs_h5_length(h5, cursor);
+    for (unsigned i = 0; i < rank; i++)
+        space.max_dims[i] = flags & 1 ? bs_h5_length(h5, cursor) : space.dims[i];
+    status = bs_cursor_check(cursor, "a dataspace", err);
+    if (status) return status;
+    for (unsigned i = 0; i < rank; i++)
+        if (space.dims[i] > space.max_dims[i] || space.dims[i] == BS_H5_UNDEFINED)
+            return bad_space(cursor, err, "is larger than its own maximum");
+    *out_space = space;
+    return BASALT_OK;
+}

@@ -1,0 +1,211 @@
+"""Compares what walk_corpus prints of real HDF5 files with what h5py reads of them.
+
+    walk_corpus.py PROGRAM [FILE...]
+
+Without files: every file under BASALT_CORPUS (default ../shared/corpus) but the hostile ones. Where
+there is no corpus it says so and exits 77, which ctest counts as skipped. A value that differs, an
+object that is missed, or a refusal that is not "unsupported" fails."""
+
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import h5py
+import numpy as np
+
+SKIPPED = 77
+
+
+def crc_of(type_id, shape, space_type, read):
+    """The sum that walk_corpus makes: raw elements, or length and bytes of variable-length ones."""
+    if space_type == h5py.h5s.NULL:
+        return 0
+    if type_id.get_class() == h5py.h5t.VLEN or (
+        type_id.get_class() == h5py.h5t.STRING and type_id.is_variable_str()
+    ):
+        return None
+    raw = np.zeros(shape, dtype=f"V{type_id.get_size()}")
+    if raw.size:
+        read(raw, type_id)
+    return zlib.crc32(raw.tobytes())
+
+
+def crc_of_variable(values):
+    total = 0
+    for value in np.asarray(values, dtype=object).reshape(-1) if np.ndim(values) else [values]:
+        if isinstance(value, str):
+            value = value.encode("utf-8", "surrogateescape")
+        elif not isinstance(value, bytes):
+            value = np.asarray(value).tobytes() if value is not None else b""
+        total = zlib.crc32(struct.pack("<I", len(value)) + value, total)
+    return total
+
+
+def read_dataset(dataset):
+    sum_of = crc_of(
+        dataset.id.get_type(),
+        dataset.shape or (),
+        dataset.id.get_space().get_simple_extent_type(),
+        lambda out, kind: dataset.id.read(h5py.h5s.ALL, h5py.h5s.ALL, out, kind),
+    )
+    return crc_of_variable(dataset[()]) if sum_of is None else sum_of
+
+
+
+def shape_text(shape, space_type):
+    if space_type == h5py.h5s.NULL:
+        return "null"
+    return ",".join(str(n) for n in shape) if shape else "scalar"
+
+
+def compare_dataset(file, fields, problems):
+    _, path, size, dims, sum_text = fields
+    dataset = file[path]
+    space_type = dataset.id.get_space().get_simple_extent_type()
+    if shape_text(dataset.shape, space_type) != dims:
+        problems.append(f"{path}: shape {dims}, h5py says {dataset.shape}")
+        return
+    kind = dataset.id.get_type()
+    if kind.get_class() == h5py.h5t.VLEN and kind.get_super().get_class() in (
+        h5py.h5t.VLEN,
+        h5py.h5t.REFERENCE,
+        h5py.h5t.STRING,
+    ):
+        return
+    expected = read_dataset(dataset)
+    if f"{expected:08x}" != sum_text:
+        problems.append(f"{path}: values differ (type of {size} bytes, shape {dims})")
+
+
+def compare_attribute(file, fields, problems):
+    _, path, name, _, dims, sum_text = fields
+    attribute = h5py.h5a.open(file[path].id, name.encode())
+    space_type = attribute.get_space().get_simple_extent_type()
+    if shape_text(attribute.shape, space_type) != dims:
+        problems.append(f"{path}@{name}: shape {dims}, h5py says {attribute.shape}")
+        return
+    expected = crc_of(
+        attribute.get_type(),
+        attribute.shape or (),
+        space_type,
+        lambda out, kind: attribute.read(out, kind),
+    )
+    if expected is None:
+        kind = attribute.get_type()
+        if kind.get_class() == h5py.h5t.VLEN and kind.get_super().get_class() == h5py.h5t.REFERENCE:
+            return
+        expected = crc_of_variable(file[path].attrs[name])
+    if f"{expected:08x}" != sum_text:
+        problems.append(f"{path}@{name}: values differ")
+
+
+def objects_of(file):
+    count = 0
+
+    def each(_name, _object):
+        nonlocal count
+        count += 1
+
+    file.visititems(each)
+    return count + 1
+
+
+def attribute_count(file):
+    total = len(file.attrs)
+
+    def each(_name, thing):
+        nonlocal total
+        total += len(thing.attrs)
+
+    file.visititems(each)
+    return total
+
+
+def compare_lines(file, lines, problems, refusals):
+    compared = {"G": 0, "T": 0, "D": 0, "A": 0}
+    for line in lines:
+        fields = line.split("\t")
+        if fields[0] == "E":
+            where = refusals if fields[2] in ("BASALT_UNSUPPORTED", "BASALT_TOO_LARGE") else problems
+            where.append(f"{fields[1]}: {fields[3]}")
+            continue
+        if fields[0] == "V":
+            if " was not checked: " not in line:
+                problems.append(f"verify: {fields[1]}")
+            continue
+        compared[fields[0]] += 1
+        try:
+            if fields[0] == "D":
+                compare_dataset(file, fields, problems)
+            elif fields[0] == "A":
+                compare_attribute(file, fields, problems)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            refusals.append(f"{fields[1]}: h5py cannot: {error}")
+    if not refusals:
+        objects = compared["G"] + compared["D"] + compared["T"]
+        if objects != objects_of(file):
+            problems.append(f"{objects} objects, h5py sees {objects_of(file)}")
+        if compared["A"] != attribute_count(file):
+            problems.append(f"{compared['A']} attributes, h5py sees {attribute_count(file)}")
+    return compared
+
+
+def compare_file(program, path, totals):
+    done = subprocess.run([program, path], capture_output=True, timeout=120, check=False)
+    lines = done.stdout.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    problems, refusals = [], []
+    if done.returncode not in (0, 1):
+        problems.append(f"the program ended with {done.returncode}: {done.stderr[-300:]}")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        if done.returncode == 0:
+            refusals.append(f"h5py cannot open it ({error}), Basalt can")
+        else:
+            refusals.append(f"neither opens it: {lines[0].split(chr(9))[3] if lines else ''}")
+        totals["refused"] += 1
+        return problems, refusals
+    with file:
+        compared = compare_lines(file, lines, problems, refusals)
+    for key, value in compared.items():
+        totals[key] += value
+    totals["files"] += 1
+    return problems, refusals
+
+
+def corpus_files():
+    root = os.environ.get("BASALT_CORPUS", "../shared/corpus")
+    for folder, _, names in sorted(os.walk(root)):
+        if "hostile" in folder.split(os.sep):
+            continue
+        for name in sorted(names):
+            if name != "LICENSE" and not name.endswith(".md"):
+                yield os.path.join(folder, name)
+
+
+def main():
+    program, files = sys.argv[1], sys.argv[2:] or list(corpus_files())
+    if not files:
+        print("skipped: there is no corpus (set BASALT_CORPUS)")
+        return SKIPPED
+    totals = {"files": 0, "refused": 0, "G": 0, "T": 0, "D": 0, "A": 0}
+    failed = 0
+    for path in files:
+        problems, refusals = compare_file(program, path, totals)
+        for text in problems:
+            print(f"DIFFERS {path}: {text}")
+        for text in refusals:
+            print(f"refused {path}: {text}")
+        failed += bool(problems)
+    print(
+        f"{totals['files']} files compared, {totals['refused']} not opened, {failed} differ: "
+        f"{totals['G']} groups, {totals['D']} datasets, {totals['T']} types, "
+        f"{totals['A']} attributes equal to h5py"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
