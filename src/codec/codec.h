@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-#define BS_FILTERS_MAX 32            /* in one pipeline (HDF5 H5Z_MAX_NFILTERS) */
+#define BS_FILTERS_MAX 32 /* in one pipeline (HDF5 H5Z_MAX_NFILTERS) */
 #define BS_FILTER_PARAMETERS_MAX 64
 
 enum bs_filter_id {
@@ -40,9 +40,13 @@ size_t bs_pipeline_bound(const struct bs_pipeline *pipeline, size_t raw_bytes);
 
 /* Memory and compressor state reused from chunk to chunk; one thread at a time. */
 struct bs_codec_scratch;
-BS_MUST_USE basalt_status bs_codec_scratch_create(struct bs_codec_scratch **out_scratch,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_codec_scratch_create(
+    struct bs_codec_scratch **out_scratch, basalt_error *err);
 void bs_codec_scratch_free(struct bs_codec_scratch *scratch); /* NULL is fine */
+/* Lends `bytes` of memory for a chunk to be gathered in: the caller's until it asks again; encoding
+ * and decoding leave it alone. */
+BS_MUST_USE basalt_status bs_codec_scratch_lend(
+    struct bs_codec_scratch *scratch, size_t bytes, uint8_t **out_memory, basalt_error *err);
 
 /* Applies every filter. *out_bytes points into `scratch` (or is `raw` itself if the pipeline is
  * empty) and lives until the scratch is used again. *out_mask gets bit i set for an optional

@@ -12,6 +12,7 @@ struct bs_codec_buffer {
 
 struct bs_codec_scratch {
     struct bs_codec_buffer buffers[2];
+    struct bs_codec_buffer lent;
     struct libdeflate_compressor *compressor;
     struct libdeflate_decompressor *decompressor;
     uint32_t level; /* of `compressor` */

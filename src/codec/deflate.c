@@ -49,8 +49,8 @@ basalt_status bs_deflate_decode(struct bs_codec_scratch *scratch, const void *st
     case LIBDEFLATE_BAD_DATA: break;
     }
     *out_count = 0;
-    return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-        "the deflate data (%zu bytes) is damaged", stored_bytes);
+    return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "the deflate data (%zu bytes) is damaged",
+        stored_bytes);
 }
 
 void bs_deflate_scratch_free(struct bs_codec_scratch *scratch)

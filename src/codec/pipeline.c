@@ -85,6 +85,7 @@ void bs_codec_scratch_free(struct bs_codec_scratch *scratch)
     bs_deflate_scratch_free(scratch);
     bs_free(scratch->buffers[0].bytes);
     bs_free(scratch->buffers[1].bytes);
+    bs_free(scratch->lent.bytes);
     bs_free(scratch);
 }
 
@@ -97,6 +98,14 @@ static basalt_status buffer_reserve(struct bs_codec_buffer *buffer, size_t bytes
     if (!buffer->bytes) return bs_fail_memory(err, bytes);
     buffer->capacity = bytes;
     return BASALT_OK;
+}
+
+basalt_status bs_codec_scratch_lend(
+    struct bs_codec_scratch *scratch, size_t bytes, uint8_t **out_memory, basalt_error *err)
+{
+    const basalt_status status = buffer_reserve(&scratch->lent, bytes, err);
+    *out_memory = status ? NULL : scratch->lent.bytes;
+    return status;
 }
 
 /* The buffer that does not hold `at`. */

@@ -271,11 +271,14 @@ void bs_h5_writer_close(struct bs_h5_writer *writer); /* NULL is fine; commits n
 const struct bs_h5_identity *bs_h5_writer_identity(const struct bs_h5_writer *writer);
 
 struct bs_h5_node *bs_h5_root(struct bs_h5_writer *writer);
-/* NOT_FOUND if there is none. `name` is one link name as it is in the file (already escaped). */
+bool bs_h5_is_group(const struct bs_h5_node *node);
+/* NOT_FOUND if there is none, UNSUPPORTED if it is an object that must keep its place. `name` is one
+ * link name as it is in the file (already escaped). */
 BS_MUST_USE basalt_status bs_h5_child(struct bs_h5_writer *writer, struct bs_h5_node *group,
     const char *name, struct bs_h5_node **out_node, basalt_error *err);
 typedef basalt_status (*bs_h5_child_fn)(void *context, const char *name, struct bs_h5_node *node,
     basalt_error *err);
+/* Without links and objects that keep their place because another program made or linked them. */
 BS_MUST_USE basalt_status bs_h5_children(struct bs_h5_writer *writer, struct bs_h5_node *group,
     bs_h5_child_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_make_group(struct bs_h5_writer *writer, struct bs_h5_node *parent,

@@ -22,8 +22,9 @@ TEST(pipeline, every_combination_comes_back)
         struct bs_pipeline pipeline = {0};
         for (unsigned kind = shape % 64; kind; kind /= 4) {
             if (kind % 4 == 0) continue;
-            pipeline.filters[pipeline.count] =
-                kind % 4 == 1 ? deflate6 : kind % 4 == 2 ? shuffle8 : fletcher;
+            pipeline.filters[pipeline.count] = kind % 4 == 1 ? deflate6
+                : kind % 4 == 2                              ? shuffle8
+                                                             : fletcher;
             if (kind % 4 == 2) {
                 pipeline.filters[pipeline.count].parameters[0] = elements[shape / 64];
             }
@@ -185,7 +186,7 @@ TEST(pipeline, no_fault_leaks)
 {
     const struct bs_pipeline pipeline = {2, {shuffle8, fletcher}};
     const int64_t before = test_live_allocations();
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         struct bs_codec_scratch *scratch = NULL;
         basalt_error err = {0};
         uint8_t raw[100] = {1}, stored_copy[200], back[100];
