@@ -16,14 +16,12 @@
  * For "%.*s". */
 int bs_shown(const char *text);
 
-/* Fills kind, width, unit and zone from field->format. UNSUPPORTED names field and type. */
-BS_MUST_USE basalt_status bs_field_parse(struct bs_field *field, basalt_error *err);
-/* "list", "decimal128" … for an Arrow format string that Basalt does not store. */
-const char *bs_foreign_type_name(const char *format);
-
-/* Bytes of key-value metadata as the C data interface lays it out. TOO_LARGE, BAD_ARGUMENT. */
-BS_MUST_USE basalt_status bs_metadata_size(
-    const char *metadata, size_t *out_bytes, basalt_error *err);
+/* An empty schema of `field_count` fields, to be filled by bs_field_make. */
+BS_MUST_USE basalt_status bs_schema_make(
+    size_t field_count, struct bs_schema **out_schema, basalt_error *err);
+/* Checks and copies; metadata apart. `index` is for messages. */
+BS_MUST_USE basalt_status bs_field_make(struct bs_field *field, size_t index, const char *name,
+    const char *format, bool nullable, basalt_error *err);
 
 /* ---- bits ---- */
 

@@ -8,8 +8,7 @@
  *   (1) Memory is taken for what a message says in steps of BODY_STEP_BYTES, each after the one before
  *       has been filled: a wild length costs one step.
  *   (2) Nothing of a record batch is handed out unchecked: every buffer lies inside the body and holds
- *       the rows that it is for, offsets never fall, text is UTF-8, null counts are right. (The
- *       decoder's own check of a buffer's place overflows for wild positions, so it is not relied on.)
+ *       the rows that it is for, offsets never fall, text is UTF-8, null counts are right.
  *   (3) The arrays of one batch share one body; it goes with the last of them, whatever was moved. */
 #include "arrow/ipc_internal.h"
 
@@ -21,8 +20,6 @@ struct reader {
     void *context;
     uint64_t position; /* bytes read so far */
     struct bs_schema *schema;
-    struct ArrowIpcDecoder decoder;
-    bool decoder_made;
     bool ended;
 };
 
@@ -64,9 +61,9 @@ static basalt_status read_bytes(
     return BASALT_OK;
 }
 
-/* Reads `count` bytes into new memory behind `room` free ones. Creates *out_memory. */
+/* Reads `count` bytes into new memory. Creates *out_memory. */
 static basalt_status read_block(
-    struct reader *reader, size_t room, uint64_t count, uint8_t **out_memory, basalt_error *err)
+    struct reader *reader, uint64_t count, uint8_t **out_memory, basalt_error *err)
 {
     uint8_t *memory = NULL;
     basalt_status status = BASALT_OK;
@@ -75,13 +72,13 @@ static basalt_status read_block(
     do {
         const size_t step = (size_t)BS_MIN(count - have, BODY_STEP_BYTES);
         size_t got = 0;
-        uint8_t *larger = bs_realloc(memory, room + (size_t)have + step);
+        uint8_t *larger = bs_realloc(memory, (size_t)have + step);
         if (!larger) {
-            status = bs_fail_memory(err, room + (size_t)have + step);
+            status = bs_fail_memory(err, (size_t)have + step);
             goto out;
         }
         memory = larger;
-        BS_TRY(read_bytes(reader, memory + room + have, step, &got, err));
+        BS_TRY(read_bytes(reader, memory + have, step, &got, err));
         if (got < step) {
             status = cut_short(reader, err);
             goto out;
@@ -128,41 +125,26 @@ static basalt_status read_prefix(struct reader *reader, size_t *out_bytes, basal
     return BASALT_OK;
 }
 
-/* Reads one message's metadata behind a prefix, as the decoder wants it. Creates *out_message, NULL
- * at the end of the stream. */
+/* Reads one message's metadata. Creates *out_message, NULL at the end of the stream. */
 static basalt_status read_metadata(
     struct reader *reader, uint8_t **out_message, size_t *out_count, basalt_error *err)
 {
-    size_t bytes = 0;
     *out_message = NULL;
-    *out_count = 0;
-    basalt_status status = read_prefix(reader, &bytes, err);
-    if (status || bytes == 0) return status;
-    status = read_block(reader, BS_IPC_PREFIX_BYTES, bytes, out_message, err);
-    if (status) return status;
-    bs_store_u32(*out_message, BS_IPC_CONTINUATION);
-    bs_store_u32(*out_message + 4, (uint32_t)bytes);
-    *out_count = BS_IPC_PREFIX_BYTES + bytes;
-    return BASALT_OK;
+    const basalt_status status = read_prefix(reader, out_count, err);
+    if (status || *out_count == 0) return status;
+    return read_block(reader, *out_count, out_message, err);
 }
 
 static basalt_status read_schema(struct reader *reader, basalt_error *err)
 {
     uint8_t *message = NULL;
     size_t count = 0;
-    struct ArrowSchema arrow = {0};
-    struct ArrowError error = {""};
     basalt_status status = read_metadata(reader, &message, &count, err);
     if (status) return status;
     if (!message) {
         return bs_fail(err, BASALT_CORRUPT, 0, "the Arrow stream is empty: it has no schema");
     }
-    BS_TRY(bs_ipc_decode_schema(&reader->decoder, message, count, &reader->schema, err));
-    BS_TRY(bs_schema_export(reader->schema, &arrow, err));
-    const int code = ArrowIpcDecoderSetSchema(&reader->decoder, &arrow, &error);
-    if (code) status = bs_ipc_fail(err, code, &error, "the Arrow schema can't be read");
-out:
-    if (arrow.release) arrow.release(&arrow);
+    status = bs_ipc_decode_schema(message, count, &reader->schema, err);
     bs_free(message);
     return status;
 }
@@ -227,13 +209,30 @@ static basalt_status corrupt(const struct bs_field *field, const char *what, bas
         field->name, what);
 }
 
+/* One column of a record batch, as the message has it. */
+struct column {
+    const struct bs_field *field;
+    uint64_t rows;
+    struct bs_ipc_pair node; /* rows, nulls */
+    struct buffer {
+        const uint8_t *data; /* NULL if there are no bytes */
+        uint64_t bytes;
+    } buffers[3];
+};
+
 /* The buffer lies inside the body, on a multiple of `alignment`. */
-static bool is_inside(const struct body *body, const struct ArrowBufferView *view, size_t alignment)
+static basalt_status find_buffer(struct column *column, const struct body *body, unsigned index,
+    struct bs_ipc_pair place, size_t alignment, basalt_error *err)
 {
-    if (view->size_bytes == 0) return true;
-    const uintptr_t start = (uintptr_t)body->bytes, at = (uintptr_t)view->data.as_uint8;
-    return view->size_bytes > 0 && at >= start && at - start <= body->count &&
-        (uint64_t)view->size_bytes <= body->count - (at - start) && at % alignment == 0;
+    struct buffer *buffer = &column->buffers[index];
+    if (place.second == 0) return BASALT_OK;
+    if (place.first > body->count || place.second > body->count - place.first ||
+        place.first % alignment != 0) {
+        return corrupt(column->field, "has a buffer outside its body", err);
+    }
+    buffer->data = body->bytes + place.first;
+    buffer->bytes = place.second;
+    return BASALT_OK;
 }
 
 /* A text under a null may be anything. */
@@ -253,164 +252,130 @@ static bool texts_valid(const uint8_t *text, const uint8_t *offsets, size_t widt
     return true;
 }
 
-static basalt_status check_texts(const struct bs_field *field, const struct body *body,
-    const struct ArrowArrayView *view, uint64_t rows, basalt_error *err)
+static size_t offset_width(const struct bs_field *field)
 {
-    const char code = field->format[0];
-    const size_t width = code == 'u' || code == 'z' ? 4 : 8;
-    const struct ArrowBufferView *offsets = &view->buffer_views[1];
-    const struct ArrowBufferView *text = &view->buffer_views[2];
+    return field->format[0] == 'u' || field->format[0] == 'z' ? 4 : 8;
+}
+
+static basalt_status check_texts(const struct column *column, basalt_error *err)
+{
+    const struct bs_field *field = column->field;
+    const struct buffer *offsets = &column->buffers[1], *bytes = &column->buffers[2];
+    const size_t width = offset_width(field);
     uint64_t bad;
-    if (!is_inside(body, offsets, width) || !is_inside(body, text, 1)) {
-        return corrupt(field, "has a buffer outside its body", err);
-    }
-    if (rows == 0) return BASALT_OK;
-    if ((uint64_t)offsets->size_bytes / width < rows + 1) {
+    if (column->rows == 0) return BASALT_OK;
+    if (offsets->bytes / width < column->rows + 1) {
         return corrupt(field, "has too few offsets", err);
     }
-    if (!bs_offsets_monotone(offsets->data.data, width, rows, &bad)) {
+    if (!bs_offsets_monotone(offsets->data, width, column->rows, &bad)) {
         return corrupt(field, "has offsets that fall", err);
     }
-    if (bs_offset_at(offsets->data.data, width, rows) > text->size_bytes) {
+    if ((uint64_t)bs_offset_at(offsets->data, width, column->rows) > bytes->bytes) {
         return corrupt(field, "has offsets beyond its text", err);
     }
-    const uint8_t *validity =
-        view->buffer_views[0].size_bytes ? view->buffer_views[0].data.as_uint8 : NULL;
     if (field->kind == BS_KIND_TEXT &&
-        !texts_valid(text->data.as_uint8, offsets->data.as_uint8, width, rows, validity)) {
+        !texts_valid(bytes->data, offsets->data, width, column->rows, column->buffers[0].data)) {
         return corrupt(field, "is not UTF-8", err);
     }
     return BASALT_OK;
 }
 
-static basalt_status check_values(const struct bs_field *field, const struct body *body,
-    const struct ArrowArrayView *view, uint64_t rows, basalt_error *err)
+static basalt_status check_values(const struct column *column, basalt_error *err)
 {
-    const struct ArrowBufferView *values = &view->buffer_views[1];
-    const bool bytes = field->kind == BS_KIND_BOOL || field->kind == BS_KIND_FIXED;
-    if (!is_inside(body, values, bytes ? 1 : field->width_bytes)) {
-        return corrupt(field, "has a buffer outside its body", err);
-    }
-    const uint64_t held = field->kind == BS_KIND_BOOL
-        ? (uint64_t)values->size_bytes * 8
-        : (uint64_t)values->size_bytes / field->width_bytes;
-    return held < rows ? corrupt(field, "has too few values", err) : BASALT_OK;
+    const struct bs_field *field = column->field;
+    const uint64_t bytes = column->buffers[1].bytes;
+    const uint64_t held = field->kind == BS_KIND_BOOL ? bytes * 8 : bytes / field->width_bytes;
+    return held < column->rows ? corrupt(field, "has too few values", err) : BASALT_OK;
 }
 
-/* Everything that the decoder says about one column is held against its body. */
-static basalt_status check_column(const struct bs_field *field, const struct body *body,
-    const struct ArrowArrayView *view, uint64_t rows, basalt_error *err)
+/* Everything that the message says about one column is held against its body. */
+static basalt_status check_column(const struct column *column, basalt_error *err)
 {
-    const struct ArrowBufferView *validity = &view->buffer_views[0];
-    if (view->length < 0 || (uint64_t)view->length != rows) {
+    const struct bs_field *field = column->field;
+    const struct buffer *validity = &column->buffers[0];
+    uint64_t nulls = 0;
+    if (column->node.first != column->rows) {
         return corrupt(field, "has another number of rows than the batch", err);
     }
-    if (!is_inside(body, validity, 1)) return corrupt(field, "has a buffer outside its body", err);
-    uint64_t nulls = 0;
-    if (validity->size_bytes > 0) {
-        if ((uint64_t)validity->size_bytes < rows / 8 + (rows % 8 != 0)) {
+    if (validity->bytes > 0) {
+        if (validity->bytes < column->rows / 8 + (column->rows % 8 != 0)) {
             return corrupt(field, "has too short a validity map", err);
         }
-        nulls = rows - bs_bits_count(validity->data.as_uint8, 0, rows);
+        nulls = column->rows - bs_bits_count(validity->data, 0, column->rows);
     }
-    if (view->null_count < 0 || (uint64_t)view->null_count != nulls) {
-        return corrupt(field, "has a wrong number of nulls", err);
-    }
-    if (field->width_bytes == 0) return check_texts(field, body, view, rows, err);
-    return check_values(field, body, view, rows, err);
+    if (column->node.second != nulls) return corrupt(field, "has a wrong number of nulls", err);
+    return field->width_bytes ? check_values(column, err) : check_texts(column, err);
 }
 
-/* A buffer as the C data interface wants it: never NULL but for validity. */
-static const void *buffer_of(const struct ArrowArrayView *view, int index)
+/* Buffers as the C data interface wants them: never NULL but for validity. */
+static void hand_out_column(struct body *body, size_t index, const struct column *column)
 {
     static const uint64_t nothing[8];
-    const struct ArrowBufferView *buffer = &view->buffer_views[index];
-    if (buffer->size_bytes > 0) return buffer->data.data;
-    return index == 0 ? NULL : nothing;
+    const int count = column->field->width_bytes ? 2 : 3;
+    for (int i = 0; i < count; i++) {
+        const void *data = column->buffers[i].data;
+        body->buffers[index][i] = data || i == 0 ? data : nothing;
+    }
+    bs_shared_retain(&body->shared);
+    body->pointers[index] = &body->children[index];
+    body->children[index] = (struct ArrowArray){
+        .length = (int64_t)column->rows,
+        .null_count = (int64_t)column->node.second,
+        .n_buffers = count,
+        .buffers = body->buffers[index],
+        .release = release_child,
+        .private_data = body,
+    };
 }
 
-static void hand_out(struct body *body, const struct bs_schema *schema,
-    struct ArrowArrayView *const *views, uint64_t rows, struct ArrowArray *out)
+static basalt_status take_column(const struct bs_field *field, const struct body *body,
+    const struct bs_ipc_batch *batch, struct bs_ipc_pair node, const struct bs_ipc_pair *places,
+    struct column *column, basalt_error *err)
 {
-    for (size_t i = 0; i < schema->field_count; i++) {
-        const bool text = schema->fields[i].width_bytes == 0;
-        for (int j = 0; j < (text ? 3 : 2); j++) body->buffers[i][j] = buffer_of(views[i], j);
-        bs_shared_retain(&body->shared);
-        body->pointers[i] = &body->children[i];
-        body->children[i] = (struct ArrowArray){
-            .length = (int64_t)rows,
-            .null_count = views[i]->null_count,
-            .n_buffers = text ? 3 : 2,
-            .buffers = body->buffers[i],
-            .release = release_child,
-            .private_data = body,
-        };
+    const bool bytes = field->kind == BS_KIND_BOOL || field->kind == BS_KIND_FIXED;
+    const size_t width = field->width_bytes;
+    *column = (struct column){.field = field, .rows = batch->rows, .node = node};
+    basalt_status status = find_buffer(column, body, 0, places[0], 1, err);
+    if (status) return status;
+    const size_t alignment = width == 0 ? offset_width(field) : bytes ? 1 : width;
+    status = find_buffer(column, body, 1, places[1], alignment, err);
+    if (!status && width == 0) status = find_buffer(column, body, 2, places[2], 1, err);
+    return status ? status : check_column(column, err);
+}
+
+/* Hands out nothing unless all columns are right. */
+static basalt_status take_batch(const struct bs_schema *schema, struct body *body,
+    const struct bs_ipc_batch *batch, struct ArrowArray *out, basalt_error *err)
+{
+    const struct bs_ipc_pair *places = batch->buffers;
+    struct column column;
+    basalt_status status = BASALT_OK;
+    size_t taken = 0;
+    for (; taken < schema->field_count; taken++) {
+        const struct bs_field *field = &schema->fields[taken];
+        status = take_column(field, body, batch, batch->nodes[taken], places, &column, err);
+        if (status) break;
+        hand_out_column(body, taken, &column);
+        places += column.field->width_bytes ? 2 : 3;
     }
     *out = (struct ArrowArray){
-        .length = (int64_t)rows,
+        .length = (int64_t)batch->rows,
         .n_buffers = 1,
-        .n_children = (int64_t)schema->field_count,
+        .n_children = (int64_t)taken,
         .buffers = body->buffers[schema->field_count],
         .children = body->pointers,
         .release = release_root,
         .private_data = body,
     };
-}
-
-static basalt_status check_batch(
-    struct reader *reader, struct body *body, struct ArrowArray *out, basalt_error *err)
-{
-    const struct ArrowBufferView view = {{body->bytes}, (int64_t)body->count};
-    struct ArrowArrayView *batch = NULL;
-    struct ArrowError error = {""};
-    const int code = ArrowIpcDecoderDecodeArrayView(&reader->decoder, view, -1, &batch, &error);
-    if (code) return bs_ipc_fail(err, code, &error, "a record batch of the Arrow stream is broken");
-    if (batch->length < 0 || batch->n_children != (int64_t)reader->schema->field_count) {
-        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            "a record batch of the Arrow stream says that it has %" PRId64 " rows", batch->length);
-    }
-    const uint64_t rows = (uint64_t)batch->length;
-    for (size_t i = 0; i < reader->schema->field_count; i++) {
-        const basalt_status status =
-            check_column(&reader->schema->fields[i], body, batch->children[i], rows, err);
-        if (status) return status;
-    }
-    hand_out(body, reader->schema, batch->children, rows, out);
-    return BASALT_OK;
-}
-
-/* The decoder keeps pointing into `message` until the batch is made. */
-static basalt_status decode_metadata(
-    struct reader *reader, const uint8_t *message, size_t count, basalt_error *err)
-{
-    const struct ArrowBufferView view = {{message}, (int64_t)count};
-    struct ArrowError error = {""};
-    const basalt_status status =
-        bs_ipc_check_message(message + BS_IPC_PREFIX_BYTES, count - BS_IPC_PREFIX_BYTES, err);
-    if (status) return status;
-    int code = ArrowIpcDecoderVerifyHeader(&reader->decoder, view, &error);
-    if (!code && reader->decoder.message_type != NANOARROW_IPC_MESSAGE_TYPE_RECORD_BATCH) {
-        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            "the Arrow stream has a second schema; a stream has one");
-    }
-    if (!code) code = ArrowIpcDecoderDecodeHeader(&reader->decoder, view, &error);
-    if (code) return bs_ipc_fail(err, code, &error, "a message of the Arrow stream is broken");
-    if (reader->decoder.codec != NANOARROW_IPC_COMPRESSION_TYPE_NONE) {
-        const bool zstd = reader->decoder.codec == NANOARROW_IPC_COMPRESSION_TYPE_ZSTD;
-        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "the Arrow stream is compressed (%s), which Basalt does not read: write it without",
-            zstd ? "zstd" : "lz4");
-    }
-    if (reader->decoder.body_size_bytes < 0) {
-        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            "a record batch of the Arrow stream has a negative length");
-    }
-    return BASALT_OK;
+    if (status) out->release(out);
+    return status;
 }
 
 static basalt_status next(void *context, struct ArrowArray *out, basalt_error *err)
 {
     struct reader *reader = context;
+    const size_t columns = reader->schema->field_count;
+    struct bs_ipc_batch batch;
     struct body *body = NULL;
     uint8_t *message = NULL, *bytes = NULL;
     size_t count = 0;
@@ -419,14 +384,11 @@ static basalt_status next(void *context, struct ArrowArray *out, basalt_error *e
     if (status) return status;
     reader->ended = message == NULL;
     if (reader->ended) return BASALT_OK;
-    BS_TRY(decode_metadata(reader, message, count, err));
-    const uint64_t body_bytes = (uint64_t)reader->decoder.body_size_bytes;
-    BS_TRY(read_block(reader, 0, body_bytes, &bytes, err));
-    BS_TRY(make_body(bytes, (size_t)body_bytes, reader->schema->field_count, &body, err));
-    BS_TRY(check_batch(reader, body, out, err));
-    body = NULL;
+    BS_TRY(bs_ipc_decode_batch(message, count, reader->schema, &batch, err));
+    BS_TRY(read_block(reader, batch.body_bytes, &bytes, err));
+    BS_TRY(make_body(bytes, (size_t)batch.body_bytes, columns, &body, err));
+    BS_TRY(take_batch(reader->schema, body, &batch, out, err));
 out:
-    if (body) bs_shared_release(&body->shared);
     bs_free(message);
     return status;
 }
@@ -436,7 +398,6 @@ out:
 static void close_reader(void *context)
 {
     struct reader *reader = context;
-    if (reader->decoder_made) ArrowIpcDecoderReset(&reader->decoder);
     bs_schema_release(reader->schema);
     bs_free(reader);
 }
@@ -445,23 +406,14 @@ basalt_status bs_ipc_read(
     basalt_read_fn read, void *context, struct ArrowArrayStream *out, basalt_error *err)
 {
     static const struct bs_stream_source source = {next, close_reader};
-    basalt_status status = BASALT_OK;
     memset(out, 0, sizeof *out);
     struct reader *reader = bs_alloc_zeroed(1, sizeof *reader);
     if (!reader) return bs_fail_memory(err, sizeof *reader);
     reader->read = read;
     reader->context = context;
-    const int code = ArrowIpcDecoderInit(&reader->decoder);
-    if (code) {
-        status = bs_ipc_fail(err, code, NULL, "the Arrow stream can't be read");
-        goto out;
-    }
-    reader->decoder_made = true;
-    BS_TRY(read_schema(reader, err));
-    status = bs_stream_create(reader->schema, &source, reader, out, err);
-    reader = NULL; /* the stream's, or closed */
-out:
-    if (reader) close_reader(reader);
+    const basalt_status status = read_schema(reader, err);
+    if (!status) return bs_stream_create(reader->schema, &source, reader, out, err);
+    close_reader(reader);
     return status;
 }
 

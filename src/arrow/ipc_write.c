@@ -6,17 +6,16 @@
 #include "arrow/ipc_internal.h"
 
 #define PIECE_BYTES_MAX ((size_t)1 << 30) /* an array that takes more is written in pieces */
+#define BUFFERS_MAX 3                     /* of a column */
 
 struct writer {
     basalt_write_fn write;
     void *context;
     struct bs_schema *schema;
-    struct ArrowIpcEncoder encoder;
-    struct ArrowArrayView view;
-    struct ArrowBuffer metadata;
-    struct ArrowBuffer body;
+    struct bs_ipc_pair *nodes;
+    struct bs_ipc_pair *buffers;
+    struct bs_bytes message;
     struct bs_bytes block;
-    bool encoder_made;
 };
 
 static basalt_status put(
@@ -30,55 +29,79 @@ static basalt_status put(
 
 static basalt_status writer_open(struct writer *writer, basalt_error *err)
 {
-    struct ArrowSchema arrow = {0};
-    struct ArrowError error = {""};
-    struct bs_bytes message = {0};
-    basalt_status status = bs_schema_export(writer->schema, &arrow, err);
-    if (status) return status;
-    int code =
-        ArrowIpcEncoderInit(&writer->encoder); /* after a failure there is nothing to reset */
-    writer->encoder_made = code == 0;
-    if (!code) code = ArrowArrayViewInitFromSchema(&writer->view, &arrow, &error);
-    if (code) {
-        status = bs_ipc_fail(err, code, &error, "the Arrow stream can't be written");
-        goto out;
+    const size_t count = writer->schema->field_count + 1;
+    writer->nodes = bs_alloc_zeroed(count, sizeof *writer->nodes);
+    writer->buffers = bs_alloc_zeroed(count, BUFFERS_MAX * sizeof *writer->buffers);
+    if (!writer->nodes || !writer->buffers) {
+        return bs_fail_memory(err, count * BUFFERS_MAX * sizeof *writer->buffers);
     }
-    BS_TRY(bs_schema_encode(writer->schema, &message, err));
-    BS_TRY(put(writer, message.data, message.count, err));
-out:
-    bs_bytes_free(&message);
-    arrow.release(&arrow);
-    return status;
+    const basalt_status status = bs_schema_encode(writer->schema, &writer->message, err);
+    return status ? status : put(writer, writer->message.data, writer->message.count, err);
 }
 
 static void writer_close(struct writer *writer)
 {
-    if (writer->encoder_made) ArrowIpcEncoderReset(&writer->encoder);
-    ArrowArrayViewReset(&writer->view);
-    ArrowBufferReset(&writer->metadata);
-    ArrowBufferReset(&writer->body);
+    bs_free(writer->nodes);
+    bs_free(writer->buffers);
+    bs_bytes_free(&writer->message);
     bs_bytes_free(&writer->block);
     bs_schema_release(writer->schema);
 }
 
-/* An array of Basalt's own as one record batch message. */
+/* Bytes of a buffer of a column that the builder made. */
+static uint64_t buffer_bytes(
+    const struct bs_field *field, const struct ArrowArray *column, int index)
+{
+    const uint64_t rows = (uint64_t)column->length;
+    if (index == 0) return column->buffers[0] ? (rows + 7) / 8 : 0;
+    if (field->kind == BS_KIND_BOOL) return (rows + 7) / 8;
+    if (field->width_bytes > 0) return rows * field->width_bytes;
+    const size_t width = field->format[0] == 'u' || field->format[0] == 'z' ? 4 : 8;
+    if (index == 1) return (rows + 1) * width;
+    return (uint64_t)bs_offset_at(column->buffers[1], width, rows);
+}
+
+/* Says where each buffer will be. Gives the bytes of the body. */
+static uint64_t lay_out(struct writer *writer, const struct ArrowArray *array, size_t *out_buffers)
+{
+    uint64_t at = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < writer->schema->field_count; i++) {
+        const struct ArrowArray *column = array->children[i];
+        writer->nodes[i] =
+            (struct bs_ipc_pair){(uint64_t)column->length, (uint64_t)column->null_count};
+        for (int j = 0; j < column->n_buffers; j++) {
+            const uint64_t bytes = buffer_bytes(&writer->schema->fields[i], column, j);
+            writer->buffers[count++] = (struct bs_ipc_pair){at, bytes};
+            at += (bytes + 7) & ~(uint64_t)7;
+        }
+    }
+    *out_buffers = count;
+    return at;
+}
+
+/* An array that the builder made as one record batch message. */
 static basalt_status write_message(
     struct writer *writer, const struct ArrowArray *array, basalt_error *err)
 {
-    struct ArrowError error = {""};
-    writer->metadata.size_bytes = 0;
-    writer->body.size_bytes = 0;
-    int code = ArrowArrayViewSetArray(&writer->view, array, &error);
-    if (!code) {
-        code = ArrowIpcEncoderEncodeSimpleRecordBatch(
-            &writer->encoder, &writer->view, &writer->body, &error);
+    static const uint8_t zeros[8];
+    struct bs_ipc_batch batch = {.rows = (uint64_t)array->length,
+        .nodes = writer->nodes,
+        .node_count = writer->schema->field_count,
+        .buffers = writer->buffers};
+    batch.body_bytes = lay_out(writer, array, &batch.buffer_count);
+    writer->message.count = 0;
+    basalt_status status = bs_ipc_encode_batch(&batch, &writer->message, err);
+    if (!status) status = put(writer, writer->message.data, writer->message.count, err);
+    const struct bs_ipc_pair *place = writer->buffers;
+    for (size_t i = 0; !status && i < writer->schema->field_count; i++) {
+        const struct ArrowArray *column = array->children[i];
+        for (int j = 0; !status && j < column->n_buffers; j++, place++) {
+            status = put(writer, column->buffers[j], (size_t)place->second, err);
+            if (!status) status = put(writer, zeros, -place->second & 7, err);
+        }
     }
-    if (!code) code = ArrowIpcEncoderFinalizeBuffer(&writer->encoder, 1, &writer->metadata);
-    if (code) return bs_ipc_fail(err, code, &error, "a batch can't be written");
-    const basalt_status status =
-        put(writer, writer->metadata.data, (size_t)writer->metadata.size_bytes, err);
-    if (status) return status;
-    return put(writer, writer->body.data, (size_t)writer->body.size_bytes, err);
+    return status;
 }
 
 /* Rows [first, first + count) of somebody's array as one record batch. */
@@ -128,9 +151,6 @@ basalt_status bs_ipc_write(
     struct writer writer = {.write = write, .context = context};
     struct ArrowArray array = {0};
     bool end = false;
-    ArrowArrayViewInitFromType(&writer.view, NANOARROW_TYPE_UNINITIALIZED);
-    ArrowBufferInit(&writer.metadata);
-    ArrowBufferInit(&writer.body);
     basalt_status status = bs_stream_schema(stream, &writer.schema, err);
     if (!status) status = writer_open(&writer, err);
     while (!status && !end) {

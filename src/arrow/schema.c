@@ -71,7 +71,8 @@ static const char *foreign_types[][2] = {
     {"+r", "run_end_encoded"},
 };
 
-const char *bs_foreign_type_name(const char *format)
+/* For an Arrow format string that Basalt does not store. */
+static const char *foreign_type_name(const char *format)
 {
     for (size_t i = 0; i < BS_ARRAY_LENGTH(foreign_types); i++) {
         const char *prefix = foreign_types[i][0];
@@ -121,7 +122,8 @@ static basalt_status parse_fixed_width(struct bs_field *field, basalt_error *err
     return BASALT_OK;
 }
 
-basalt_status bs_field_parse(struct bs_field *field, basalt_error *err)
+/* Fills kind, width, unit and zone from field->format. UNSUPPORTED names field and type. */
+static basalt_status parse_format(struct bs_field *field, basalt_error *err)
 {
     const char *format = field->format;
     for (size_t i = 0; i < BS_ARRAY_LENGTH(simple_formats); i++) {
@@ -142,7 +144,7 @@ basalt_status bs_field_parse(struct bs_field *field, basalt_error *err)
     }
     return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
         "field \"%.*s\" has the type %s (Arrow format \"%.*s\"), which Basalt does not store",
-        bs_shown(field->name), field->name, bs_foreign_type_name(format), bs_shown(format), format);
+        bs_shown(field->name), field->name, foreign_type_name(format), bs_shown(format), format);
 }
 
 /* ---- making and freeing ------------------------------------------------------------------------ */
@@ -160,7 +162,7 @@ static void destroy(struct bs_shared *shared)
     bs_free(schema);
 }
 
-static basalt_status make(size_t field_count, struct bs_schema **out_schema, basalt_error *err)
+basalt_status bs_schema_make(size_t field_count, struct bs_schema **out_schema, basalt_error *err)
 {
     struct bs_schema *schema = bs_alloc_zeroed(1, sizeof *schema);
     if (!schema) return bs_fail_memory(err, sizeof *schema);
@@ -186,7 +188,8 @@ void bs_schema_release(struct bs_schema *schema)
     if (schema) bs_shared_release(&schema->shared);
 }
 
-basalt_status bs_metadata_size(const char *metadata, size_t *out_bytes, basalt_error *err)
+/* Bytes of key-value metadata as the C data interface lays it out. TOO_LARGE, BAD_ARGUMENT. */
+static basalt_status metadata_size(const char *metadata, size_t *out_bytes, basalt_error *err)
 {
     int32_t pairs, length;
     size_t at = sizeof pairs;
@@ -215,7 +218,7 @@ static basalt_status copy_metadata(
 {
     size_t bytes = 0;
     if (!metadata) return BASALT_OK;
-    const basalt_status status = bs_metadata_size(metadata, &bytes, err);
+    const basalt_status status = metadata_size(metadata, &bytes, err);
     if (status) return status;
     if (bytes == sizeof(int32_t)) return BASALT_OK; /* no pair: as good as absent */
     *out_copy = bs_copy_bytes(metadata, bytes);
@@ -227,7 +230,7 @@ static basalt_status copy_metadata(
 /* ---- import ------------------------------------------------------------------------------------ */
 
 static basalt_status check_texts(
-    const struct ArrowSchema *arrow, const char *name, size_t index, basalt_error *err)
+    size_t index, const char *name, const char *format, basalt_error *err)
 {
     const size_t name_bytes = strnlen(name, BS_NAME_BYTES_MAX + 1);
     if (name_bytes > BS_NAME_BYTES_MAX) {
@@ -238,17 +241,29 @@ static basalt_status check_texts(
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
             "the name of field %zu is not UTF-8", index);
     }
-    const size_t format_bytes = strnlen(arrow->format, BS_FORMAT_BYTES_MAX + 1);
+    const size_t format_bytes = strnlen(format, BS_FORMAT_BYTES_MAX + 1);
     if (format_bytes > BS_FORMAT_BYTES_MAX) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
             "the Arrow format of field \"%.*s\" is longer than %d bytes", bs_shown(name), name,
             BS_FORMAT_BYTES_MAX);
     }
-    if (!bs_utf8_valid(arrow->format, format_bytes)) {
+    if (!bs_utf8_valid(format, format_bytes)) {
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
             "the Arrow format of field \"%.*s\" is not UTF-8", bs_shown(name), name);
     }
     return BASALT_OK;
+}
+
+basalt_status bs_field_make(struct bs_field *field, size_t index, const char *name,
+    const char *format, bool nullable, basalt_error *err)
+{
+    const basalt_status status = check_texts(index, name, format, err);
+    if (status) return status;
+    field->name = bs_copy_string(name);
+    field->format = bs_copy_string(format);
+    if (!field->name || !field->format) return bs_fail_memory(err, strlen(name));
+    field->nullable = nullable;
+    return parse_format(field, err);
 }
 
 static basalt_status import_field(
@@ -259,19 +274,14 @@ static basalt_status import_field(
             "field %zu of the Arrow schema is empty", index);
     }
     const char *name = arrow->name ? arrow->name : "";
-    basalt_status status = check_texts(arrow, name, index, err);
-    if (status) return status;
     if (arrow->dictionary) {
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "field \"%.*s\" has the type dictionary, which Basalt does not store: decode it first",
             bs_shown(name), name);
     }
-    field->name = bs_copy_string(name);
-    field->format = bs_copy_string(arrow->format);
-    if (!field->name || !field->format) return bs_fail_memory(err, strlen(name));
-    status = bs_field_parse(field, err);
+    const bool nullable = (arrow->flags & ARROW_FLAG_NULLABLE) != 0;
+    const basalt_status status = bs_field_make(field, index, name, arrow->format, nullable, err);
     if (status) return status;
-    field->nullable = (arrow->flags & ARROW_FLAG_NULLABLE) != 0;
     return copy_metadata(arrow->metadata, &field->metadata, &field->metadata_bytes, err);
 }
 
@@ -293,7 +303,7 @@ basalt_status bs_schema_import(
             "the schema has %" PRId64 " columns; at most %d are possible", arrow->n_children,
             BS_FIELDS_MAX);
     }
-    basalt_status status = make((size_t)arrow->n_children, &schema, err);
+    basalt_status status = bs_schema_make((size_t)arrow->n_children, &schema, err);
     if (status) return status;
     for (size_t i = 0; i < schema->field_count; i++) {
         BS_TRY(import_field(arrow->children[i], i, &schema->fields[i], err));
@@ -306,13 +316,11 @@ out:
     return status;
 }
 
-static basalt_status copy_field(const struct bs_field *from, struct bs_field *to, basalt_error *err)
+static basalt_status copy_field(
+    const struct bs_field *from, size_t index, struct bs_field *to, basalt_error *err)
 {
-    to->name = bs_copy_string(from->name);
-    to->format = bs_copy_string(from->format);
-    if (!to->name || !to->format) return bs_fail_memory(err, strlen(from->name));
-    to->nullable = from->nullable;
-    const basalt_status status = bs_field_parse(to, err);
+    const basalt_status status =
+        bs_field_make(to, index, from->name, from->format, from->nullable, err);
     if (status) return status;
     return copy_metadata(from->metadata, &to->metadata, &to->metadata_bytes, err);
 }
@@ -322,11 +330,11 @@ basalt_status bs_schema_project(const struct bs_schema *schema, const size_t *in
 {
     struct bs_schema *projected = NULL;
     *out_schema = NULL;
-    basalt_status status = make(count, &projected, err);
+    basalt_status status = bs_schema_make(count, &projected, err);
     if (status) return status;
     for (size_t i = 0; i < count; i++) {
         assert(indices[i] < schema->field_count);
-        BS_TRY(copy_field(&schema->fields[indices[i]], &projected->fields[i], err));
+        BS_TRY(copy_field(&schema->fields[indices[i]], i, &projected->fields[i], err));
     }
     BS_TRY(copy_metadata(schema->metadata, &projected->metadata, &projected->metadata_bytes, err));
     *out_schema = projected;

@@ -83,7 +83,7 @@ static void put_string(struct bs_bytes *out, const char *text, size_t count)
     bs_bytes_u8(out, '"');
 }
 
-/* The layout was checked by bs_metadata_size when the schema was made. */
+/* The layout was checked when the schema was made. */
 static void put_metadata(struct bs_bytes *out, const char *metadata)
 {
     int32_t pairs, length;

@@ -22,7 +22,7 @@ static void round_trip(
         CHECK_OK(bs_array_builder_put(builder, i, &batch.columns[i], half, count - half, err));
     }
     REQUIRE_OK(bs_array_builder_finish(&builder, &out, err));
-    kit_compare(rows, first, count, &out);
+    kit_compare(rows, first, count, &out, 64);
     out.release(&out);
     bs_batch_clear(&batch);
     bs_bytes_free(&block);
@@ -446,7 +446,7 @@ TEST(batch, no_memory_is_no_crash)
         CHECK(status == BASALT_OK || status == BASALT_NO_MEMORY);
         CHECK_EQ(status, why.status);
         fault_stop();
-        if (!status) kit_compare(&rows, 0, fits, &out);
+        if (!status) kit_compare(&rows, 0, fits, &out, 64);
         if (out.release) out.release(&out);
         bs_array_builder_free(builder);
         bs_batch_clear(&batch);

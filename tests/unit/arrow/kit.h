@@ -264,8 +264,8 @@ static inline void kit_read(
 }
 
 /* Rows [first, first + count) of `rows` are what `array` holds. */
-static inline void kit_compare(
-    const struct rows *rows, uint64_t first, uint64_t count, const struct ArrowArray *array)
+static inline void kit_compare(const struct rows *rows, uint64_t first, uint64_t count,
+    const struct ArrowArray *array, size_t alignment)
 {
     CHECK_EQ(array->length, count);
     CHECK_EQ(array->n_children, rows->schema->field_count);
@@ -288,7 +288,7 @@ static inline void kit_compare(
         }
         CHECK_EQ(child->null_count, nulls);
         for (int64_t j = 0; j < child->n_buffers; j++) {
-            CHECK_EQ((uintptr_t)child->buffers[j] % 64, 0);
+            CHECK_EQ((uintptr_t)child->buffers[j] % alignment, 0);
         }
     }
 }
