@@ -12,7 +12,8 @@
 #define COMPACT_MAX 65535u
 #define CHECKSUM_BYTES 4u
 
-void bs_put_message(struct bs_bytes *out, enum bs_message_type type, const void *body, size_t count)
+void bs_put_message(
+    struct bs_bytes *out, enum bs_h5_message_type type, const void *body, size_t count)
 {
     assert(count <= UINT16_MAX);
     bs_bytes_u8(out, (uint8_t)type);
@@ -22,7 +23,7 @@ void bs_put_message(struct bs_bytes *out, enum bs_message_type type, const void 
 }
 
 /* The prefix of a message of `count` bytes that the caller puts itself. */
-static void put_prefix(struct bs_bytes *out, enum bs_message_type type, size_t count)
+static void put_prefix(struct bs_bytes *out, enum bs_h5_message_type type, size_t count)
 {
     bs_put_message(out, type, NULL, 0);
     if (!out->failed) bs_store_u16(out->data + out->count - 3, (uint16_t)count);
@@ -42,7 +43,7 @@ void bs_put_dataspace(struct bs_bytes *out, const struct bs_h5_space *space)
 
 void bs_put_attribute_info(struct bs_bytes *out)
 {
-    put_prefix(out, BS_MESSAGE_ATTRIBUTE_INFO, 18);
+    put_prefix(out, BS_H5_MESSAGE_ATTRIBUTE_INFO, 18);
     bs_bytes_u16(out, 0); /* version 0, no creation order */
     bs_bytes_u64(out, BS_H5_UNDEFINED);
     bs_bytes_u64(out, BS_H5_UNDEFINED);
@@ -50,7 +51,7 @@ void bs_put_attribute_info(struct bs_bytes *out)
 
 void bs_put_contiguous_layout(struct bs_bytes *out, uint64_t address, uint64_t bytes)
 {
-    put_prefix(out, BS_MESSAGE_LAYOUT, 18);
+    put_prefix(out, BS_H5_MESSAGE_LAYOUT, 18);
     bs_bytes_u8(out, 3);
     bs_bytes_u8(out, BS_H5_CONTIGUOUS);
     bs_bytes_u64(out, address);
@@ -59,7 +60,7 @@ void bs_put_contiguous_layout(struct bs_bytes *out, uint64_t address, uint64_t b
 
 static void put_fill(struct bs_bytes *out, const void *fill, size_t bytes, bool chunked)
 {
-    put_prefix(out, BS_MESSAGE_FILL, 8 + (fill ? bytes : 0));
+    put_prefix(out, BS_H5_MESSAGE_FILL, 8 + (fill ? bytes : 0));
     bs_bytes_u8(out, 2);
     bs_bytes_u8(out, chunked ? 3 : 2);             /* space is allocated incrementally, or late */
     bs_bytes_u8(out, 2);                           /* filled if the user has set a value */
@@ -86,7 +87,7 @@ static void put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipelin
         }
         if (filter->parameter_count % 2) bs_bytes_zeros(&body, 4);
     }
-    bs_put_message(out, BS_MESSAGE_PIPELINE, body.data, body.count);
+    bs_put_message(out, BS_H5_MESSAGE_PIPELINE, body.data, body.count);
     out->failed |= body.failed;
     bs_bytes_free(&body);
 }
@@ -105,7 +106,7 @@ basalt_status bs_put_dataset_messages(struct bs_bytes *out, const struct bs_h5_t
             "a fill value of %u bytes does not fit a message", (unsigned)type->size_bytes);
     }
     if (!status) {
-        bs_put_message(out, BS_MESSAGE_TYPE, body.data, body.count);
+        bs_put_message(out, BS_H5_MESSAGE_TYPE, body.data, body.count);
         put_fill(out, fill, type->size_bytes, chunked);
         if (pipeline->count) put_pipeline(out, pipeline);
         bs_put_attribute_info(out);
@@ -122,7 +123,7 @@ static void put_link(struct bs_bytes *out, const struct bs_h5_node *child)
     const size_t width = name_bytes > UINT8_MAX ? 2 : 1;
     const bool hard = child->kind != BS_NODE_LINK;
     const size_t value = hard ? 8 : 2 + child->as.link.target.count;
-    put_prefix(out, BS_MESSAGE_LINK, 3 + (hard ? 0u : 1u) + width + name_bytes + value);
+    put_prefix(out, BS_H5_MESSAGE_LINK, 3 + (hard ? 0u : 1u) + width + name_bytes + value);
     bs_bytes_u8(out, 1);
     /* flags: width of the name's length, kind if not hard, character set */
     bs_bytes_u8(out, (uint8_t)((width - 1) | (hard ? 0u : 8u) | 0x10u));
@@ -140,11 +141,11 @@ static void put_link(struct bs_bytes *out, const struct bs_h5_node *child)
 
 static void put_links(struct bs_bytes *out, const struct bs_h5_node *group)
 {
-    put_prefix(out, BS_MESSAGE_LINK_INFO, 18);
+    put_prefix(out, BS_H5_MESSAGE_LINK_INFO, 18);
     bs_bytes_u16(out, 0); /* version 0, no creation order */
     bs_bytes_u64(out, BS_H5_UNDEFINED);
     bs_bytes_u64(out, BS_H5_UNDEFINED);
-    put_prefix(out, BS_MESSAGE_GROUP_INFO, 6);
+    put_prefix(out, BS_H5_MESSAGE_GROUP_INFO, 6);
     bs_bytes_u8(out, 0);
     bs_bytes_u8(out, 1); /* the phase change is stored */
     bs_bytes_u16(out, COMPACT_MAX);
@@ -155,7 +156,7 @@ static void put_links(struct bs_bytes *out, const struct bs_h5_node *group)
 static void put_symbol_table(struct bs_bytes *out, const struct bs_symbols *symbols)
 {
     const struct bs_symbol_node *root = symbols->levels[symbols->depth - 1].nodes[0];
-    put_prefix(out, BS_MESSAGE_SYMBOL_TABLE, 16);
+    put_prefix(out, BS_H5_MESSAGE_SYMBOL_TABLE, 16);
     bs_bytes_u64(out, root->next_address);
     bs_bytes_u64(out, symbols->next_heap.address);
 }
@@ -168,10 +169,10 @@ static void put_column(struct bs_bytes *out, const struct bs_column *column)
         .rank = 1, .dims = {column->rows}, .max_dims = {BS_H5_UNDEFINED}};
     struct bs_bytes body = {0};
     bs_put_dataspace(&body, &space);
-    bs_put_message(out, BS_MESSAGE_SPACE, body.data, body.count);
+    bs_put_message(out, BS_H5_MESSAGE_SPACE, body.data, body.count);
     out->failed |= body.failed;
     bs_bytes_free(&body);
-    put_prefix(out, BS_MESSAGE_LAYOUT, 19);
+    put_prefix(out, BS_H5_MESSAGE_LAYOUT, 19);
     bs_bytes_u8(out, 3);
     bs_bytes_u8(out, BS_H5_CHUNKED);
     bs_bytes_u8(out, 2); /* rank + 1: the element's bytes are the last dimension */
@@ -186,7 +187,7 @@ static void put_attributes(struct bs_bytes *out, const struct bs_h5_node *node)
 {
     for (size_t i = 0; i < node->attribute_count; i++) {
         bs_put_message(
-            out, BS_MESSAGE_ATTRIBUTE, node->attributes[i].body, node->attributes[i].body_bytes);
+            out, BS_H5_MESSAGE_ATTRIBUTE, node->attributes[i].body, node->attributes[i].body_bytes);
     }
 }
 
@@ -203,7 +204,7 @@ static void put_messages(struct bs_bytes *out, const struct bs_h5_node *node)
         put_attributes(out, node);
     } else if (node->attribute_count > 0) {
         const struct bs_h5_extent block = node->attributes_dirty ? node->next_block : node->block;
-        put_prefix(out, BS_MESSAGE_CONTINUATION, 16);
+        put_prefix(out, BS_H5_MESSAGE_CONTINUATION, 16);
         bs_bytes_u64(out, block.address);
         bs_bytes_u64(out, block.bytes);
     }

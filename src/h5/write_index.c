@@ -242,7 +242,7 @@ static basalt_status node_read(
     if (status) return status;
     out->level = bytes[5];
     out->count = bs_load_u16(bytes + 6);
-    if (memcmp(bytes, "TREE\1", 5) != 0 || out->count == 0 || out->count > BS_INDEX_CHILDREN ||
+    if (memcmp(bytes, "TREE\1", 5) != 0 || out->count > BS_INDEX_CHILDREN ||
         out->level >= BS_INDEX_DEPTH_MAX) {
         return bs_fail(
             err, BASALT_CORRUPT, address, "there is no node of a chunk index at %" PRIu64, address);
@@ -306,13 +306,22 @@ basalt_status bs_index_load(struct bs_h5_node *node, basalt_error *err)
                 "the chunk index node at %" PRIu64 " is of level %u instead of %u", address,
                 raw.level, expected));
         }
+        if (raw.count == 0) { /* libhdf5 leaves an empty root when it removes the last chunk */
+            if (expected == BS_INDEX_DEPTH_MAX) break;
+            BS_TRY(bs_fail(err, BASALT_CORRUPT, address,
+                "the chunk index node at %" PRIu64 " is empty", address));
+        }
         if (expected == BS_INDEX_DEPTH_MAX) loaded.depth = raw.level + 1;
         BS_TRY(entries_check(node, &raw, address, err));
         BS_TRY(edge_load(&loaded, raw.level, address, &raw, err));
         address = raw.entries[raw.count - 1].address;
         expected = raw.level - 1;
     } while (raw.level > 0);
-    loaded.last_row = raw.entries[raw.count - 1].first_row;
+    if (raw.count > 0) {
+        loaded.last_row = raw.entries[raw.count - 1].first_row;
+    } else {
+        bs_space_give_up(&node->writer->space, address, NODE_BYTES);
+    }
     *index = loaded;
     loaded = (struct bs_index){0};
 out:

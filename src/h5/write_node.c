@@ -320,7 +320,7 @@ basalt_status bs_h5_make_fixed(struct bs_h5_writer *writer, struct bs_h5_node *p
     const struct bs_pipeline none = {0};
     struct bs_bytes body = {0};
     bs_put_dataspace(&body, space);
-    bs_put_message(&node->kept, BS_MESSAGE_SPACE, body.data, body.count);
+    bs_put_message(&node->kept, BS_H5_MESSAGE_SPACE, body.data, body.count);
     node->kept.failed |= body.failed;
     bs_bytes_free(&body);
     status = bs_put_dataset_messages(&node->kept, type, &none, NULL, false, err);
@@ -342,9 +342,9 @@ static basalt_status column_check(
     basalt_status status = type_check(spec->type, "a column", err);
     if (!status) status = bs_pipeline_check(&spec->pipeline, err);
     if (status) return status;
-    if (spec->type->kind == BS_H5_VARIABLE && spec->type->size_bytes != BS_REFERENCE_BYTES) {
+    if (spec->type->kind == BS_H5_VARIABLE && spec->type->size_bytes != BS_H5_VARIABLE_BYTES) {
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
-            "a variable-length element takes %d bytes", BS_REFERENCE_BYTES);
+            "a variable-length element takes %d bytes", BS_H5_VARIABLE_BYTES);
     }
     if (spec->type->kind == BS_H5_VARIABLE && !spec->type->variable_string &&
         spec->type->base->size_bytes != 1) {

@@ -64,7 +64,7 @@ static basalt_status packer_flush(struct packer *packer, basalt_error *err)
         bs_space_untake(&packer->writer->space, address, bytes->count);
         return status;
     }
-    for (uint8_t *at = packer->first_open; at < packer->references; at += BS_REFERENCE_BYTES) {
+    for (uint8_t *at = packer->first_open; at < packer->references; at += BS_H5_VARIABLE_BYTES) {
         if (bs_load_u32(at) > 0) bs_store_u64(at + 4, address);
     }
     packer_start(packer);
@@ -78,8 +78,8 @@ static basalt_status packer_put(
     struct bs_bytes *bytes = &packer->bytes;
     basalt_status status = BASALT_OK;
     if (length == 0) {
-        memset(packer->references, 0, BS_REFERENCE_BYTES);
-        packer->references += BS_REFERENCE_BYTES;
+        memset(packer->references, 0, BS_H5_VARIABLE_BYTES);
+        packer->references += BS_H5_VARIABLE_BYTES;
         return BASALT_OK;
     }
     if (packer->objects == COLLECTION_OBJECTS_MAX ||
@@ -96,7 +96,7 @@ static basalt_status packer_put(
     bs_store_u32(packer->references, length);
     bs_store_u64(packer->references + 4, 0);
     bs_store_u32(packer->references + 12, packer->objects);
-    packer->references += BS_REFERENCE_BYTES;
+    packer->references += BS_H5_VARIABLE_BYTES;
     return bs_bytes_check(bytes, err);
 }
 
@@ -284,7 +284,7 @@ basalt_status bs_strings_collections(struct bs_h5_writer *writer, const uint8_t 
 {
     basalt_status status = BASALT_OK;
     for (uint64_t i = 0; !status && i < rows; i++) {
-        const uint8_t *at = references + i * BS_REFERENCE_BYTES;
+        const uint8_t *at = references + i * BS_H5_VARIABLE_BYTES;
         const uint64_t address = bs_load_u64(at + 4);
         uint64_t bytes = 0;
         if (bs_load_u32(at) == 0 || address == 0) continue;

@@ -34,6 +34,7 @@ void bs_symbols_free(struct bs_symbols *symbols)
         bs_free(symbols->levels[i].nodes);
     }
     bs_bytes_free(&symbols->new_names);
+    bs_extents_free(&symbols->old);
     bs_free(symbols);
 }
 
@@ -355,9 +356,26 @@ static basalt_status names_plan(struct bs_h5_node *group, struct bs_plan *plan, 
                         symbols->names.address + at, more, err);
 }
 
+static basalt_status old_extent(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
+{
+    (void)purpose;
+    return bs_extents_add(context, extent.address, extent.bytes, err);
+}
+
+basalt_status bs_symbols_note_old(struct bs_h5_node *group, struct bs_h5_file *h5,
+    const struct bs_h5_group_form *form, basalt_error *err)
+{
+    return bs_h5_symbol_table_extents(h5, form, old_extent, &group->as.group.symbols->old, err);
+}
+
 basalt_status bs_symbols_plan(struct bs_h5_node *group, struct bs_plan *plan, basalt_error *err)
 {
+    const struct bs_extents *old = &group->as.group.symbols->old;
     basalt_status status = names_plan(group, plan, err);
+    for (size_t i = 0; !status && i < old->count; i++) {
+        status = bs_plan_give_up(plan, old->items[i].address, old->items[i].bytes, err);
+    }
     return status ? status : tree_plan(group, plan, err);
 }
 
@@ -371,6 +389,7 @@ void bs_symbols_settle(struct bs_symbols *symbols)
     }
     symbols->heap = symbols->next_heap;
     symbols->names = symbols->next_names;
+    symbols->old.count = 0;
     symbols->rebuild = false;
 }
 
@@ -384,6 +403,10 @@ basalt_status bs_symbols_extents(
             if (node->address == BS_H5_UNDEFINED) continue;
             status = bs_extents_add(out, node->address, i == 0 ? LEAF_BYTES : NODE_BYTES, err);
         }
+    }
+    for (size_t i = 0; !status && i < symbols->old.count; i++) {
+        status =
+            bs_extents_add(out, symbols->old.items[i].address, symbols->old.items[i].bytes, err);
     }
     if (!status && symbols->heap.address != BS_H5_UNDEFINED) {
         status = bs_extents_add(out, symbols->heap.address, symbols->heap.bytes, err);

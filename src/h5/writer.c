@@ -169,6 +169,75 @@ out:
     return status;
 }
 
+static basalt_status superblock_check(const struct bs_h5_superblock *superblock, basalt_error *err)
+{
+    if (superblock->version != 2 || superblock->base != 0 || superblock->offset_bytes != 8 ||
+        superblock->length_bytes != 8) {
+        return bs_fail(err, BASALT_UNSUPPORTED, 0,
+            "only files with a superblock of version 2 at 0 and 8-byte addresses, as Basalt makes "
+            "them, are written to");
+    }
+    if (superblock->group_leaf_k != 4 || superblock->group_internal_k != 16 ||
+        superblock->chunk_k != 32) {
+        return bs_fail(err, BASALT_UNSUPPORTED, 0,
+            "the file has B-trees of unusual width: it is not written to");
+    }
+    return BASALT_OK;
+}
+
+static basalt_status features_check(const struct bs_h5_identity *identity, basalt_error *err)
+{
+    if (identity->format_version > FORMAT_VERSION) {
+        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "the file is of format version %u, this version of Basalt writes up to %u",
+            (unsigned)identity->format_version, FORMAT_VERSION);
+    }
+    if (identity->feature_refuse == 0 && identity->feature_read_only == 0) return BASALT_OK;
+    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+        "the file has features (masks %x and %x) that this version of Basalt does not know: it is "
+        "not written to",
+        (unsigned)identity->feature_refuse, (unsigned)identity->feature_read_only);
+}
+
+static basalt_status identity_find(struct bs_h5_writer *writer, basalt_error *err)
+{
+    struct bs_h5_node *node = bs_node_find(writer->root, IDENTITY_NAME);
+    if (!node || node->kind != BS_NODE_GROUP) {
+        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "the group /.basalt is not of the form that Basalt writes");
+    }
+    node->attributes_inline = true;
+    writer->identity_node = node;
+    /* Anew: what another program made of them need not have the form that commits change. */
+    return identity_attributes(node, &writer->identity, err);
+}
+
+basalt_status bs_h5_writer_open(struct bs_file *file,
+    const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], struct bs_h5_writer **out_writer,
+    basalt_error *err)
+{
+    struct bs_h5_writer *writer = NULL;
+    struct bs_h5_file *h5 = NULL;
+    *out_writer = NULL;
+    basalt_status status = bs_h5_file_open_at(file, superblock, &h5, err);
+    if (status) return status;
+    BS_TRY(superblock_check(bs_h5_file_superblock(h5), err));
+    BS_TRY(writer_new(file, &writer, err));
+    BS_TRY(bs_h5_identity_read(h5, &writer->identity, err));
+    BS_TRY(features_check(&writer->identity, err));
+    memcpy(writer->current, superblock, BS_H5_SUPERBLOCK_BYTES);
+    writer->space.end = (bs_h5_file_superblock(h5)->end_of_file + 7) & ~(uint64_t)7;
+    BS_TRY(bs_writer_find_free(writer, h5, err));
+    BS_TRY(bs_writer_load(writer, h5, err));
+    BS_TRY(identity_find(writer, err));
+    *out_writer = writer;
+    writer = NULL;
+out:
+    bs_h5_writer_close(writer);
+    bs_h5_file_close(h5);
+    return status;
+}
+
 const struct bs_h5_identity *bs_h5_writer_identity(const struct bs_h5_writer *writer)
 {
     return &writer->identity;

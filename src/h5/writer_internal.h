@@ -13,7 +13,7 @@
 #ifndef BS_WRITER_INTERNAL_H
 #define BS_WRITER_INTERNAL_H
 
-#include "h5/h5.h"
+#include "h5/h5_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,26 +22,7 @@
 #define BS_INDEX_DEPTH_MAX 11     /* 64^11 is more than 2^64 */
 #define BS_LINK_MESSAGES_MAX 1024 /* beyond it a group has a symbol table */
 #define BS_LINK_NAME_BYTES_MAX 60000
-#define BS_REFERENCE_BYTES 16 /* a variable-length element: length, collection, index */
 #define BS_CHUNK_BYTES_MAX ((uint64_t)1 << 30)
-
-enum bs_message_type { /* FF IV.A.2 */
-    BS_MESSAGE_NIL = 0x00,
-    BS_MESSAGE_SPACE = 0x01,
-    BS_MESSAGE_LINK_INFO = 0x02,
-    BS_MESSAGE_TYPE = 0x03,
-    BS_MESSAGE_FILL = 0x05,
-    BS_MESSAGE_LINK = 0x06,
-    BS_MESSAGE_EXTERNAL_FILES = 0x07,
-    BS_MESSAGE_LAYOUT = 0x08,
-    BS_MESSAGE_GROUP_INFO = 0x0A,
-    BS_MESSAGE_PIPELINE = 0x0B,
-    BS_MESSAGE_ATTRIBUTE = 0x0C,
-    BS_MESSAGE_CONTINUATION = 0x10,
-    BS_MESSAGE_SYMBOL_TABLE = 0x11,
-    BS_MESSAGE_ATTRIBUTE_INFO = 0x15,
-    BS_MESSAGE_LINK_COUNT = 0x16
-};
 
 /* ---- extents ------------------------------------------------------------------------------- */
 
@@ -170,7 +151,7 @@ void bs_node_attributes_free(struct bs_h5_node *node);
 /* ---- headers ------------------------------------------------------------------------------- */
 
 void bs_put_message(
-    struct bs_bytes *out, enum bs_message_type type, const void *body, size_t count);
+    struct bs_bytes *out, enum bs_h5_message_type type, const void *body, size_t count);
 void bs_put_dataspace(struct bs_bytes *out, const struct bs_h5_space *space); /* body alone */
 void bs_put_attribute_info(struct bs_bytes *out);
 void bs_put_contiguous_layout(struct bs_bytes *out, uint64_t address, uint64_t bytes);
@@ -212,6 +193,7 @@ struct bs_symbols {
     struct bs_h5_extent names, next_names; /* the segment */
     uint64_t names_used;                   /* bytes of it that a version refers to */
     struct bs_bytes new_names; /* go to names_used, or into next_names after the old ones */
+    struct bs_extents old;     /* of the table that the file had when it was opened */
     bool rebuild;              /* the heap is somebody else's or full: all names anew */
 };
 
@@ -228,9 +210,10 @@ void bs_symbols_settle(struct bs_symbols *symbols);
 void bs_symbols_forget(struct bs_h5_node *child); /* before it is detached */
 BS_MUST_USE basalt_status bs_symbols_extents(
     const struct bs_symbols *symbols, struct bs_extents *out, basalt_error *err);
-/* Reads a table from the file: children and structure. */
-BS_MUST_USE basalt_status bs_symbols_load(
-    struct bs_h5_node *group, uint64_t tree, uint64_t heap, basalt_error *err);
+/* Takes note of a table that is in the file: it is given up by the next plan, which makes a new one.
+ * Its names' slack cannot be used: a reader of an older version may be looking at it. */
+BS_MUST_USE basalt_status bs_symbols_note_old(struct bs_h5_node *group, struct bs_h5_file *h5,
+    const struct bs_h5_group_form *form, basalt_error *err);
 
 /* ---- the chunk index ----------------------------------------------------------------------- */
 
@@ -394,7 +377,11 @@ BS_MUST_USE basalt_status bs_node_give_up(struct bs_h5_node *node, basalt_error 
 /* Adds the extents of a column's chunks, strings and index, as far as they are in the file. */
 BS_MUST_USE basalt_status bs_column_extents(
     struct bs_h5_node *node, struct bs_extents *out, basalt_error *err);
+/* The tree of the file at the root that `h5` shows. */
 BS_MUST_USE basalt_status bs_writer_load(
+    struct bs_h5_writer *writer, struct bs_h5_file *h5, basalt_error *err);
+/* What the root does not reach; nothing, if not all that it reaches can be listed. */
+BS_MUST_USE basalt_status bs_writer_find_free(
     struct bs_h5_writer *writer, struct bs_h5_file *h5, basalt_error *err);
 
 #endif
