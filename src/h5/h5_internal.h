@@ -245,15 +245,41 @@ BS_MUST_USE basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const stru
 BS_MUST_USE basalt_status bs_h5_collection_bytes(struct bs_h5_file *h5, uint64_t address,
     uint64_t *out_bytes, basalt_error *err);
 
-/* ---- dense storage (h5_fractal_heap.c, h5_btree2.c) ------------------------------------------- */
+/* ---- version-2 B-trees (h5_btree2.c) ---------------------------------------------------------- */
 
-/* Calls `each` with the bytes of every object that the tree (by name) refers to in the heap. */
+struct bs_h5_btree2_visit {
+    uint8_t kind;      /* type of the records that the tree must have */
+    /* Each record in key order; may be NULL. */
+    basalt_status (*record)(void *context, struct bs_cursor record, basalt_error *err);
+    bs_h5_extent_fn block; /* the tree's header and nodes; may be NULL */
+    void *context;
+};
+BS_MUST_USE basalt_status bs_h5_btree2_each(struct bs_h5_file *h5, uint64_t address,
+    const struct bs_h5_btree2_visit *visit, basalt_error *err);
+/* Bytes that hold any number up to `limit`. */
+size_t bs_h5_width_of(uint64_t limit);
+
+/* ---- dense storage (h5_dense.c, h5_fractal_heap.c) -------------------------------------------- */
+
+struct bs_h5_fractal_heap;
+/* Loads the heap's blocks, checked. */
+BS_MUST_USE basalt_status bs_h5_fractal_heap_open(struct bs_h5_file *h5, uint64_t address,
+    struct bs_h5_fractal_heap **out_heap, basalt_error *err);
+void bs_h5_fractal_heap_close(struct bs_h5_fractal_heap *heap); /* NULL is fine */
+size_t bs_h5_fractal_heap_id_bytes(const struct bs_h5_fractal_heap *heap);
+/* The object that `id` names; it lives until the next call. */
+BS_MUST_USE basalt_status bs_h5_fractal_heap_object(struct bs_h5_fractal_heap *heap,
+    struct bs_cursor id, struct bs_cursor *out_object, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_fractal_heap_extents(struct bs_h5_fractal_heap *heap,
+    bs_h5_extent_fn each, void *context, basalt_error *err);
+
+/* Calls `each` with every object that the tree (links or attributes by name) refers to in the heap. */
 typedef basalt_status (*bs_h5_dense_fn)(void *context, struct bs_cursor object, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_dense_each(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
     bs_h5_dense_fn each, void *context, basalt_error *err);
 /* The blocks of the heap and of both trees (`order` may be undefined). */
 BS_MUST_USE basalt_status bs_h5_dense_extents(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
-    uint64_t order, bs_h5_extent_fn each, void *context, bool *out_complete, basalt_error *err);
+    uint64_t order, bs_h5_extent_fn each, void *context, basalt_error *err);
 
 /* ---- everything (h5_walk.c) ------------------------------------------------------------------- */
 

@@ -400,7 +400,7 @@ static basalt_status walk_group(struct walker *walker, basalt_error *err)
         status = bs_h5_symbol_table_extents(walker->h5, form, report, walker, err);
     if (!status && form->dense_heap != BS_H5_UNDEFINED)
         status = bs_h5_dense_extents(walker->h5, form->dense_heap, form->dense_names,
-            form->dense_order, report, walker, &walker->complete, err);
+            form->dense_order, report, walker, err);
     return status ? status
                   : bs_h5_group_each(walker->h5, walker->object, walk_link, walker, err);
 }
@@ -425,7 +425,7 @@ static basalt_status walk_attributes(struct walker *walker, basalt_error *err)
 
     if (object->attribute_heap != BS_H5_UNDEFINED)
         status = bs_h5_dense_extents(walker->h5, object->attribute_heap, object->attribute_names,
-            object->attribute_order, report, walker, &walker->complete, err);
+            object->attribute_order, report, walker, err);
     for (size_t i = 0; !status && i < object->attribute_count; i++) {
         const struct bs_h5_attribute *attribute = &object->attributes[i];
         status = scan_elements(walker, attribute->type, attribute->bytes,
