@@ -142,6 +142,22 @@ static basalt_status give_record(const struct tree *tree, struct bs_cursor *reco
         bs_cursor_make(bytes, tree->record_bytes, offset), err);
 }
 
+static int side_of(const struct tree *tree, const struct bs_cursor *records, uint64_t index)
+{
+    if (!tree->visit->side) return 0;
+    return tree->visit->side(tree->visit->context,
+        bs_cursor_make(records->at + index * tree->record_bytes, tree->record_bytes,
+            BASALT_NO_OFFSET));
+}
+
+/* Child i lies between the records i - 1 and i. */
+static bool child_is_wanted(const struct tree *tree, const struct bs_cursor *first, uint64_t index,
+    uint64_t records)
+{
+    if (index && side_of(tree, first, index - 1) > 0) return false;
+    return index == records || side_of(tree, first, index) >= 0;
+}
+
 static basalt_status visit_node(struct tree *tree, uint64_t address, unsigned height,
     uint64_t records, basalt_error *err)
 {
@@ -152,6 +168,7 @@ static basalt_status visit_node(struct tree *tree, uint64_t address, unsigned he
     if (!status && tree->visit->block)
         status = tree->visit->block(tree->visit->context,
             (struct bs_h5_extent){address, tree->node_bytes}, "version-2 B-tree node", err);
+    const struct bs_cursor first = at;
     struct bs_cursor children = at;
     if (height) bs_cursor_skip(&children, (size_t)records * tree->record_bytes);
     for (uint64_t i = 0; !status && i <= records; i++) {
@@ -159,7 +176,8 @@ static basalt_status visit_node(struct tree *tree, uint64_t address, unsigned he
             const uint64_t child = bs_h5_address(tree->h5, &children);
             const uint64_t count = bs_cursor_uint(&children, tree->count_bytes);
             bs_cursor_skip(&children, tree->total_bytes[height - 1]);
-            status = visit_node(tree, child, height - 1, count, err);
+            if (child_is_wanted(tree, &first, i, records))
+                status = visit_node(tree, child, height - 1, count, err);
         }
         if (!status && i < records) status = give_record(tree, &at, err);
     }

@@ -1,5 +1,5 @@
-/* h5_chunk_index.c - where the chunks of a dataset are: version-1 B-tree, single, implicit (FF VII);
- * the array and B-tree-2 indexes are in h5_chunk_array.c and h5_btree2.c.
+/* h5_chunk_index.c - where the chunks of a dataset are: version-1 and version-2 B-trees, a single
+ * chunk, implicit places (FF VII); the array indexes are in h5_chunk_array.c.
  *
  * The B-tree is walked lazily: only nodes whose keys meet the rows asked for are read. Chunks of an
  * honest tree come in increasing order, so a tree that reaches a leaf twice is caught by its first
@@ -8,27 +8,33 @@
 
 #include <inttypes.h>
 
-struct chunk_walk {
-    struct bs_h5_file *h5;
-    const struct bs_h5_object *object;
+struct tree_walk {
+    const struct bs_h5_chunk_walk *walk;
     struct bs_h5_btree tree;
     unsigned rank;
-    uint64_t row_first, row_last; /* inclusive; of chunk offsets in dimension 0 */
-    bs_h5_chunk_fn each;
-    bs_h5_extent_fn node;         /* or NULL */
-    void *context;
     bool any;
     uint64_t previous[BS_H5_RANK_MAX];
 };
 
+basalt_status bs_h5_chunk_give(const struct bs_h5_chunk_walk *walk,
+    const struct bs_h5_chunk *chunk, basalt_error *err)
+{
+    basalt_status status = bs_h5_check_range(walk->h5, chunk->address, chunk->stored_bytes,
+        "a chunk", err);
+    if (status || !walk->each || chunk->offset[0] < walk->row_first ||
+        chunk->offset[0] > walk->row_last)
+        return status;
+    return walk->each(walk->context, chunk, err);
+}
+
 /* ---- version-1 B-tree ------------------------------------------------------------------------- */
 
-static struct bs_h5_chunk read_key(const struct chunk_walk *walk, struct bs_cursor key)
+static struct bs_h5_chunk read_key(const struct tree_walk *tree, struct bs_cursor key)
 {
     struct bs_h5_chunk chunk = {0};
     chunk.stored_bytes = bs_cursor_u32(&key);
     chunk.filter_mask = bs_cursor_u32(&key);
-    for (unsigned i = 0; i < walk->rank; i++) chunk.offset[i] = bs_cursor_u64(&key);
+    for (unsigned i = 0; i < tree->rank; i++) chunk.offset[i] = bs_cursor_u64(&key);
     return chunk;
 }
 
@@ -39,79 +45,151 @@ static int compare_offsets(const uint64_t *a, const uint64_t *b, unsigned rank)
     return 0;
 }
 
-static basalt_status check_chunk(struct chunk_walk *walk, const struct bs_h5_chunk *chunk,
-    uint64_t node, basalt_error *err)
+static basalt_status check_order(struct tree_walk *tree, const struct bs_h5_chunk *chunk,
+    uint64_t at, basalt_error *err)
 {
-    const struct bs_h5_dataset *dataset = walk->object->dataset;
-    const uint64_t at = bs_h5_offset(walk->h5, node);
+    const struct bs_h5_dataset *dataset = tree->walk->object->dataset;
 
-    for (unsigned i = 0; i < walk->rank; i++)
+    for (unsigned i = 0; i < tree->rank; i++)
         if (chunk->offset[i] % dataset->chunk_dims[i])
             return bs_fail(err, BASALT_CORRUPT, at,
-                "the chunk index node at %" PRIu64 " has a chunk that is not on the grid", node);
-    if (walk->any && compare_offsets(walk->previous, chunk->offset, walk->rank) >= 0)
+                "the chunk index at offset %" PRIu64 " has a chunk that is not on the grid", at);
+    if (tree->any && compare_offsets(tree->previous, chunk->offset, tree->rank) >= 0)
         return bs_fail(err, BASALT_CORRUPT, at,
-            "the chunk index node at %" PRIu64 " has its chunks out of order", node);
-    walk->any = true;
-    memcpy(walk->previous, chunk->offset, walk->rank * sizeof *chunk->offset);
-    return bs_h5_check_range(walk->h5, chunk->address, chunk->stored_bytes, "a chunk", err);
+            "the chunk index at offset %" PRIu64 " has its chunks out of order", at);
+    tree->any = true;
+    memcpy(tree->previous, chunk->offset, tree->rank * sizeof *chunk->offset);
+    return BASALT_OK;
 }
 
-static basalt_status visit_leaf(struct chunk_walk *walk, const struct bs_h5_btree_node *node,
+static basalt_status visit_leaf(struct tree_walk *tree, const struct bs_h5_btree_node *node,
     basalt_error *err)
 {
+    struct bs_h5_file *h5 = tree->walk->h5;
     basalt_status status = BASALT_OK;
 
     for (unsigned i = 0; !status && i < node->count; i++) {
-        struct bs_h5_chunk chunk =
-            read_key(walk, bs_h5_btree_key(walk->h5, &walk->tree, node, i));
-        chunk.address = bs_h5_btree_child(walk->h5, &walk->tree, node, i);
-        status = check_chunk(walk, &chunk, node->address, err);
-        if (status || chunk.offset[0] < walk->row_first || chunk.offset[0] > walk->row_last)
-            continue;
-        if (walk->each) status = walk->each(walk->context, &chunk, err);
+        struct bs_h5_chunk chunk = read_key(tree, bs_h5_btree_key(h5, &tree->tree, node, i));
+        chunk.address = bs_h5_btree_child(h5, &tree->tree, node, i);
+        status = check_order(tree, &chunk, bs_h5_offset(h5, node->address), err);
+        if (!status) status = bs_h5_chunk_give(tree->walk, &chunk, err);
     }
     return status;
 }
 
 /* Child i holds chunks from key i up to key i + 1. The last key of a node bounds nothing that its
  * parent has not bounded already, and some writers leave it unset. */
-static bool child_meets_rows(const struct chunk_walk *walk, const struct bs_h5_btree_node *node,
+static bool child_meets_rows(const struct tree_walk *tree, const struct bs_h5_btree_node *node,
     unsigned index)
 {
-    const struct bs_h5_chunk low =
-        read_key(walk, bs_h5_btree_key(walk->h5, &walk->tree, node, index));
-    if (low.offset[0] > walk->row_last) return false;
+    struct bs_h5_file *h5 = tree->walk->h5;
+    const struct bs_h5_chunk low = read_key(tree, bs_h5_btree_key(h5, &tree->tree, node, index));
+
+    if (low.offset[0] > tree->walk->row_last) return false;
     if (index + 1 == node->count) return true;
     const struct bs_h5_chunk high =
-        read_key(walk, bs_h5_btree_key(walk->h5, &walk->tree, node, index + 1));
-    return high.offset[0] >= walk->row_first;
+        read_key(tree, bs_h5_btree_key(h5, &tree->tree, node, index + 1));
+    return high.offset[0] >= tree->walk->row_first;
 }
 
-static basalt_status visit_node(struct chunk_walk *walk, uint64_t address, int level,
+static basalt_status visit_node(struct tree_walk *tree, uint64_t address, int level,
     basalt_error *err)
 {
+    const struct bs_h5_chunk_walk *walk = tree->walk;
     struct bs_h5_btree_node node;
-    basalt_status status = bs_h5_btree_load(walk->h5, &walk->tree, address, level, &node, err);
+    basalt_status status = bs_h5_btree_load(walk->h5, &tree->tree, address, level, &node, err);
 
     if (status) return status;
-    if (walk->node) {
+    if (walk->block) {
         const struct bs_h5_extent extent = {address,
-            bs_h5_btree_node_bytes(walk->h5, &walk->tree)};
-        status = walk->node(walk->context, extent, "chunk index", err);
+            bs_h5_btree_node_bytes(walk->h5, &tree->tree)};
+        status = walk->block(walk->context, extent, "chunk index", err);
     }
-    if (!status && !node.level) status = visit_leaf(walk, &node, err);
+    if (!status && !node.level) status = visit_leaf(tree, &node, err);
     for (unsigned i = 0; !status && node.level && i < node.count; i++)
-        if (child_meets_rows(walk, &node, i))
-            status = visit_node(walk,
-                bs_h5_btree_child(walk->h5, &walk->tree, &node, i), (int)node.level - 1, err);
+        if (child_meets_rows(tree, &node, i))
+            status = visit_node(tree, bs_h5_btree_child(walk->h5, &tree->tree, &node, i),
+                (int)node.level - 1, err);
     bs_h5_btree_unload(&node);
     return status;
 }
 
+/* ---- version-2 B-tree ------------------------------------------------------------------------- */
+
+#define KIND_CHUNK 10 /* address, then the chunk's coordinates in chunks */
+#define KIND_FILTERED_CHUNK 11 /* address, stored size, u32 filter mask, coordinates */
+
+static basalt_status read_record(const struct tree_walk *tree, struct bs_cursor *record,
+    struct bs_h5_chunk *chunk, basalt_error *err)
+{
+    const struct bs_h5_dataset *dataset = tree->walk->object->dataset;
+    const size_t coordinates = 8 * (size_t)tree->rank;
+    size_t raw_bytes = 0;
+    basalt_status status = BASALT_OK;
+
+    memset(chunk, 0, sizeof *chunk);
+    chunk->address = bs_h5_address(tree->walk->h5, record);
+    if (dataset->pipeline.count) {
+        const size_t left = bs_cursor_left(record);
+        if (left < coordinates + 5 || left > coordinates + 12) record->failed = true;
+        else chunk->stored_bytes = bs_cursor_uint(record, left - coordinates - 4);
+        chunk->filter_mask = bs_cursor_u32(record);
+    } else {
+        status = bs_h5_chunk_raw_bytes(tree->walk->h5, tree->walk->object, &raw_bytes, err);
+        chunk->stored_bytes = raw_bytes;
+    }
+    for (unsigned i = 0; i < tree->rank; i++) {
+        const uint64_t at = bs_cursor_u64(record);
+        if (at > UINT64_MAX / dataset->chunk_dims[i]) record->failed = true;
+        else chunk->offset[i] = at * dataset->chunk_dims[i];
+    }
+    return status ? status : bs_cursor_check(record, "a chunk's record", err);
+}
+
+static basalt_status visit_record(void *context, struct bs_cursor record, basalt_error *err)
+{
+    struct tree_walk *tree = context;
+    struct bs_h5_chunk chunk;
+    const uint64_t at = bs_cursor_offset(&record);
+
+    basalt_status status = read_record(tree, &record, &chunk, err);
+    if (!status) status = check_order(tree, &chunk, at, err);
+    return status ? status : bs_h5_chunk_give(tree->walk, &chunk, err);
+}
+
+static int side_of(void *context, struct bs_cursor record)
+{
+    const struct tree_walk *tree = context;
+    struct bs_h5_chunk chunk;
+
+    if (read_record(tree, &record, &chunk, NULL)) return 0; /* the visit will say so */
+    if (chunk.offset[0] < tree->walk->row_first) return -1;
+    return chunk.offset[0] > tree->walk->row_last;
+}
+
+static basalt_status report_block(void *context, struct bs_h5_extent extent, const char *purpose,
+    basalt_error *err)
+{
+    const struct tree_walk *tree = context;
+    (void)purpose;
+    return tree->walk->block(tree->walk->context, extent, "chunk index", err);
+}
+
+static basalt_status visit_btree2(struct tree_walk *tree, basalt_error *err)
+{
+    const struct bs_h5_dataset *dataset = tree->walk->object->dataset;
+    const struct bs_h5_btree2_visit visit = {
+        .kind = dataset->pipeline.count ? KIND_FILTERED_CHUNK : KIND_CHUNK,
+        .record = tree->walk->each ? visit_record : NULL,
+        .side = tree->walk->each ? side_of : NULL,
+        .block = tree->walk->block ? report_block : NULL,
+        .context = tree};
+    return bs_h5_btree2_each(tree->walk->h5, dataset->address, &visit, err);
+}
+
 /* ---- indexes without a structure -------------------------------------------------------------- */
 
-static basalt_status visit_single(struct chunk_walk *walk, basalt_error *err)
+static basalt_status visit_single(const struct bs_h5_chunk_walk *walk, basalt_error *err)
 {
     const struct bs_h5_object *object = walk->object;
     struct bs_h5_chunk chunk = {.address = object->dataset->address};
@@ -121,8 +199,18 @@ static basalt_status visit_single(struct chunk_walk *walk, basalt_error *err)
     if (status) return status;
     chunk.stored_bytes = object->detail.single_bytes ? object->detail.single_bytes : raw_bytes;
     chunk.filter_mask = object->detail.single_mask;
-    status = bs_h5_check_range(walk->h5, chunk.address, chunk.stored_bytes, "a chunk", err);
-    return status ? status : walk->each(walk->context, &chunk, err);
+    return bs_h5_chunk_give(walk, &chunk, err);
+}
+
+static void set_order(const struct bs_h5_dataset *dataset, struct bs_h5_grid *grid)
+{
+    unsigned next = 0;
+
+    for (unsigned i = 0; i < grid->rank && !next; i++)
+        if (dataset->space.max_dims[i] == BS_H5_UNDEFINED) grid->order[next++] = i;
+    const bool moved = next;
+    for (unsigned i = 0; i < grid->rank; i++)
+        if (!moved || i != grid->order[0]) grid->order[next++] = i;
 }
 
 basalt_status bs_h5_chunk_grid(const struct bs_h5_object *object, struct bs_h5_grid *out_grid,
@@ -143,20 +231,29 @@ basalt_status bs_h5_chunk_grid(const struct bs_h5_object *object, struct bs_h5_g
                 "a dataset has more chunks than 64 bits count");
         out_grid->chunks *= out_grid->count[i];
     }
+    set_order(dataset, out_grid);
     return BASALT_OK;
 }
 
-void bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
+bool bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
     uint64_t index, struct bs_h5_chunk *chunk)
 {
-    for (unsigned i = grid->rank; i-- > 0;) {
-        chunk->offset[i] = index % grid->count[i] * object->dataset->chunk_dims[i];
-        index /= grid->count[i];
+    const uint64_t *chunk_dims = object->dataset->chunk_dims;
+
+    for (unsigned i = grid->rank; i-- > 1;) {
+        const unsigned dimension = grid->order[i];
+        if (!grid->count[dimension]) return false;
+        chunk->offset[dimension] = index % grid->count[dimension] * chunk_dims[dimension];
+        index /= grid->count[dimension];
     }
+    const unsigned slowest = grid->order[0];
+    if (index > UINT64_MAX / chunk_dims[slowest]) return false;
+    chunk->offset[slowest] = index * chunk_dims[slowest];
+    return true;
 }
 
 /* All chunks lie behind each other in the order of the grid, of the largest shape. */
-static basalt_status visit_implicit(struct chunk_walk *walk, basalt_error *err)
+static basalt_status visit_implicit(const struct bs_h5_chunk_walk *walk, basalt_error *err)
 {
     const uint64_t start = walk->object->dataset->address;
     struct bs_h5_grid grid;
@@ -169,34 +266,27 @@ static basalt_status visit_implicit(struct chunk_walk *walk, basalt_error *err)
     status = bs_h5_check_range(walk->h5, start, grid.chunks * raw_bytes, "the chunks", err);
     for (uint64_t i = 0; !status && i < grid.chunks; i++) {
         struct bs_h5_chunk chunk = {.address = start + i * raw_bytes, .stored_bytes = raw_bytes};
-        bs_h5_chunk_place(walk->object, &grid, i, &chunk);
+        if (!bs_h5_chunk_place(walk->object, &grid, i, &chunk)) break;
         if (chunk.offset[0] > walk->row_last) break;
-        if (chunk.offset[0] >= walk->row_first)
-            status = walk->each(walk->context, &chunk, err);
+        status = bs_h5_chunk_give(walk, &chunk, err);
     }
     return status;
 }
 
-static basalt_status unsupported(const struct chunk_walk *walk, basalt_error *err)
-{
-    static const char *const names[] = {"", "", "", "fixed array", "extensible array",
-        "version-2 B-tree"};
-    return bs_fail(err, BASALT_UNSUPPORTED, bs_h5_offset(walk->h5, walk->object->dataset->address),
-        "the chunks of the dataset at %" PRIu64 " are indexed by a %s, which is not read",
-        walk->object->header->address, names[walk->object->dataset->chunk_index]);
-}
-
-static basalt_status visit_all(struct chunk_walk *walk, basalt_error *err)
+static basalt_status visit_all(const struct bs_h5_chunk_walk *walk, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = walk->object->dataset;
+    struct tree_walk tree = {.walk = walk, .rank = dataset->space.rank};
 
     switch (dataset->chunk_index) {
     case 0:
-        bs_h5_btree_init(walk->h5, &walk->tree, 1, walk->rank);
-        return visit_node(walk, dataset->address, -1, err);
+        bs_h5_btree_init(walk->h5, &tree.tree, 1, tree.rank);
+        return visit_node(&tree, dataset->address, -1, err);
     case 1: return walk->each ? visit_single(walk, err) : BASALT_OK;
     case 2: return walk->each ? visit_implicit(walk, err) : BASALT_OK;
-    default: return unsupported(walk, err);
+    case 3: return bs_h5_fixed_array_walk(walk, err);
+    case 4: return bs_h5_extensible_array_walk(walk, err);
+    default: return visit_btree2(&tree, err);
     }
 }
 
@@ -206,8 +296,8 @@ basalt_status bs_h5_chunks_in_rows(struct bs_h5_file *h5, const struct bs_h5_obj
     uint64_t first, uint64_t count, bs_h5_chunk_fn each, void *context, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
-    struct chunk_walk walk = {.h5 = h5, .object = object, .rank = dataset->space.rank,
-        .each = each, .context = context};
+    struct bs_h5_chunk_walk walk = {.h5 = h5, .object = object, .each = each,
+        .context = context};
 
     if (dataset->layout != BS_H5_CHUNKED || dataset->address == BS_H5_UNDEFINED || !count)
         return BASALT_OK;
@@ -224,13 +314,12 @@ basalt_status bs_h5_chunks_each(struct bs_h5_file *h5, const struct bs_h5_object
 }
 
 basalt_status bs_h5_chunk_index_extents(struct bs_h5_file *h5, const struct bs_h5_object *object,
-    bs_h5_extent_fn each, void *context, bool *out_complete, basalt_error *err)
+    bs_h5_extent_fn each, void *context, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
-    struct chunk_walk walk = {.h5 = h5, .object = object, .rank = dataset->space.rank,
-        .row_last = UINT64_MAX, .node = each, .context = context};
+    const struct bs_h5_chunk_walk walk = {.h5 = h5, .object = object, .row_last = UINT64_MAX,
+        .block = each, .context = context};
 
     if (dataset->layout != BS_H5_CHUNKED || dataset->address == BS_H5_UNDEFINED) return BASALT_OK;
-    if (dataset->chunk_index > 2) *out_complete = false;
-    return dataset->chunk_index > 2 ? BASALT_OK : visit_all(&walk, err);
+    return visit_all(&walk, err);
 }

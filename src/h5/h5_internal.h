@@ -208,20 +208,37 @@ uint64_t bs_h5_btree_child(const struct bs_h5_file *h5, const struct bs_h5_btree
 BS_MUST_USE basalt_status bs_h5_chunks_in_rows(struct bs_h5_file *h5,
     const struct bs_h5_object *object, uint64_t first, uint64_t count, bs_h5_chunk_fn each,
     void *context, basalt_error *err);
-/* The blocks of the index itself. *out_complete is set false where they cannot be listed. */
+/* The blocks of the index itself. */
 BS_MUST_USE basalt_status bs_h5_chunk_index_extents(struct bs_h5_file *h5,
-    const struct bs_h5_object *object, bs_h5_extent_fn each, void *context, bool *out_complete,
-    basalt_error *err);
-/* How many chunks each dimension has at its largest, for indexes that count chunks in that order. */
+    const struct bs_h5_object *object, bs_h5_extent_fn each, void *context, basalt_error *err);
+/* How many chunks each dimension has at its largest, for indexes that number chunks in that order;
+ * an unlimited dimension comes first. */
 struct bs_h5_grid {
     unsigned rank;
+    unsigned order[BS_H5_RANK_MAX]; /* dimensions, the slowest first */
     uint64_t count[BS_H5_RANK_MAX], chunks;
 };
 BS_MUST_USE basalt_status bs_h5_chunk_grid(const struct bs_h5_object *object,
     struct bs_h5_grid *out_grid, basalt_error *err);
-/* Sets the offset of the index-th chunk of the grid. */
-void bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
+/* Sets the offset of the index-th chunk of the grid; false if there is no such chunk. */
+bool bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
     uint64_t index, struct bs_h5_chunk *chunk);
+struct bs_h5_chunk_walk {
+    struct bs_h5_file *h5;
+    const struct bs_h5_object *object;
+    uint64_t row_first, row_last; /* inclusive; of chunk offsets in dimension 0 */
+    bs_h5_chunk_fn each;          /* or NULL */
+    bs_h5_extent_fn block;        /* of the index, or NULL */
+    void *context;
+};
+/* Checks a chunk against the file, and gives it if it is among the rows. */
+BS_MUST_USE basalt_status bs_h5_chunk_give(const struct bs_h5_chunk_walk *walk,
+    const struct bs_h5_chunk *chunk, basalt_error *err);
+/* Fixed and extensible arrays (h5_chunk_array.c). */
+BS_MUST_USE basalt_status bs_h5_fixed_array_walk(const struct bs_h5_chunk_walk *walk,
+    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_extensible_array_walk(const struct bs_h5_chunk_walk *walk,
+    basalt_error *err);
 /* Bytes of one unfiltered chunk; TOO_LARGE beyond what the file makes plausible. */
 BS_MUST_USE basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5,
     const struct bs_h5_object *object, size_t *out_bytes, basalt_error *err);
@@ -251,6 +268,9 @@ struct bs_h5_btree2_visit {
     uint8_t kind;      /* type of the records that the tree must have */
     /* Each record in key order; may be NULL. */
     basalt_status (*record)(void *context, struct bs_cursor record, basalt_error *err);
+    /* Negative for a record before those wanted, positive behind: subtrees without any are not
+     * read. NULL: all are wanted. */
+    int (*side)(void *context, struct bs_cursor record);
     bs_h5_extent_fn block; /* the tree's header and nodes; may be NULL */
     void *context;
 };

@@ -375,8 +375,7 @@ static basalt_status walk_dataset(struct walker *walker, basalt_error *err)
     case BS_H5_VIRTUAL: walker->complete = false; return BASALT_OK;
     case BS_H5_CHUNKED: break;
     }
-    status = bs_h5_chunk_index_extents(walker->h5, walker->object, report, walker,
-        &walker->complete, err);
+    status = bs_h5_chunk_index_extents(walker->h5, walker->object, report, walker, err);
     return status ? status : bs_h5_chunks_each(walker->h5, walker->object, walk_chunk, walker, err);
 }
 

@@ -12,9 +12,13 @@ static void add_chunked(struct fixture *fixture, const char *name, int rank, con
     if (strchr(filters, 's')) H5Pset_shuffle(properties);
     if (strchr(filters, 'g')) H5Pset_deflate(properties, 6);
     if (strchr(filters, 'f')) H5Pset_fletcher32(properties);
-    /* Two unlimited dimensions are what the newest format indexes by a tree. */
-    for (int i = 1; i < rank; i++) unlimited[i] = dims[i];
-    fixture_count_up(fixture, name, rank, dims, strchr(filters, 'u') ? unlimited : NULL,
+    /* The newest format indexes by how many dimensions are unlimited: one (1, or 2 for the last one)
+     * an extensible array, all (u) a tree, none a fixed array, or nothing if space is early (e). */
+    for (int i = 0; i < rank; i++)
+        if ((strchr(filters, '1') && i > 0) || (strchr(filters, '2') && i < rank - 1))
+            unlimited[i] = dims[i];
+    if (strchr(filters, 'e')) H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
+    fixture_count_up(fixture, name, rank, dims, strpbrk(filters, "12u") ? unlimited : NULL,
         properties);
     H5Pclose(properties);
 }
@@ -64,6 +68,62 @@ TEST(h5_dataset, chunked_of_one_to_four_dimensions)
     fixture_end(&fixture);
 }
 
+TEST(h5_dataset, every_chunk_index_of_the_newest_format)
+{
+    static const char *const forms[] = {"", "e", "g", "1", "1g", "1sgf", "2", "2g", "u", "ug"};
+    static const unsigned char kinds[] = {3, 2, 3, 4, 4, 4, 4, 4, 5, 5};
+    const hsize_t dims[3] = {97, 13, 5}, chunk[3] = {2, 4, 3};
+    struct fixture fixture;
+
+    fixture_begin(&fixture, FIXTURE_LATEST);
+    for (int rank = 2; rank <= 3; rank++)
+        for (size_t i = 0; i < BS_ARRAY_LENGTH(forms); i++) {
+            char name[32];
+            snprintf(name, sizeof name, "d%d%s", rank, forms[i]);
+            add_chunked(&fixture, name, rank, dims, chunk, forms[i]);
+        }
+    add_chunked(&fixture, "single", 2, dims, dims, "g");
+    add_chunked(&fixture, "single raw", 2, dims, dims, "");
+    if (fixture_open(&fixture)) {
+        for (int rank = 2; rank <= 3; rank++)
+            for (size_t i = 0; i < BS_ARRAY_LENGTH(forms); i++) {
+                char name[32];
+                snprintf(name, sizeof name, "d%d%s", rank, forms[i]);
+                struct bs_h5_object *object = fixture_object(&fixture, name);
+                if (object) CHECK_EQ(bs_h5_object_dataset(object)->chunk_index, kinds[i]);
+                bs_h5_object_close(object);
+                fixture_check_counts_up(&fixture, name);
+            }
+        fixture_check_counts_up(&fixture, "single");
+        fixture_check_counts_up(&fixture, "single raw");
+        fixture_check_sound(&fixture, true);
+    }
+    fixture_end(&fixture);
+}
+
+TEST(h5_dataset, large_array_indexes_have_pages)
+{
+    static const char *const forms[] = {"", "g", "1", "1g", "u"};
+    const hsize_t dims[1] = {300000}, chunk[1] = {5};
+    struct fixture fixture;
+
+    fixture_begin(&fixture, FIXTURE_LATEST);
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(forms); i++) {
+        char name[32];
+        snprintf(name, sizeof name, "d%s", forms[i]);
+        add_chunked(&fixture, name, 1, dims, chunk, forms[i]);
+    }
+    if (fixture_open(&fixture)) {
+        for (size_t i = 0; i < BS_ARRAY_LENGTH(forms); i++) {
+            char name[32];
+            snprintf(name, sizeof name, "d%s", forms[i]);
+            fixture_check_counts_up(&fixture, name);
+        }
+        fixture_check_sound(&fixture, true);
+    }
+    fixture_end(&fixture);
+}
+
 TEST(h5_dataset, a_deep_index_of_many_chunks)
 {
     struct fixture fixture;
@@ -100,25 +160,21 @@ TEST(h5_dataset, what_is_not_stored_is_the_fill_value)
         H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &fill);
         H5Dclose(H5Dcreate2(fixture.file, "contiguous", H5T_IEEE_F64LE, space, H5P_DEFAULT,
             properties, H5P_DEFAULT));
-        if (age == FIXTURE_EARLIEST) {
-            H5Pset_chunk(properties, 1, chunk);
-            hid_t chunked = H5Dcreate2(fixture.file, "chunked", H5T_IEEE_F64LE, space, H5P_DEFAULT,
-                properties, H5P_DEFAULT);
-            H5Sselect_elements(space, H5S_SELECT_SET, 1, at);
-            H5Dwrite(chunked, H5T_NATIVE_DOUBLE, one, space, H5P_DEFAULT, &written);
-            H5Dclose(chunked);
-        }
+        H5Pset_chunk(properties, 1, chunk);
+        hid_t chunked = H5Dcreate2(fixture.file, "chunked", H5T_IEEE_F64LE, space, H5P_DEFAULT,
+            properties, H5P_DEFAULT);
+        H5Sselect_elements(space, H5S_SELECT_SET, 1, at);
+        H5Dwrite(chunked, H5T_NATIVE_DOUBLE, one, space, H5P_DEFAULT, &written);
+        H5Dclose(chunked);
         H5Pclose(properties);
         H5Sclose(space);
         H5Sclose(one);
         if (fixture_open(&fixture)) {
             check_value(&fixture, "contiguous", 99, 2.5);
-            if (age == FIXTURE_EARLIEST) {
-                check_value(&fixture, "chunked", 0, 2.5);
-                check_value(&fixture, "chunked", 54, 2.5);
-                check_value(&fixture, "chunked", 55, 7);
-                check_value(&fixture, "chunked", 99, 2.5);
-            }
+            check_value(&fixture, "chunked", 0, 2.5);
+            check_value(&fixture, "chunked", 54, 2.5);
+            check_value(&fixture, "chunked", 55, 7);
+            check_value(&fixture, "chunked", 99, 2.5);
             fixture_check_sound(&fixture, true);
         }
         fixture_end(&fixture);
