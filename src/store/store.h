@@ -23,7 +23,7 @@
 
 /* All borrowed, and must outlive the store. */
 struct bs_env_parts {
-    struct bs_sched *sched;   /* NULL: the checkpoint thread does all the work itself */
+    struct bs_sched *sched; /* NULL: the checkpoint thread does all the work itself */
     struct bs_budget *budget;
     struct bs_vfs *vfs;
 };
@@ -48,8 +48,8 @@ const char *bs_store_path(const struct bs_store *store);
 
 BS_MUST_USE basalt_status bs_store_checkpoint(struct bs_store *store, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_sync(struct bs_store *store, basalt_error *err);
-BS_MUST_USE basalt_status bs_store_get_stats(struct bs_store *store, basalt_store_stats *out_stats,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_store_get_stats(
+    struct bs_store *store, basalt_store_stats *out_stats, basalt_error *err);
 
 /* ---- attributes ---------------------------------------------------------------------------- */
 
@@ -66,12 +66,12 @@ BS_MUST_USE basalt_status bs_store_each_attribute(struct bs_store *store, const 
 
 BS_MUST_USE basalt_status bs_store_family_create(struct bs_store *store, const char *name,
     const struct ArrowSchema *schema, const basalt_family_options *options, basalt_error *err);
-BS_MUST_USE basalt_status bs_store_family_schema(struct bs_store *store, const char *name,
-    struct ArrowSchema *out_schema, basalt_error *err);
-BS_MUST_USE basalt_status bs_store_each_family(struct bs_store *store, basalt_family_fn each,
-    void *context, basalt_error *err);
-BS_MUST_USE basalt_status bs_store_family_info(struct bs_store *store, const char *name,
-    basalt_family_info *out_info, basalt_error *err);
+BS_MUST_USE basalt_status bs_store_family_schema(
+    struct bs_store *store, const char *name, struct ArrowSchema *out_schema, basalt_error *err);
+BS_MUST_USE basalt_status bs_store_each_family(
+    struct bs_store *store, basalt_family_fn each, void *context, basalt_error *err);
+BS_MUST_USE basalt_status bs_store_family_info(
+    struct bs_store *store, const char *name, basalt_family_info *out_info, basalt_error *err);
 
 /* ---- rows in ------------------------------------------------------------------------------- */
 
@@ -82,8 +82,8 @@ BS_MUST_USE basalt_status bs_store_append_stream(struct bs_store *store, const c
     struct ArrowArrayStream *stream, const basalt_family_options *options,
     basalt_durability durability, uint64_t *out_rows, basalt_error *err);
 
-BS_MUST_USE basalt_status bs_txn_begin(struct bs_store *store, struct bs_txn **out_txn,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_txn_begin(
+    struct bs_store *store, struct bs_txn **out_txn, basalt_error *err);
 BS_MUST_USE basalt_status bs_txn_append(struct bs_txn *txn, const char *family,
     const struct ArrowArray *array, const struct ArrowSchema *schema, basalt_error *err);
 /* Beyond the public calls, for the recorder: a family and attributes that appear with the rows of
@@ -91,29 +91,30 @@ BS_MUST_USE basalt_status bs_txn_append(struct bs_txn *txn, const char *family,
  * thread makes it before this commits, the commit is EXISTS and nothing happened. */
 BS_MUST_USE basalt_status bs_txn_create_family(struct bs_txn *txn, const char *name,
     const struct ArrowSchema *schema, const basalt_family_options *options, basalt_error *err);
-BS_MUST_USE basalt_status bs_txn_set_attribute(struct bs_txn *txn, const char *family,
-    const char *name, const char *value, basalt_error *err);
+BS_MUST_USE basalt_status bs_txn_set_attribute(
+    struct bs_txn *txn, const char *family, const char *name, const char *value, basalt_error *err);
 /* Bytes that its rows take in the log so far. */
 uint64_t bs_txn_bytes(const struct bs_txn *txn);
-BS_MUST_USE basalt_status bs_txn_commit(struct bs_txn **txn, basalt_durability durability,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_txn_commit(
+    struct bs_txn **txn, basalt_durability durability, basalt_error *err);
 void bs_txn_rollback(struct bs_txn **txn); /* NULL is fine */
 
 /* ---- rows out ------------------------------------------------------------------------------ */
 
-BS_MUST_USE basalt_status bs_snapshot_create(struct bs_store *store,
-    struct bs_snapshot **out_snapshot, basalt_error *err);
+BS_MUST_USE basalt_status bs_snapshot_create(
+    struct bs_store *store, struct bs_snapshot **out_snapshot, basalt_error *err);
 void bs_snapshot_close(struct bs_snapshot **snapshot); /* NULL is fine */
-BS_MUST_USE basalt_status bs_snapshot_rows(struct bs_snapshot *snapshot, const char *family,
-    uint64_t *out_rows, basalt_error *err);
+const struct bs_store *bs_snapshot_store(const struct bs_snapshot *snapshot);
+BS_MUST_USE basalt_status bs_snapshot_rows(
+    struct bs_snapshot *snapshot, const char *family, uint64_t *out_rows, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_scan(struct bs_store *store, struct bs_snapshot *snapshot,
     const char *family, const basalt_scan_options *options, struct ArrowArrayStream *out_stream,
     basalt_error *err);
 
 /* ---- care of files that are not open here --------------------------------------------------- */
 
-BS_MUST_USE basalt_status bs_store_inspect(struct bs_vfs *vfs, const char *path,
-    basalt_inspection *out_inspection, basalt_error *err);
+BS_MUST_USE basalt_status bs_store_inspect(
+    struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *path,
     basalt_recovery *out_recovery, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_verify(const struct bs_env_parts *parts, const char *path,
@@ -125,17 +126,18 @@ BS_MUST_USE basalt_status bs_store_backup(const struct bs_env_parts *parts, cons
 /* Defaults of the public option structs, and the members that a caller compiled against an older
  * header did not have. `options` NULL: all defaults. */
 void bs_store_options_fill(basalt_store_options *out_filled, const basalt_store_options *options);
-void bs_family_options_fill(basalt_family_options *out_filled, const basalt_family_options *options);
+void bs_family_options_fill(
+    basalt_family_options *out_filled, const basalt_family_options *options);
 void bs_scan_options_fill(basalt_scan_options *out_filled, const basalt_scan_options *options);
 
 /* ---- names in the file (escape.c), for every reader of a Basalt family ------------------------ */
 
-/* The HDF5 link name of a column or family called `name`: '/' is %2F, a name of dots only has %2E,
- * NUL is %00, '%' is %25, '#' is %23; the k-th (k >= 2) column of the same name ends in "#k"; the
+/* The HDF5 link name of a column or family called `name`: '/' is %2F, a leading '.' is %2E, NUL is
+ * %00, '%' is %25, '#' is %23; the k-th (k >= 2) column of the same name ends in "#k"; the
  * empty name is "#empty", `repeat` is 1 for the first of its name. Appended to `out`, no NUL. */
 void bs_name_escape(const char *name, size_t count, uint64_t repeat, struct bs_bytes *out);
 /* Undoes it; appended to `out`, no NUL. BAD_ARGUMENT if `link` is not the escape of any name. */
-BS_MUST_USE basalt_status bs_name_unescape(const char *link, struct bs_bytes *out,
-    uint64_t *out_repeat, basalt_error *err);
+BS_MUST_USE basalt_status bs_name_unescape(
+    const char *link, struct bs_bytes *out, uint64_t *out_repeat, basalt_error *err);
 
 #endif

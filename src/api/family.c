@@ -1,0 +1,48 @@
+/* family.c - basalt/family.h. */
+#include "api/api_internal.h"
+
+void basalt_family_options_init(basalt_family_options *options, size_t options_bytes)
+{
+    basalt_family_options defaults;
+    bs_family_options_fill(&defaults, NULL);
+    defaults.struct_bytes = options_bytes;
+    memset(options, 0, options_bytes);
+    memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
+}
+
+basalt_status basalt_family_create(basalt_store *store, const char *name,
+    const struct ArrowSchema *schema, const basalt_family_options *options, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    BS_API_NEEDS(name);
+    BS_API_NEEDS(schema);
+    return bs_store_family_create(store->store, name, schema, options, err);
+}
+
+basalt_status basalt_family_schema(
+    basalt_store *store, const char *name, struct ArrowSchema *out_schema, basalt_error *err)
+{
+    BS_API_NEEDS(out_schema);
+    memset(out_schema, 0, sizeof *out_schema);
+    BS_API_NEEDS(store);
+    BS_API_NEEDS(name);
+    return bs_store_family_schema(store->store, name, out_schema, err);
+}
+
+basalt_status basalt_each_family(
+    basalt_store *store, basalt_family_fn each, void *context, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    BS_API_NEEDS(each);
+    return bs_store_each_family(store->store, each, context, err);
+}
+
+basalt_status basalt_family_get_info(
+    basalt_store *store, const char *name, basalt_family_info *out_info, basalt_error *err)
+{
+    BS_API_NEEDS(out_info);
+    memset(out_info, 0, sizeof *out_info);
+    BS_API_NEEDS(store);
+    BS_API_NEEDS(name);
+    return bs_store_family_info(store->store, name, out_info, err);
+}

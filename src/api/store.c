@@ -1,0 +1,157 @@
+/* store.c - basalt/store.h: arguments checked, then the floor below. */
+#include "api/api_internal.h"
+
+void basalt_store_options_init(basalt_store_options *options, size_t options_bytes)
+{
+    basalt_store_options defaults;
+    bs_store_options_fill(&defaults, NULL);
+    defaults.struct_bytes = options_bytes;
+    memset(options, 0, options_bytes);
+    memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
+}
+
+basalt_status basalt_store_open(const char *path, const basalt_store_options *options,
+    basalt_store **out_store, basalt_error *err)
+{
+    basalt_store_options filled;
+    basalt_store *opened;
+    basalt_status status = BASALT_OK;
+    BS_API_NEEDS(out_store);
+    *out_store = NULL;
+    BS_API_NEEDS(path);
+    bs_store_options_fill(&filled, options);
+    opened = bs_alloc_zeroed(1, sizeof *opened);
+    if (!opened) return bs_fail_memory(err, sizeof *opened);
+    BS_TRY(bs_env_enter(filled.env, &opened->env, &opened->owns_env, err));
+    BS_TRY(bs_store_open(&opened->env->parts, path, &filled, &opened->store, err));
+    *out_store = opened;
+    opened = NULL;
+out:
+    if (opened) bs_env_leave(opened->env, opened->owns_env);
+    bs_free(opened);
+    return status;
+}
+
+basalt_status basalt_store_close(basalt_store **store, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    if (!*store) return BASALT_OK;
+    basalt_store *gone = *store;
+    const basalt_status status = bs_store_close(&gone->store, err);
+    if (gone->store) return status; /* busy, or a forked child's: it stays */
+    bs_env_leave(gone->env, gone->owns_env);
+    bs_free(gone);
+    *store = NULL;
+    return status;
+}
+
+basalt_status basalt_store_checkpoint(basalt_store *store, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    return bs_store_checkpoint(store->store, err);
+}
+
+basalt_status basalt_store_sync(basalt_store *store, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    return bs_store_sync(store->store, err);
+}
+
+basalt_status basalt_store_get_stats(
+    basalt_store *store, basalt_store_stats *out_stats, basalt_error *err)
+{
+    BS_API_NEEDS(out_stats);
+    memset(out_stats, 0, sizeof *out_stats);
+    BS_API_NEEDS(store);
+    return bs_store_get_stats(store->store, out_stats, err);
+}
+
+/* ---- attributes -------------------------------------------------------------------------------- */
+
+basalt_status basalt_set_attribute(
+    basalt_store *store, const char *family, const char *name, const char *value, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    BS_API_NEEDS(name);
+    BS_API_NEEDS(value);
+    return bs_store_set_attribute(store->store, family, name, value, err);
+}
+
+basalt_status basalt_get_attribute(
+    basalt_store *store, const char *family, const char *name, char **out_value, basalt_error *err)
+{
+    BS_API_NEEDS(out_value);
+    *out_value = NULL;
+    BS_API_NEEDS(store);
+    BS_API_NEEDS(name);
+    return bs_store_get_attribute(store->store, family, name, out_value, err);
+}
+
+basalt_status basalt_each_attribute(basalt_store *store, const char *family,
+    basalt_attribute_fn each, void *context, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    BS_API_NEEDS(each);
+    return bs_store_each_attribute(store->store, family, each, context, err);
+}
+
+void basalt_free(void *memory)
+{
+    bs_free(memory);
+}
+
+/* ---- care -------------------------------------------------------------------------------------- */
+
+basalt_status basalt_inspect(const char *path, basalt_inspection *out_inspection, basalt_error *err)
+{
+    struct bs_vfs *vfs = NULL;
+    BS_API_NEEDS(out_inspection);
+    memset(out_inspection, 0, sizeof *out_inspection);
+    BS_API_NEEDS(path);
+    basalt_status status = bs_vfs_local_create(&vfs, err);
+    if (!status) status = bs_store_inspect(vfs, path, out_inspection, err);
+    bs_vfs_free(vfs);
+    return status;
+}
+
+basalt_status basalt_recover(const char *path, basalt_recovery *out_recovery, basalt_error *err)
+{
+    basalt_env *env = NULL;
+    bool owned;
+    BS_API_NEEDS(out_recovery);
+    memset(out_recovery, 0, sizeof *out_recovery);
+    BS_API_NEEDS(path);
+    basalt_status status = bs_env_enter(NULL, &env, &owned, err);
+    if (!status) status = bs_store_recover(&env->parts, path, out_recovery, err);
+    bs_env_leave(env, owned);
+    return status;
+}
+
+basalt_status basalt_verify(const char *path, basalt_fault_fn fault, basalt_progress_fn progress,
+    void *context, uint64_t *out_faults, basalt_error *err)
+{
+    basalt_env *env = NULL;
+    bool owned;
+    BS_API_NEEDS(out_faults);
+    *out_faults = 0;
+    BS_API_NEEDS(path);
+    basalt_status status = bs_env_enter(NULL, &env, &owned, err);
+    if (!status) {
+        status = bs_store_verify(&env->parts, path, fault, progress, context, out_faults, err);
+    }
+    bs_env_leave(env, owned);
+    return status;
+}
+
+basalt_status basalt_backup(const char *path, const char *destination, basalt_progress_fn progress,
+    void *context, basalt_error *err)
+{
+    basalt_env *env = NULL;
+    bool owned;
+    BS_API_NEEDS(path);
+    BS_API_NEEDS(destination);
+    basalt_status status = bs_env_enter(NULL, &env, &owned, err);
+    if (!status) status = bs_store_backup(&env->parts, path, destination, progress, context, err);
+    bs_env_leave(env, owned);
+    return status;
+}

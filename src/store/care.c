@@ -1,0 +1,246 @@
+/* care.c - what can be done with a store that is not open here: look at it, check it, recover it. */
+#include "store/store_internal.h"
+
+#include <stdio.h>
+
+/* ---- inspect ----------------------------------------------------------------------------------- */
+
+static basalt_status look_at_file(
+    struct bs_file *file, bool has_log, basalt_inspection *out, basalt_error *err)
+{
+    struct bs_h5_file *h5 = NULL;
+    struct bs_h5_identity identity;
+    struct bs_lock_holder holder = {0};
+    basalt_status status = BASALT_OK;
+    if (!file->ops->probe(file, BS_LOCK_EXCLUSIVE, BS_LOCK_WRITER, 1, &holder, NULL)) {
+        out->writing = holder.held;
+    }
+    status = bs_h5_file_open(file, &h5, err);
+    if (status && has_log) {
+        out->is_basalt = true; /* its log knows the superblock that is torn */
+        return BASALT_OK;
+    }
+    if (status) return status;
+    status = bs_h5_identity_read(h5, &identity, err);
+    if (!status) {
+        out->is_basalt = true;
+        out->commit_number = identity.commit;
+        out->cut = identity.log_position;
+    }
+    bs_h5_file_close(h5);
+    return status == BASALT_NOT_FOUND ? BASALT_OK : status;
+}
+
+basalt_status bs_store_inspect(
+    struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection, basalt_error *err)
+{
+    struct bs_wal_inventory log = {0};
+    struct bs_file *file = NULL;
+    char *real = NULL;
+    basalt_inspection *out = out_inspection;
+    memset(out, 0, sizeof *out);
+    basalt_status status = vfs->ops->real_path(vfs, path, &real, err);
+    if (status) return status;
+    BS_TRY(bs_file_open(vfs, real, BS_OPEN_READ, &file, err));
+    BS_TRY(bs_file_size(file, &out->file_bytes, err));
+    status = bs_wal_inspect(vfs, real, &log, err);
+    if (status && status != BASALT_NOT_FOUND) goto out;
+    BS_TRY(look_at_file(file, log.has_story, out, err));
+    out->log_files = (unsigned)log.segment_count;
+    out->log_bytes = log.log_bytes;
+    out->crashed = log.segment_count && !out->writing;
+    out->log_records_bytes = log.last > out->cut ? log.last - BS_MAX(out->cut, log.first) : 0;
+    if (log.segment_count) snprintf(out->holder, sizeof out->holder, "%s", log.holder);
+out:
+    if (status) memset(out, 0, sizeof *out);
+    bs_file_close(file);
+    bs_free(real);
+    return status;
+}
+
+/* ---- recover ------------------------------------------------------------------------------------- */
+
+basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *path,
+    basalt_recovery *out_recovery, basalt_error *err)
+{
+    struct bs_store *store = NULL;
+    basalt_store_options options;
+    memset(out_recovery, 0, sizeof *out_recovery);
+    bs_store_options_fill(&options, NULL);
+    options.access = BASALT_READ_WRITE;
+    options.checkpoint_age_ms = 0;
+    basalt_status status = bs_store_open(parts, path, &options, &store, err);
+    if (status) return status;
+    const basalt_recovery recovery = store->recovery;
+    status = bs_store_close(&store, err);
+    if (!status) *out_recovery = recovery;
+    return status;
+}
+
+/* ---- verify -------------------------------------------------------------------------------------- */
+
+struct verifying {
+    basalt_fault_fn fault;
+    basalt_progress_fn progress;
+    void *context;
+    uint64_t faults;
+    bool cancelled;
+};
+
+static void report(struct verifying *verifying, const char *sentence)
+{
+    verifying->faults++;
+    if (verifying->fault) verifying->fault(verifying->context, sentence);
+}
+
+static void report_fault(void *context, const char *sentence)
+{
+    report(context, sentence);
+}
+
+static void report_progress(void *context, uint64_t done_bytes, uint64_t all_bytes)
+{
+    struct verifying *verifying = context;
+    if (!verifying->progress || verifying->cancelled) return;
+    verifying->cancelled = !verifying->progress(verifying->context, done_bytes, all_bytes);
+}
+
+static basalt_status ignore_operation(
+    void *context, const struct bs_record_op *op, basalt_error *err)
+{
+    (void)context;
+    (void)op;
+    (void)err;
+    return BASALT_OK;
+}
+
+static basalt_status check_record(void *context, bs_lsn start, bs_lsn end, const void *bytes,
+    size_t count, bool commit, basalt_error *err)
+{
+    char sentence[160];
+    (void)end;
+    (void)commit;
+    (void)err;
+    if (bs_record_each(bytes, count, ignore_operation, NULL, NULL)) {
+        snprintf(sentence, sizeof sentence,
+            "the record at position %llu of the log does not hold what a record must",
+            (unsigned long long)start);
+        report(context, sentence);
+    }
+    return BASALT_OK;
+}
+
+static basalt_status verify_log(
+    struct bs_store *store, struct verifying *verifying, basalt_error *err)
+{
+    struct bs_wal_inventory log;
+    basalt_error why = {0};
+    bs_lsn end;
+    const bs_lsn cut = atomic_load(&store->cut);
+    basalt_status status = bs_wal_inspect(store->parts.vfs, store->path, &log, &why);
+    if (status == BASALT_NOT_FOUND) return BASALT_OK;
+    if (!status && log.has_story && memcmp(log.story.store_uuid, store->uuid, 16) != 0) {
+        report(verifying, "the log beside the file belongs to another store");
+        return BASALT_OK;
+    }
+    if (!status && log.last > cut) {
+        status =
+            bs_wal_replay(store->parts.vfs, store->path, cut, check_record, verifying, &end, &why);
+    }
+    if (status == BASALT_CORRUPT || status == BASALT_CONFLICT) {
+        report(verifying, why.message);
+        return BASALT_OK;
+    }
+    if (status && err) *err = why;
+    return status;
+}
+
+static void verify_families(struct bs_store *store, struct verifying *verifying)
+{
+    char sentence[BASALT_ERROR_MESSAGE_BYTES];
+    for (struct bs_family *family = atomic_load(&store->catalogue.first); family;
+         family = atomic_load(&family->next)) {
+        if (!family->fault) continue;
+        snprintf(sentence, sizeof sentence, "family \"%.60s\": %s", family->name, family->fault);
+        report(verifying, sentence);
+    }
+}
+
+/* The root stays pinned while a reading store is open on it. */
+static basalt_status verify_store(
+    struct bs_store *store, struct verifying *verifying, basalt_error *err)
+{
+    uint64_t faults = 0;
+    struct bs_view *view;
+    struct bs_h5_identity identity;
+    bs_lsn position;
+    bs_view_take(store, &view, &position);
+    struct bs_h5_file *h5 = view->root->h5;
+    basalt_status status = bs_h5_verify(h5, report_fault, report_progress, verifying, &faults, err);
+    if (!status) status = bs_h5_identity_read(h5, &identity, err);
+    if (!status &&
+        (identity.root != bs_h5_file_superblock(h5)->root ||
+            identity.end_of_file != bs_h5_file_superblock(h5)->end_of_file)) {
+        report(verifying, "another program wrote to the file since Basalt's last checkpoint");
+    }
+    if (!status) {
+        verify_families(store, verifying);
+        status = verify_log(store, verifying, err);
+    }
+    bs_view_release(view);
+    return status;
+}
+
+/* Any other HDF5 file. */
+static basalt_status verify_plain(
+    struct bs_vfs *vfs, const char *path, struct verifying *verifying, basalt_error *err)
+{
+    struct bs_file *file = NULL;
+    struct bs_h5_file *h5 = NULL;
+    basalt_error why = {0};
+    uint64_t faults = 0;
+    basalt_status status = bs_file_open(vfs, path, BS_OPEN_READ, &file, err);
+    if (status) return status;
+    status = bs_h5_file_open(file, &h5, &why);
+    if (status == BASALT_CORRUPT) {
+        report(verifying, why.message);
+        status = BASALT_OK;
+    } else if (status) {
+        if (err) *err = why;
+    } else {
+        status = bs_h5_verify(h5, report_fault, report_progress, verifying, &faults, err);
+    }
+    bs_h5_file_close(h5);
+    bs_file_close(file);
+    return status;
+}
+
+basalt_status bs_store_verify(const struct bs_env_parts *parts, const char *path,
+    basalt_fault_fn fault, basalt_progress_fn progress, void *context, uint64_t *out_faults,
+    basalt_error *err)
+{
+    struct verifying verifying = {.fault = fault, .progress = progress, .context = context};
+    struct bs_store *store = NULL;
+    basalt_store_options options;
+    basalt_error why = {0};
+    *out_faults = 0;
+    bs_store_options_fill(&options, NULL);
+    options.access = BASALT_READ_CHECKPOINT;
+    basalt_status status = bs_store_open(parts, path, &options, &store, &why);
+    if (!status) {
+        status = verify_store(store, &verifying, err);
+        bs_store_abandon(store);
+    } else if (status == BASALT_UNSUPPORTED) {
+        status = verify_plain(parts->vfs, path, &verifying, err);
+    } else if (status == BASALT_CORRUPT || status == BASALT_CONFLICT) {
+        report(&verifying, why.message);
+        status = verify_plain(parts->vfs, path, &verifying, err);
+    } else if (err) {
+        *err = why;
+    }
+    if (!status && verifying.cancelled) {
+        status = bs_fail(err, BASALT_CANCELLED, BASALT_NO_OFFSET, "the check was cancelled");
+    }
+    *out_faults = status ? 0 : verifying.faults;
+    return status;
+}
