@@ -68,6 +68,7 @@ void bs_instruments_free(struct bs_instruments *instruments)
         struct bs_instrument *at = instruments->buckets[i];
         while (at) {
             struct bs_instrument *next = at->next;
+            bs_kept_free(at);
             bs_schema_release(at->schema);
             bs_free(at->name);
             bs_free(at);

@@ -136,17 +136,12 @@ static basalt_status learn_instrument(
     BS_TRY(bs_store_family_schema(recorder->store, instrument->name, &arrow, err));
     BS_TRY(bs_schema_import(&arrow, &schema, err));
     instrument->made = true;
-    instrument->has_columns = schema->field_count > 0;
     instrument->batches_dropped = read_count(recorder->store, instrument->name, "dropped_batches");
     instrument->rows_dropped = read_count(recorder->store, instrument->name, "dropped_rows");
     instrument->batches_told = instrument->batches_dropped;
     recorder->columns += schema->field_count;
-    if (instrument->has_columns) {
-        instrument->schema = schema;
-        schema = NULL;
-    }
+    instrument->schema = schema;
 out:
-    bs_schema_release(schema);
     if (arrow.release) arrow.release(&arrow);
     return status;
 }
@@ -162,6 +157,7 @@ static basalt_status learn_file(struct bs_recorder *recorder, basalt_error *err)
             status = learn_instrument(recorder, at, err);
         }
     }
+    if (!status) status = bs_kept_read(recorder, err);
     recorder->file_batches_dropped = read_count(recorder->store, NULL, "dropped_batches");
     recorder->file_rows_dropped = read_count(recorder->store, NULL, "dropped_rows");
     return status;
@@ -172,18 +168,11 @@ static basalt_status learn_file(struct bs_recorder *recorder, basalt_error *err)
 static void recorder_free(struct bs_recorder *recorder)
 {
     bs_instruments_free(&recorder->instruments);
-    bs_schema_release(recorder->no_columns);
     bs_condition_destroy(&recorder->finished);
     bs_condition_destroy(&recorder->room);
     bs_condition_destroy(&recorder->work);
     bs_mutex_destroy(&recorder->lock);
     bs_free(recorder);
-}
-
-static basalt_status make_no_columns(struct bs_recorder *recorder, basalt_error *err)
-{
-    const struct ArrowSchema empty = {.format = "+s", .name = ""};
-    return bs_schema_import(&empty, &recorder->no_columns, err);
 }
 
 static struct bs_recorder *recorder_new(void)
@@ -209,7 +198,6 @@ basalt_status bs_recorder_start(const struct bs_env_parts *parts, const char *pa
     if (!recorder) return bs_fail_memory(err, sizeof *recorder);
 
     BS_TRY(bs_recorder_options_fill(&recorder->options, options, err));
-    BS_TRY(make_no_columns(recorder, err));
     BS_TRY(open_store(recorder, parts, path, err));
     if (recorder->options.resume) BS_TRY(learn_file(recorder, err));
     BS_TRY(bs_thread_start("basalt-recorder", bs_recorder_run, recorder, &recorder->thread, err));

@@ -4,14 +4,21 @@
 
 #include "recorder/recorder.h"
 
+/* A piece of metadata of an instrument whose family is not made yet, since its schema is not known. */
+struct bs_kept {
+    struct bs_kept *next;
+    char *key, *value;
+    bool committed; /* else part of the transaction that is being put together */
+};
+
 /* An instrument is known from its first accepted message, or from the file of a resumed session. */
 struct bs_instrument {
     struct bs_instrument *next; /* in its bucket */
     char *name;
     struct bs_schema *schema; /* counted; NULL until a batch was accepted; guarded by the lock */
     bool made;                /* the family is in the store; the thread's own */
-    bool has_columns; /* of the family: false while only metadata made it; the thread's own */
-    bool making;      /* by the transaction that is being put together; the thread's own */
+    bool making;              /* by the transaction that is being put together; the thread's own */
+    struct bs_kept *kept;     /* newest first; the thread's own */
     uint64_t batches_dropped, rows_dropped; /* earlier sessions in the file included; the lock's */
     uint64_t batches_told;                  /* what the file says; the thread's own */
 };
@@ -55,7 +62,6 @@ struct bs_recorder {
     basalt_recorder_options options;
     uint64_t process_id; /* a forked child is refused */
     struct bs_thread *thread;
-    struct bs_schema *no_columns; /* of a family that metadata made */
 
     bs_mutex lock;         /* guards what follows, but for what says otherwise */
     bs_condition work;     /* for the thread: a message, a drop, or the stop */
@@ -76,7 +82,8 @@ struct bs_recorder {
     /* the thread's own */
     uint64_t flushed_at_ns, drops_told_at_ns;
     uint64_t root_batches_told;
-    bool unflushed; /* something was committed since the last flush */
+    bool unflushed;    /* something was committed since the last flush */
+    bool kept_changed; /* in the transaction that is being put together */
 };
 
 /* ---- mailbox.c ------------------------------------------------------------------------------ */
@@ -93,6 +100,24 @@ struct bs_message *bs_mailbox_take(struct bs_recorder *recorder, bool *out_stopp
 void bs_mailbox_end(struct bs_recorder *recorder, struct bs_message *chain);
 void bs_message_free(struct bs_message *message, bool release_arrays); /* NULL is fine */
 bool bs_recorder_is_worker(struct bs_recorder *recorder);
+
+/* ---- kept.c --------------------------------------------------------------------------------- */
+
+#define BS_KEPT_ATTRIBUTE "pending_instrument_metadata" /* of the root */
+
+BS_MUST_USE basalt_status bs_kept_add(struct bs_instrument *instrument, const char *key,
+    const char *value, bool committed, basalt_error *err);
+/* After the transaction: those of it stay, or go. */
+void bs_kept_settle(struct bs_instrument *instrument, bool committed);
+void bs_kept_free(struct bs_instrument *instrument);
+/* As attributes of the family that the transaction makes. */
+BS_MUST_USE basalt_status bs_kept_apply(
+    struct bs_txn *txn, const struct bs_instrument *instrument, basalt_error *err);
+/* Sets the root's attribute to what is kept by instruments that have no family. */
+BS_MUST_USE basalt_status bs_kept_write(
+    struct bs_recorder *recorder, struct bs_txn *txn, basalt_error *err);
+/* Of a resumed session. */
+BS_MUST_USE basalt_status bs_kept_read(struct bs_recorder *recorder, basalt_error *err);
 
 /* ---- turn.c --------------------------------------------------------------------------------- */
 

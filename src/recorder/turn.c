@@ -36,23 +36,25 @@ static basalt_status describe_family(struct bs_txn *txn, const char *name, basal
     return status ? status : bs_txn_set_attribute(txn, name, "created_at", now, err);
 }
 
-/* Metadata that comes before any batch makes a family without columns; the first batch gives it its
- * columns. */
-static basalt_status ensure_family(
-    struct bs_recorder *recorder, struct bs_txn *txn, const char *name, basalt_error *err)
+/* *out_made: the family is there, or made by this transaction; else its schema is not known yet. */
+static basalt_status ensure_family(struct bs_recorder *recorder, struct bs_txn *txn,
+    const char *name, struct bs_instrument **out_instrument, bool *out_made, basalt_error *err)
 {
-    struct bs_instrument *instrument = NULL;
     struct bs_schema *schema = NULL;
     struct ArrowSchema exported = {.release = NULL};
     basalt_status status = BASALT_OK;
 
-    look_up(recorder, name, &instrument, &schema);
+    look_up(recorder, name, out_instrument, &schema);
+    struct bs_instrument *instrument = *out_instrument;
     assert(instrument); /* made when the message was accepted */
-    if (instrument->making || (instrument->made && (instrument->has_columns || !schema))) goto out;
-    BS_TRY(bs_schema_export(schema ? schema : recorder->no_columns, &exported, err));
+    *out_made = instrument->made || instrument->making || schema;
+    if (instrument->made || instrument->making || !schema) goto out;
+    BS_TRY(bs_schema_export(schema, &exported, err));
     BS_TRY(bs_txn_create_family(txn, name, &exported, &recorder->options.family, err));
-    if (!instrument->made) BS_TRY(describe_family(txn, name, err));
     instrument->making = true;
+    recorder->kept_changed |= instrument->kept != NULL;
+    BS_TRY(describe_family(txn, name, err));
+    BS_TRY(bs_kept_apply(txn, instrument, err));
 out:
     if (exported.release) exported.release(&exported);
     bs_schema_release(schema);
@@ -62,7 +64,11 @@ out:
 static basalt_status add_batch(
     struct bs_recorder *recorder, struct bs_txn *txn, struct bs_message *message, basalt_error *err)
 {
-    basalt_status status = ensure_family(recorder, txn, message->instrument, err);
+    struct bs_instrument *instrument = NULL;
+    bool made = false;
+    basalt_status status =
+        ensure_family(recorder, txn, message->instrument, &instrument, &made, err);
+    assert(status || made);
     const uint64_t before = bs_txn_bytes(txn);
     for (size_t i = 0; !status && i < message->array_count; i++) {
         status = bs_txn_append(txn, message->instrument, &message->arrays[i], NULL, err);
@@ -71,16 +77,31 @@ static basalt_status add_batch(
     return status;
 }
 
+static basalt_status add_instrument_metadata(struct bs_recorder *recorder, struct bs_txn *txn,
+    const struct bs_message *message, basalt_error *err)
+{
+    struct bs_instrument *instrument = NULL;
+    bool made = false;
+    const basalt_status status =
+        ensure_family(recorder, txn, message->instrument, &instrument, &made, err);
+    if (status) return status;
+    if (made)
+        return bs_txn_set_attribute(txn, message->instrument, message->key, message->value, err);
+    recorder->kept_changed = true;
+    return bs_kept_add(instrument, message->key, message->value, false, err);
+}
+
 static basalt_status add_message(
     struct bs_recorder *recorder, struct bs_txn *txn, struct bs_message *message, basalt_error *err)
 {
-    if (message->kind == BS_MESSAGE_FLUSH) return BASALT_OK;
-    if (message->kind == BS_MESSAGE_BATCH) return add_batch(recorder, txn, message, err);
-    if (message->instrument) {
-        const basalt_status status = ensure_family(recorder, txn, message->instrument, err);
-        if (status) return status;
+    switch (message->kind) {
+    case BS_MESSAGE_BATCH: return add_batch(recorder, txn, message, err);
+    case BS_MESSAGE_METADATA:
+        if (message->instrument) return add_instrument_metadata(recorder, txn, message, err);
+        return bs_txn_set_attribute(txn, NULL, message->key, message->value, err);
+    case BS_MESSAGE_FLUSH: break;
     }
-    return bs_txn_set_attribute(txn, message->instrument, message->key, message->value, err);
+    return BASALT_OK;
 }
 
 /* ---- a transaction ------------------------------------------------------------------------------ */
@@ -92,11 +113,13 @@ static void end_making(struct bs_recorder *recorder, struct bs_message *from,
     for (struct bs_message *at = from; at != end; at = at->next) {
         struct bs_instrument *instrument =
             at->instrument ? bs_instruments_find(&recorder->instruments, at->instrument) : NULL;
-        if (!instrument || !instrument->making) continue;
+        if (!instrument) continue;
+        bs_kept_settle(instrument, committed);
+        if (!instrument->making) continue;
         instrument->making = false;
         if (!committed) continue;
         instrument->made = true;
-        instrument->has_columns = instrument->schema != NULL;
+        bs_kept_free(instrument);
         if (instrument->batches_dropped != instrument->batches_told) recorder->drops_untold = true;
     }
     bs_mutex_unlock(&recorder->lock);
@@ -114,10 +137,12 @@ static basalt_status commit_messages(struct bs_recorder *recorder, struct bs_mes
         anything |= at->kind != BS_MESSAGE_FLUSH;
     }
     if (!anything) return BASALT_OK;
+    recorder->kept_changed = false;
     BS_TRY(bs_txn_begin(recorder->store, &txn, err));
     for (struct bs_message *at = from; at != end; at = at->next) {
         BS_TRY(add_message(recorder, txn, at, err));
     }
+    if (recorder->kept_changed) BS_TRY(bs_kept_write(recorder, txn, err));
     BS_TRY(bs_txn_commit(&txn, recorder->options.durability, err));
     recorder->unflushed = true;
 out:
