@@ -82,7 +82,7 @@ basalt_status bs_kept_apply(
     return BASALT_OK;
 }
 
-/* ---- JSON out --------------------------------------------------------------------------------- */
+/* ---- JSON out -------------------------------------------------------------------------------- */
 
 static void put_text(struct bs_bytes *out, const char *text)
 {
@@ -141,7 +141,7 @@ out:
     return status;
 }
 
-/* ---- JSON in: what is written above, and blanks -------------------------------------------------- */
+/* ---- JSON in: what is written above, and blanks ---------------------------------------------- */
 
 /* The next byte that is no blank, not taken; 0 at the end. */
 static uint8_t peek(struct bs_cursor *in)

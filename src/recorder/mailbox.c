@@ -40,7 +40,7 @@ bool bs_recorder_is_worker(struct bs_recorder *recorder)
     return is;
 }
 
-/* ---- sending; everything down to bs_mailbox_send is called with the lock held ------------------ */
+/* ---- sending; everything down to bs_mailbox_send is called with the lock held ---------------- */
 
 static bool has_room(const struct bs_recorder *recorder, const struct bs_message *message)
 {
@@ -187,7 +187,7 @@ out:
     return status;
 }
 
-/* ---- taking and ending: on the recorder's thread ------------------------------------------------ */
+/* ---- taking and ending: on the recorder's thread --------------------------------------------- */
 
 /* When the thread has something to do although nobody sends; UINT64_MAX: never. Lock held. */
 static uint64_t due_ns(const struct bs_recorder *recorder)

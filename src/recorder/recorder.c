@@ -42,7 +42,7 @@ basalt_status bs_recorder_options_fill(
     return BASALT_OK;
 }
 
-/* ---- opening the session's file ---------------------------------------------------------------- */
+/* ---- opening the session's file -------------------------------------------------------------- */
 
 /* DIRECTORY/daq_session_YYYYMMDD_HHMMSS.h5, from the second try on with _2, _3 … before the dot. */
 static basalt_status session_path(const char *directory, const struct tm *now, unsigned attempt,
@@ -100,7 +100,7 @@ static basalt_status open_store(struct bs_recorder *recorder, const struct bs_en
     return open_new_session(recorder, parts, path, err);
 }
 
-/* ---- what a resumed file has already ----------------------------------------------------------- */
+/* ---- what a resumed file has already --------------------------------------------------------- */
 
 static uint64_t read_count(struct bs_store *store, const char *family, const char *name)
 {
@@ -163,7 +163,7 @@ static basalt_status learn_file(struct bs_recorder *recorder, basalt_error *err)
     return status;
 }
 
-/* ---- start and stop ------------------------------------------------------------------------------ */
+/* ---- start and stop -------------------------------------------------------------------------- */
 
 static void recorder_free(struct bs_recorder *recorder)
 {

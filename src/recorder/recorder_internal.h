@@ -86,7 +86,7 @@ struct bs_recorder {
     bool kept_changed; /* in the transaction that is being put together */
 };
 
-/* ---- mailbox.c ------------------------------------------------------------------------------ */
+/* ---- mailbox.c ------------------------------------------------------------------------------- */
 
 /* Puts `message` into the mailbox by the rules of the options and, if it has no callback, waits for
  * its end. On failure it is the caller's and not in the mailbox; on OK it is the caller's only if it
@@ -101,7 +101,7 @@ void bs_mailbox_end(struct bs_recorder *recorder, struct bs_message *chain);
 void bs_message_free(struct bs_message *message, bool release_arrays); /* NULL is fine */
 bool bs_recorder_is_worker(struct bs_recorder *recorder);
 
-/* ---- kept.c --------------------------------------------------------------------------------- */
+/* ---- kept.c ---------------------------------------------------------------------------------- */
 
 #define BS_KEPT_ATTRIBUTE "pending_instrument_metadata" /* of the root */
 
@@ -119,7 +119,7 @@ BS_MUST_USE basalt_status bs_kept_write(
 /* Of a resumed session. */
 BS_MUST_USE basalt_status bs_kept_read(struct bs_recorder *recorder, basalt_error *err);
 
-/* ---- turn.c --------------------------------------------------------------------------------- */
+/* ---- turn.c ---------------------------------------------------------------------------------- */
 
 #define BS_DROPS_TELL_NS ((uint64_t)1000000000) /* counters go into the file this often at most */
 

@@ -40,7 +40,7 @@ static basalt_status check_text(
     return BASALT_OK;
 }
 
-/* ---- schemas ----------------------------------------------------------------------------------- */
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 static bool same_field(const struct bs_field *field, const struct ArrowSchema *arrow)
 {
@@ -100,7 +100,7 @@ out:
     return status;
 }
 
-/* ---- sizes --------------------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 static basalt_status fail_shape(const struct bs_field *field, basalt_error *err)
 {
@@ -158,7 +158,7 @@ static basalt_status array_bytes(const struct bs_schema *schema, const struct Ar
     return BASALT_OK;
 }
 
-/* ---- batches --------------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static basalt_status message_create(enum bs_message_kind kind, const char *instrument_id,
     struct bs_message **out_message, basalt_error *err)
@@ -272,7 +272,7 @@ out:
     return status;
 }
 
-/* ---- metadata and Flush -------------------------------------------------------------------------- */
+/* ---- metadata and Flush ---------------------------------------------------------------------- */
 
 /* The instrument is known from here on, so that the thread finds it. */
 static basalt_status know_instrument(

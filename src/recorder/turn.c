@@ -15,7 +15,7 @@
 
 #define TIME_TEXT_BYTES 32
 
-/* ---- one message into a transaction ------------------------------------------------------------ */
+/* ---- one message into a transaction ---------------------------------------------------------- */
 
 static void look_up(struct bs_recorder *recorder, const char *name,
     struct bs_instrument **out_instrument, struct bs_schema **out_schema)
@@ -104,7 +104,7 @@ static basalt_status add_message(
     return BASALT_OK;
 }
 
-/* ---- a transaction ------------------------------------------------------------------------------ */
+/* ---- a transaction --------------------------------------------------------------------------- */
 
 static void end_making(struct bs_recorder *recorder, struct bs_message *from,
     const struct bs_message *end, bool committed)
@@ -167,7 +167,7 @@ static void commit_chain(struct bs_recorder *recorder, struct bs_message *chain)
     }
 }
 
-/* ---- counters in the file ----------------------------------------------------------------------- */
+/* ---- counters in the file -------------------------------------------------------------------- */
 
 struct drop_count { /* of one instrument */
     struct bs_instrument *instrument;
@@ -259,7 +259,7 @@ static void tell_drops_if_due(struct bs_recorder *recorder, bool now)
     if (tell_drops(recorder, &error)) note_error(recorder, &error);
 }
 
-/* ---- turns -------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static bool flush_is_due(const struct bs_recorder *recorder)
 {

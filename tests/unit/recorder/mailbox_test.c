@@ -143,7 +143,7 @@ TEST(mailbox, is_bounded_in_bytes)
     held_stop(&held, rows);
 }
 
-/* ---- calls from a callback ------------------------------------------------------------------------ */
+/* ---- calls from a callback ------------------------------------------------------------------- */
 
 struct nested {
     struct bs_recorder *recorder;
@@ -192,7 +192,7 @@ TEST(mailbox, a_callback_may_send_and_never_wait)
     gate_destroy(&gate);
 }
 
-/* ---- many senders ----------------------------------------------------------------------------------- */
+/* ---- many senders ---------------------------------------------------------------------------- */
 
 struct sender {
     struct bs_recorder *recorder;

@@ -119,7 +119,7 @@ static inline basalt_status send_rows(struct bs_recorder *recorder, const char *
     return status;
 }
 
-/* ---- what the file says, after the recorder is gone ---------------------------------------------- */
+/* ---- what the file says, after the recorder is gone ------------------------------------------ */
 
 static inline uint64_t rows_in_file(const struct stage *stage, const char *path, const char *family)
 {
@@ -162,7 +162,7 @@ static inline char *attribute_in_file(
         bs_free(found_);                                                                           \
     } while (0)
 
-/* ---- a gate that holds the recorder's thread in a callback ---------------------------------------- */
+/* ---- a gate that holds the recorder's thread in a callback ----------------------------------- */
 
 struct gate {
     bs_mutex lock;
