@@ -13,8 +13,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define TIME_TEXT_BYTES 32
-
 /* ---- one message into a transaction ---------------------------------------------------------- */
 
 static void look_up(struct bs_recorder *recorder, const char *name,
@@ -26,14 +24,6 @@ static void look_up(struct bs_recorder *recorder, const char *name,
         ? bs_schema_retain((*out_instrument)->schema)
         : NULL;
     bs_mutex_unlock(&recorder->lock);
-}
-
-static basalt_status describe_family(struct bs_txn *txn, const char *name, basalt_error *err)
-{
-    char now[TIME_TEXT_BYTES];
-    bs_format_time(bs_wall_ns(), now, sizeof now);
-    const basalt_status status = bs_txn_set_attribute(txn, name, "instrument_id", name, err);
-    return status ? status : bs_txn_set_attribute(txn, name, "created_at", now, err);
 }
 
 /* *out_made: the family is there, or made by this transaction; else its schema is not known yet. */
@@ -53,7 +43,6 @@ static basalt_status ensure_family(struct bs_recorder *recorder, struct bs_txn *
     BS_TRY(bs_txn_create_family(txn, name, &exported, &recorder->options.family, err));
     instrument->making = true;
     recorder->kept_changed |= instrument->kept != NULL;
-    BS_TRY(describe_family(txn, name, err));
     BS_TRY(bs_kept_apply(txn, instrument, err));
 out:
     if (exported.release) exported.release(&exported);
