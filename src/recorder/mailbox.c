@@ -224,7 +224,7 @@ struct bs_message *bs_mailbox_take(struct bs_recorder *recorder, bool *out_stopp
         *at = NULL;
         if (!recorder->first) recorder->last = &recorder->first;
     }
-    *out_stopping = recorder->stopping && !recorder->first;
+    *out_stopping = recorder->stopping && !chain; /* a callback of the last turn may have sent */
     bs_mutex_unlock(&recorder->lock);
     return chain;
 }
