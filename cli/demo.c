@@ -30,8 +30,7 @@ struct demo {
     uint64_t seconds; /* of each half */
     struct pace pace;
     basalt_recorder_stats stats;
-    uint64_t started_ns, first_row_ns, killed_ns, looks;
-    int lost_exit;
+    uint64_t started_ns, first_row_ns, killed_ns, shown_ns, looks;
 };
 
 /* ---- the screen ------------------------------------------------------------------------------ */
@@ -75,8 +74,9 @@ static void show_status(struct demo *demo)
     if (demo->terminal) {
         printf("\r\033[K  %s%4.1f s%s  %s", BOLD(demo), at, PLAIN(demo), line);
         demo->status_shown = true;
-    } else if (demo->stats.store.commits % 5 == 0) {
+    } else if (now_ns() - demo->shown_ns > 950000000) {
         printf("  %4.1f s  %s\n", at, line);
+        demo->shown_ns = now_ns();
     }
     fflush(stdout);
 }
@@ -204,11 +204,14 @@ static bool take_messages(struct demo *demo, int descriptor)
 static bool start_recorder(struct demo *demo, struct watch *watch)
 {
     int ends[2];
-    char number[16];
+    char number[16], program[4096];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0) return false;
+    program[length] = '\0';
     *watch = (struct watch){.look = {.output = -1}, .looked_ns = now_ns()};
     if (pipe2(ends, O_CLOEXEC)) return false;
     snprintf(number, sizeof number, "%d", ends[1]);
-    const char *const arguments[] = {"/proc/self/exe", "demo", "--part", number, demo->file, NULL};
+    const char *const arguments[] = {program, "demo", "--part", number, demo->file, NULL};
     const bool started = start_child(arguments, ends[1], false, &watch->recorder);
     close(ends[1]);
     watch->messages = ends[0];
@@ -298,9 +301,9 @@ static bool read_as_it_lies(struct demo *demo)
         code ? "" : ": a killed writer leaves a file that opens", FAINT(demo));
     print_indented(text, 12);
     printf("%s", PLAIN(demo));
-    const char *const whole[] = {"h5dump", demo->file, NULL};
+    const char *const whole[] = {"h5dump", "-H", "-A", demo->file, NULL};
     const int all = run_child(whole, false, text, 2);
-    printf("  h5dump of all of it: exit code %d\n", all);
+    printf("  h5dump -H -A, every group, dataset and attribute: exit code %d\n", all);
     return code == 0 && all == 0;
 }
 
@@ -491,7 +494,7 @@ static int run(const struct command *command, int argc, char **argv)
     uint64_t part = 0;
     const char *python = getenv("BASALT_PYTHON");
     demo.python = python ? python : "python3";
-    demo.seconds = 8;
+    demo.seconds = 7;
     const struct option options[] = {{"--python", OPTION_TEXT, &demo.python},
         {"--seconds", OPTION_NUMBER, &demo.seconds}, {"--part", OPTION_NUMBER, &part}};
     struct arguments arguments;
@@ -515,7 +518,7 @@ const struct command demo_command = {"demo", "record, kill, recover and read on 
     "waveform of 1,000,000 samples a second, which is computed, into DIR/demo.h5; reads the live file\n"
     "with h5py; kills the recording with SIGKILL half-way; recovers, goes on, and compares what was\n"
     "acknowledged with what is there. Exit code 1 if a row is lost.\n\n"
-    "  --seconds N       of each half; default 8\n"
+    "  --seconds N       of each half; default 7\n"
     "  --python PYTHON   one that has h5py and matplotlib; default $BASALT_PYTHON, else python3\n\n"
     "example: basalt demo /tmp\n",
     run};

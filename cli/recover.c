@@ -97,9 +97,10 @@ static int run(const struct command *command, int argc, char **argv)
             "to recover",
             arguments.values[0], found.holder);
     }
-    print_plan(arguments.values[0], &found, json);
+    if (json || found.log_files) print_plan(arguments.values[0], &found, json);
     if (dry_run) {
         if (json) fputs("}\n", stdout);
+        if (!json && !found.log_files) print_recovery(&done, false);
         return finish_output(EXIT_FINE);
     }
     fflush(stdout);

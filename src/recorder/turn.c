@@ -150,8 +150,9 @@ static void commit_chain(struct bs_recorder *recorder, struct bs_message *chain)
         if (at->kind == BS_MESSAGE_FLUSH) continue; /* it speaks for the checkpoint */
         if (final) {
             at->error = error;
-        } else if (commit_messages(recorder, at, at->next, &at->error)) {
-            assert(at->error.status);
+            at->error.status = status;
+        } else {
+            at->error.status = commit_messages(recorder, at, at->next, &at->error);
         }
     }
 }
