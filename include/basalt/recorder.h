@@ -73,7 +73,8 @@ BASALT_CHECKED basalt_status basalt_recorder_set_metadata(basalt_recorder *recor
 BASALT_CHECKED basalt_status basalt_recorder_set_instrument_metadata(basalt_recorder *recorder,
     const char *instrument_id, const char *key, const char *value, basalt_error *err);
 
-/* Flush: when it returns, every message before it is in the file and survives power loss. */
+/* Flush: when it returns, every message before it is in the file and survives power loss, and its
+ * callback has been called. */
 BASALT_CHECKED basalt_status basalt_recorder_flush(basalt_recorder *recorder, basalt_error *err);
 
 typedef struct basalt_recorder_stats {

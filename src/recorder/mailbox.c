@@ -243,29 +243,25 @@ static void count_end(struct bs_recorder *recorder, struct bs_message *message)
     if (!message->done && !recorder->first_error.status) recorder->first_error = message->error;
 }
 
+/* In the order of the messages: when a Flush returns, the callbacks before it have been called. */
 void bs_mailbox_end(struct bs_recorder *recorder, struct bs_message *chain)
 {
-    struct bs_message *unwaited = NULL, **last = &unwaited;
     bs_mutex_lock(&recorder->lock);
+    for (struct bs_message *at = chain; at; at = at->next) count_end(recorder, at);
+    bs_condition_broadcast(&recorder->room);
+    bs_mutex_unlock(&recorder->lock);
     while (chain) {
         struct bs_message *message = chain;
         chain = message->next;
-        message->next = NULL;
-        count_end(recorder, message);
         if (message->done) {
-            *last = message;
-            last = &message->next;
+            message->done(message->context, &message->error);
+            bs_message_free(message, true);
         } else {
+            bs_mutex_lock(&recorder->lock);
+            message->next = NULL;
             message->ended = true; /* from here on it is its waiter's */
+            bs_condition_broadcast(&recorder->finished);
+            bs_mutex_unlock(&recorder->lock);
         }
-    }
-    bs_condition_broadcast(&recorder->finished);
-    bs_condition_broadcast(&recorder->room);
-    bs_mutex_unlock(&recorder->lock);
-    while (unwaited) {
-        struct bs_message *message = unwaited;
-        unwaited = message->next;
-        message->done(message->context, &message->error);
-        bs_message_free(message, true);
     }
 }

@@ -101,6 +101,7 @@ TEST(turn, flushes_by_itself)
         bs_sleep_ns(1000000);
         CHECK_OK(bs_recorder_get_stats(recorder, &stats, err));
     }
+    CHECK_OK(bs_recorder_get_stats(recorder, &stats, err));
     CHECK_EQ(stats.flushes, 1); /* and not again, with nothing new */
     CHECK_EQ(stats.store.checkpoints, 1);
     CHECK_OK(bs_recorder_stop(&recorder, err));
