@@ -6,6 +6,7 @@
 #define SUPERBLOCK_TRIES_MAX 101 /* the first, and 100 that a writer may cause */
 #define RETRY_NS 1000000u
 #define SUPERBLOCK_READ_BYTES 256 /* version 1 with 8-byte offsets takes 100 */
+#define VERSION_AT 8              /* in a superblock; from version 2 on there is a checksum */
 #define FIRST_USER_BLOCK_BYTES 512
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
@@ -194,7 +195,7 @@ static basalt_status read_superblock(struct bs_file *file, uint64_t at,
             status = bs_h5_superblock_decode_at(bs_cursor_make(bytes, count, at), out_superblock,
                 err);
         /* Only a sum that differs can be a writer's half-done write. */
-        if (status != BASALT_CORRUPT || out_superblock->version < 2) break;
+        if (status != BASALT_CORRUPT || count <= VERSION_AT || bytes[VERSION_AT] < 2) break;
     }
     return status;
 }

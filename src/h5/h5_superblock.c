@@ -77,7 +77,7 @@ static basalt_status decode_old(struct bs_cursor *cursor, struct bs_h5_superbloc
     bs_cursor_skip(cursor, out->offset_bytes); /* free-space information: never stored */
     out->end_of_file = bs_h5_cursor_address(cursor, out->offset_bytes);
     const uint64_t driver = bs_h5_cursor_address(cursor, out->offset_bytes);
-    bs_cursor_skip(cursor, out->offset_bytes); /* name of the root: empty */
+    bs_cursor_skip(cursor, out->length_bytes); /* name of the root: empty */
     out->root = bs_h5_cursor_address(cursor, out->offset_bytes);
     status = bs_cursor_check(cursor, "the superblock", err);
     if (!status && driver != BS_H5_UNDEFINED)

@@ -87,7 +87,8 @@ static const char *text_of(const struct bs_bytes *bytes)
 
 static size_t entry_bytes(const struct bs_h5_file *h5)
 {
-    return 2 * (size_t)h5->superblock.offset_bytes + ENTRY_TAIL_BYTES;
+    /* FF gives the name's place the width of an address; libhdf5 writes that of a length. */
+    return (size_t)h5->superblock.length_bytes + h5->superblock.offset_bytes + ENTRY_TAIL_BYTES;
 }
 
 static basalt_status load_symbols(struct table *table, uint64_t address, uint8_t **out_bytes,
@@ -123,7 +124,7 @@ static struct entry entry_at(const struct table *table, const uint8_t *bytes, un
         BASALT_NO_OFFSET);
     struct entry entry = {0};
 
-    entry.name_at = bs_h5_address(h5, &cursor);
+    entry.name_at = bs_h5_length(h5, &cursor);
     entry.header = bs_h5_address(h5, &cursor);
     entry.cache = bs_cursor_u32(&cursor);
     bs_cursor_skip(&cursor, 4);
