@@ -68,8 +68,8 @@ static basalt_status copy_name(const struct parts *parts, char **out_name, basal
     return BASALT_OK;
 }
 
-static basalt_status copy_data(struct bs_cursor *cursor, struct bs_h5_attribute *attribute,
-    basalt_error *err)
+static basalt_status copy_data(
+    struct bs_cursor *cursor, struct bs_h5_attribute *attribute, basalt_error *err)
 {
     uint64_t count = 0;
     basalt_status status = bs_h5_space_count(&attribute->space, &count, err);
@@ -78,8 +78,8 @@ static basalt_status copy_data(struct bs_cursor *cursor, struct bs_h5_attribute 
         return bs_fail(err, BASALT_CORRUPT, bs_cursor_offset(cursor),
             "the attribute \"%.60s\" is cut short", attribute->name);
     attribute->byte_count = (size_t)count * attribute->type->size_bytes;
-    attribute->bytes = bs_copy_bytes(bs_cursor_bytes(cursor, attribute->byte_count),
-        attribute->byte_count);
+    attribute->bytes =
+        bs_copy_bytes(bs_cursor_bytes(cursor, attribute->byte_count), attribute->byte_count);
     return attribute->bytes ? BASALT_OK : bs_fail_memory(err, attribute->byte_count);
 }
 
@@ -98,8 +98,8 @@ basalt_status bs_h5_attribute_decode(struct bs_h5_file *h5, struct bs_cursor *cu
             out_attribute->name);
         goto out;
     }
-    BS_TRY(bs_h5_type_follow(h5, &parts.type, parts.flags & TYPE_SHARED, committed,
-        &out_attribute->type, err));
+    BS_TRY(bs_h5_type_follow(
+        h5, &parts.type, parts.flags & TYPE_SHARED, committed, &out_attribute->type, err));
     BS_TRY(bs_h5_space_decode(h5, &parts.space, &out_attribute->space, err));
     BS_TRY(copy_data(cursor, out_attribute, err));
 out:
@@ -133,11 +133,11 @@ static basalt_status collect(void *context, struct bs_cursor cursor, basalt_erro
     return status;
 }
 
-static basalt_status read_info(const struct bs_h5_file *h5, struct bs_h5_object *object,
-    basalt_error *err)
+static basalt_status read_info(
+    const struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
 {
-    const struct bs_h5_message *message = bs_h5_header_find(object->header,
-        BS_H5_MESSAGE_ATTRIBUTE_INFO);
+    const struct bs_h5_message *message =
+        bs_h5_header_find(object->header, BS_H5_MESSAGE_ATTRIBUTE_INFO);
 
     object->attribute_heap = object->attribute_names = object->attribute_order = BS_H5_UNDEFINED;
     if (!message) return BASALT_OK;
@@ -154,8 +154,8 @@ static basalt_status read_info(const struct bs_h5_file *h5, struct bs_h5_object 
     return bs_cursor_check(&cursor, "an attribute info message", err);
 }
 
-basalt_status bs_h5_attributes_load(struct bs_h5_file *h5, struct bs_h5_object *object,
-    basalt_error *err)
+basalt_status bs_h5_attributes_load(
+    struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
 {
     struct collector collector = {.h5 = h5, .object = object};
     const struct bs_h5_header *header = object->header;
@@ -172,15 +172,15 @@ basalt_status bs_h5_attributes_load(struct bs_h5_file *h5, struct bs_h5_object *
         status = collect(&collector, bs_h5_message_cursor(h5, message), err);
     }
     if (!status && object->attribute_heap != BS_H5_UNDEFINED)
-        status = bs_h5_dense_each(h5, object->attribute_heap, object->attribute_names, collect,
-            &collector, err);
+        status = bs_h5_dense_each(
+            h5, object->attribute_heap, object->attribute_names, collect, &collector, err);
     return status;
 }
 
 /* ---- values ----------------------------------------------------------------------------------- */
 
-static basalt_status copy_text(void *context, uint64_t index, const void *bytes, size_t count,
-    basalt_error *err)
+static basalt_status copy_text(
+    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err)
 {
     char **out_text = context;
     const char *end = count ? memchr(bytes, 0, count) : NULL;
@@ -211,8 +211,8 @@ basalt_status bs_h5_attribute_text(struct bs_h5_file *h5, const struct bs_h5_att
     return copy_text(out_text, 0, attribute->bytes, count, err);
 }
 
-basalt_status bs_h5_attribute_u64(const struct bs_h5_attribute *attribute, uint64_t *out_value,
-    basalt_error *err)
+basalt_status bs_h5_attribute_u64(
+    const struct bs_h5_attribute *attribute, uint64_t *out_value, basalt_error *err)
 {
     const struct bs_h5_type *type = attribute->type;
     uint8_t bytes[8];
@@ -244,8 +244,8 @@ const struct bs_h5_attribute *bs_h5_attribute_at(const struct bs_h5_object *obje
     return &object->attributes[index];
 }
 
-const struct bs_h5_attribute *bs_h5_attribute_find(const struct bs_h5_object *object,
-    const char *name)
+const struct bs_h5_attribute *bs_h5_attribute_find(
+    const struct bs_h5_object *object, const char *name)
 {
     for (size_t i = 0; i < object->attribute_count; i++)
         if (!strcmp(object->attributes[i].name, name)) return &object->attributes[i];

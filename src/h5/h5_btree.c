@@ -8,8 +8,8 @@
 
 #define NODE_HEAD_BYTES 8 /* before the sibling addresses */
 
-void bs_h5_btree_init(const struct bs_h5_file *h5, struct bs_h5_btree *tree, uint8_t kind,
-    unsigned rank)
+void bs_h5_btree_init(
+    const struct bs_h5_file *h5, struct bs_h5_btree *tree, uint8_t kind, unsigned rank)
 {
     const struct bs_h5_superblock *superblock = &h5->superblock;
 
@@ -32,11 +32,11 @@ static size_t entries_at(const struct bs_h5_file *h5)
     return NODE_HEAD_BYTES + 2 * (size_t)h5->superblock.offset_bytes;
 }
 
-static basalt_status bad_node(const struct bs_h5_file *h5, uint64_t address, const char *what,
-    basalt_error *err)
+static basalt_status bad_node(
+    const struct bs_h5_file *h5, uint64_t address, const char *what, basalt_error *err)
 {
-    return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(h5, address), "the B-tree node at %" PRIu64
-        " %s", address, what);
+    return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(h5, address),
+        "the B-tree node at %" PRIu64 " %s", address, what);
 }
 
 static basalt_status check_head(const struct bs_h5_file *h5, const struct bs_h5_btree *tree,
@@ -71,8 +71,8 @@ basalt_status bs_h5_btree_load(struct bs_h5_file *h5, struct bs_h5_btree *tree, 
     }
     basalt_status status = bs_h5_read_at(h5, address, head, sizeof head, "a B-tree node", err);
     if (status) return status;
-    status = check_head(h5, tree, bs_h5_cursor(h5, head, sizeof head, address), level, out_node,
-        err);
+    status =
+        check_head(h5, tree, bs_h5_cursor(h5, head, sizeof head, address), level, out_node, err);
     if (status) return status;
     const uint64_t bytes = before + tree->key_bytes +
         (uint64_t)out_node->count * (tree->key_bytes + h5->superblock.offset_bytes);
@@ -102,8 +102,8 @@ uint64_t bs_h5_btree_child(const struct bs_h5_file *h5, const struct bs_h5_btree
     const struct bs_h5_btree_node *node, unsigned index)
 {
     const size_t at = entry_at(h5, tree, index) + tree->key_bytes;
-    struct bs_cursor cursor = bs_h5_cursor(h5, node->bytes + at, h5->superblock.offset_bytes,
-        node->address + at);
+    struct bs_cursor cursor =
+        bs_h5_cursor(h5, node->bytes + at, h5->superblock.offset_bytes, node->address + at);
     assert(index < node->count);
     return bs_h5_address(h5, &cursor);
 }

@@ -34,8 +34,8 @@ size_t bs_h5_width_of(uint64_t limit)
     return bytes;
 }
 
-static basalt_status bad_tree(const struct tree *tree, uint64_t at, const char *what,
-    basalt_error *err)
+static basalt_status bad_tree(
+    const struct tree *tree, uint64_t at, const char *what, basalt_error *err)
 {
     return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(tree->h5, at),
         "the version-2 B-tree node at %" PRIu64 " %s", at, what);
@@ -57,8 +57,8 @@ static basalt_status set_widths(struct tree *tree, uint64_t address, basalt_erro
         const uint64_t pointer = pointer_bytes(tree, height);
         if (tree->node_bytes < NODE_OVERHEAD_BYTES + 2 * pointer + tree->record_bytes)
             return bad_tree(tree, address, "has nodes that hold no two children", err);
-        tree->records_max[height] = (tree->node_bytes - NODE_OVERHEAD_BYTES - pointer) /
-            (tree->record_bytes + pointer);
+        tree->records_max[height] =
+            (tree->node_bytes - NODE_OVERHEAD_BYTES - pointer) / (tree->record_bytes + pointer);
         if (subtree > UINT64_MAX / (tree->records_max[height] + 2))
             return bad_tree(tree, address, "claims more records than 64 bits count", err);
         subtree = (tree->records_max[height] + 1) * subtree + tree->records_max[height];
@@ -116,50 +116,50 @@ static basalt_status load_node(struct tree *tree, uint64_t address, unsigned hei
     if (records > tree->records_max[height])
         return bad_tree(tree, address, "has more records than fit", err);
     if (height) used += (records + 1) * pointer_bytes(tree, height);
-    basalt_status status = bs_h5_check_range(tree->h5, address, tree->node_bytes,
-        "a version-2 B-tree node", err);
+    basalt_status status =
+        bs_h5_check_range(tree->h5, address, tree->node_bytes, "a version-2 B-tree node", err);
     if (!status)
         status = bs_h5_load(tree->h5, address, used, "a version-2 B-tree node", out_bytes, err);
     if (status) return status;
     *out_rest = bs_h5_cursor(tree->h5, *out_bytes, (size_t)used - 4, address);
     status = bs_h5_expect(out_rest, signature, "version-2 B-tree node", err);
     if (!status)
-        status = bs_h5_check_sum(tree->h5, *out_bytes, (size_t)used, address,
-            "a version-2 B-tree node", err);
+        status = bs_h5_check_sum(
+            tree->h5, *out_bytes, (size_t)used, address, "a version-2 B-tree node", err);
     bs_cursor_skip(out_rest, 2); /* version, kind */
     return status;
 }
 
-static basalt_status give_record(const struct tree *tree, struct bs_cursor *records,
-    basalt_error *err)
+static basalt_status give_record(
+    const struct tree *tree, struct bs_cursor *records, basalt_error *err)
 {
     const uint64_t offset = bs_cursor_offset(records);
     const uint8_t *bytes = bs_cursor_bytes(records, tree->record_bytes);
 
     if (!bytes) return bs_cursor_check(records, "a version-2 B-tree node", err);
     if (!tree->visit->record) return BASALT_OK;
-    return tree->visit->record(tree->visit->context,
-        bs_cursor_make(bytes, tree->record_bytes, offset), err);
+    return tree->visit->record(
+        tree->visit->context, bs_cursor_make(bytes, tree->record_bytes, offset), err);
 }
 
 static int side_of(const struct tree *tree, const struct bs_cursor *records, uint64_t index)
 {
     if (!tree->visit->side) return 0;
     return tree->visit->side(tree->visit->context,
-        bs_cursor_make(records->at + index * tree->record_bytes, tree->record_bytes,
-            BASALT_NO_OFFSET));
+        bs_cursor_make(
+            records->at + index * tree->record_bytes, tree->record_bytes, BASALT_NO_OFFSET));
 }
 
 /* Child i lies between the records i - 1 and i. */
-static bool child_is_wanted(const struct tree *tree, const struct bs_cursor *first, uint64_t index,
-    uint64_t records)
+static bool child_is_wanted(
+    const struct tree *tree, const struct bs_cursor *first, uint64_t index, uint64_t records)
 {
     if (index && side_of(tree, first, index - 1) > 0) return false;
     return index == records || side_of(tree, first, index) >= 0;
 }
 
-static basalt_status visit_node(struct tree *tree, uint64_t address, unsigned height,
-    uint64_t records, basalt_error *err)
+static basalt_status visit_node(
+    struct tree *tree, uint64_t address, unsigned height, uint64_t records, basalt_error *err)
 {
     uint8_t *bytes = NULL;
     struct bs_cursor at = {0};

@@ -20,17 +20,17 @@
 struct array {
     const struct bs_h5_chunk_walk *walk;
     struct bs_h5_grid grid;
-    uint64_t address;                 /* of the header: every block says it again */
-    size_t entry_bytes, size_bytes;   /* size_bytes: of the stored size in an entry */
-    size_t offset_bytes;              /* extensible: of a block's place in the array */
+    uint64_t address;               /* of the header: every block says it again */
+    size_t entry_bytes, size_bytes; /* size_bytes: of the stored size in an entry */
+    size_t offset_bytes;            /* extensible: of a block's place in the array */
     uint64_t raw_bytes;
     uint64_t entry_first, entry_last; /* wanted, inclusive */
     uint64_t page_entries;
-    uint64_t loaded_bytes;            /* of all blocks; at most the file's */
+    uint64_t loaded_bytes; /* of all blocks; at most the file's */
 };
 
-static basalt_status bad_array(const struct array *array, uint64_t at, const char *what,
-    basalt_error *err)
+static basalt_status bad_array(
+    const struct array *array, uint64_t at, const char *what, basalt_error *err)
 {
     return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(array->walk->h5, at),
         "the block at %" PRIu64 " of a chunk index %s", at, what);
@@ -38,8 +38,8 @@ static basalt_status bad_array(const struct array *array, uint64_t at, const cha
 
 /* ---- what both share -------------------------------------------------------------------------- */
 
-static basalt_status array_begin(const struct bs_h5_chunk_walk *walk, struct array *array,
-    basalt_error *err)
+static basalt_status array_begin(
+    const struct bs_h5_chunk_walk *walk, struct array *array, basalt_error *err)
 {
     size_t raw_bytes = 0;
 
@@ -68,8 +68,8 @@ static void choose_entries(struct array *array)
     array->entry_last = (last + 1) * row_chunks - 1;
 }
 
-static basalt_status set_entry(struct array *array, uint8_t client, size_t entry_bytes,
-    basalt_error *err)
+static basalt_status set_entry(
+    struct array *array, uint8_t client, size_t entry_bytes, basalt_error *err)
 {
     const size_t address_bytes = array->walk->h5->superblock.offset_bytes;
     const bool filtered = array->walk->object->dataset->pipeline.count > 0;
@@ -88,22 +88,21 @@ static basalt_status set_entry(struct array *array, uint8_t client, size_t entry
 static bool is_wanted(const struct array *array, uint64_t first, uint64_t count)
 {
     if (array->walk->block) return true;
-    return count && first <= array->entry_last && count - 1 >= array->entry_first - BS_MIN(first,
-        array->entry_first);
+    return count && first <= array->entry_last &&
+        count - 1 >= array->entry_first - BS_MIN(first, array->entry_first);
 }
 
-static basalt_status give_entry(const struct array *array, uint64_t index,
-    struct bs_cursor *entries, basalt_error *err)
+static basalt_status give_entry(
+    const struct array *array, uint64_t index, struct bs_cursor *entries, basalt_error *err)
 {
-    struct bs_h5_chunk chunk = {.address = bs_h5_address(array->walk->h5, entries),
-        .stored_bytes = array->raw_bytes};
+    struct bs_h5_chunk chunk = {
+        .address = bs_h5_address(array->walk->h5, entries), .stored_bytes = array->raw_bytes};
 
     if (array->size_bytes) {
         chunk.stored_bytes = bs_cursor_uint(entries, array->size_bytes);
         chunk.filter_mask = bs_cursor_u32(entries);
     }
-    if (chunk.address == BS_H5_UNDEFINED || index < array->entry_first ||
-        index > array->entry_last)
+    if (chunk.address == BS_H5_UNDEFINED || index < array->entry_first || index > array->entry_last)
         return BASALT_OK;
     if (!bs_h5_chunk_place(array->walk->object, &array->grid, index, &chunk)) return BASALT_OK;
     return bs_h5_chunk_give(array->walk, &chunk, err);
@@ -143,7 +142,8 @@ static basalt_status load_block(struct array *array, uint64_t address, uint64_t 
     if (bs_h5_address(h5, out_cursor) != array->address)
         return bad_array(array, address, "belongs to another index", err);
     return array->walk->block ? array->walk->block(array->walk->context,
-        (struct bs_h5_extent){address, bytes}, "chunk index", err) : BASALT_OK;
+                                    (struct bs_h5_extent){address, bytes}, "chunk index", err)
+                              : BASALT_OK;
 }
 
 /* ---- pages ------------------------------------------------------------------------------------ */
@@ -153,8 +153,8 @@ static bool bit_is_set(const uint8_t *bits, uint64_t index)
     return bits[index / 8] & (0x80u >> (index % 8));
 }
 
-static basalt_status visit_page(struct array *array, uint64_t address, uint64_t first,
-    uint64_t count, basalt_error *err)
+static basalt_status visit_page(
+    struct array *array, uint64_t address, uint64_t first, uint64_t count, basalt_error *err)
 {
     uint8_t *bytes = NULL;
     const uint64_t size = count * array->entry_bytes + 4;
@@ -188,23 +188,25 @@ static basalt_status visit_pages(struct array *array, uint64_t address, uint64_t
 
 /* ---- fixed array ------------------------------------------------------------------------------ */
 
-static basalt_status visit_fixed_block(struct array *array, uint64_t address, uint64_t count,
-    basalt_error *err)
+static basalt_status visit_fixed_block(
+    struct array *array, uint64_t address, uint64_t count, basalt_error *err)
 {
     uint8_t *bytes = NULL;
     struct bs_cursor cursor = {0};
     const bool paged = count > array->page_entries;
-    const uint64_t pages = paged ? count / array->page_entries + (count % array->page_entries != 0)
-                                 : 0;
+    const uint64_t pages =
+        paged ? count / array->page_entries + (count % array->page_entries != 0) : 0;
     const uint64_t head = 6 + (uint64_t)array->walk->h5->superblock.offset_bytes + 4;
     uint64_t sum_bytes = head + (pages + 7) / 8, rest = 0;
 
     if (count > array->walk->h5->bytes / array->entry_bytes)
         return bad_array(array, address, "claims more entries than the file has room for", err);
-    if (paged) rest = count * array->entry_bytes + 4 * pages;
-    else sum_bytes += count * array->entry_bytes;
-    basalt_status status = load_block(array, address, sum_bytes, sum_bytes + rest, "FADB", &bytes,
-        &cursor, err);
+    if (paged)
+        rest = count * array->entry_bytes + 4 * pages;
+    else
+        sum_bytes += count * array->entry_bytes;
+    basalt_status status =
+        load_block(array, address, sum_bytes, sum_bytes + rest, "FADB", &bytes, &cursor, err);
     if (!status && paged)
         status = visit_pages(array, address + sum_bytes, 0, count, cursor.at, 0, err);
     else if (!status && array->walk->each)
@@ -224,13 +226,12 @@ static basalt_status read_header(struct array *array, uint8_t *bytes, size_t cou
     if (status) return status;
     *out_cursor = bs_h5_cursor(h5, bytes, count, array->address);
     status = bs_h5_expect(out_cursor, signature, "chunk index", err);
-    if (!status)
-        status = bs_h5_check_sum(h5, bytes, count, array->address, "a chunk index", err);
+    if (!status) status = bs_h5_check_sum(h5, bytes, count, array->address, "a chunk index", err);
     if (!status && bs_cursor_u8(out_cursor))
         status = bad_array(array, array->address, "has an unknown version", err);
     if (status || !array->walk->block) return status;
-    return array->walk->block(array->walk->context,
-        (struct bs_h5_extent){array->address, count}, "chunk index", err);
+    return array->walk->block(
+        array->walk->context, (struct bs_h5_extent){array->address, count}, "chunk index", err);
 }
 
 basalt_status bs_h5_fixed_array_walk(const struct bs_h5_chunk_walk *walk, basalt_error *err)
@@ -263,9 +264,9 @@ basalt_status bs_h5_fixed_array_walk(const struct bs_h5_chunk_walk *walk, basalt
 
 struct extensible {
     struct array array;
-    uint64_t index_entries;      /* in the index block */
-    uint64_t block_entries_min;  /* of the smallest data block */
-    uint64_t direct_blocks;      /* data blocks that hang on the index block */
+    uint64_t index_entries;     /* in the index block */
+    uint64_t block_entries_min; /* of the smallest data block */
+    uint64_t direct_blocks;     /* data blocks that hang on the index block */
     unsigned levels, direct_levels;
 };
 
@@ -286,18 +287,20 @@ static basalt_status visit_data_block(struct extensible *extensible, uint64_t ad
     uint8_t *bytes = NULL;
     struct bs_cursor cursor = {0};
     const bool paged = count > array->page_entries;
-    const uint64_t head = 6 + (uint64_t)array->walk->h5->superblock.offset_bytes +
-        array->offset_bytes + 4;
+    const uint64_t head =
+        6 + (uint64_t)array->walk->h5->superblock.offset_bytes + array->offset_bytes + 4;
     uint64_t sum_bytes = head, rest = 0;
 
     if (address == BS_H5_UNDEFINED || !is_wanted(array, first, count)) return BASALT_OK;
     if (count > array->walk->h5->bytes / array->entry_bytes)
         return bad_array(array, address, "claims more entries than the file has room for", err);
     if (paged && !bits) return bad_array(array, address, "has pages where none can be", err);
-    if (paged) rest = count * array->entry_bytes + 4 * (count / array->page_entries);
-    else sum_bytes += count * array->entry_bytes;
-    basalt_status status = load_block(array, address, sum_bytes, sum_bytes + rest, "EADB", &bytes,
-        &cursor, err);
+    if (paged)
+        rest = count * array->entry_bytes + 4 * (count / array->page_entries);
+    else
+        sum_bytes += count * array->entry_bytes;
+    basalt_status status =
+        load_block(array, address, sum_bytes, sum_bytes + rest, "EADB", &bytes, &cursor, err);
     bs_cursor_skip(&cursor, array->offset_bytes);
     if (!status && paged)
         status = visit_pages(array, address + sum_bytes, first, count, bits, bit, err);
@@ -322,8 +325,8 @@ static basalt_status visit_secondary(struct extensible *extensible, uint64_t add
     if (blocks > h5->bytes / address_bytes || pages > h5->bytes)
         return bad_array(array, address, "claims more blocks than the file has room for", err);
     const uint64_t bitmap_bytes = blocks * ((pages + 7) / 8);
-    const uint64_t size = 6 + address_bytes + array->offset_bytes + bitmap_bytes +
-        blocks * address_bytes + 4;
+    const uint64_t size =
+        6 + address_bytes + array->offset_bytes + bitmap_bytes + blocks * address_bytes + 4;
     basalt_status status = load_block(array, address, size, size, "EASB", &bytes, &cursor, err);
     bs_cursor_skip(&cursor, array->offset_bytes);
     const uint8_t *bits = status ? NULL : bs_cursor_bytes(&cursor, (size_t)bitmap_bytes);
@@ -334,8 +337,8 @@ static basalt_status visit_secondary(struct extensible *extensible, uint64_t add
     return status;
 }
 
-static basalt_status visit_index_block(struct extensible *extensible, uint64_t address,
-    basalt_error *err)
+static basalt_status visit_index_block(
+    struct extensible *extensible, uint64_t address, basalt_error *err)
 {
     struct array *array = &extensible->array;
     uint8_t *bytes = NULL;
@@ -344,7 +347,8 @@ static basalt_status visit_index_block(struct extensible *extensible, uint64_t a
     const size_t address_bytes = h5->superblock.offset_bytes;
     const uint64_t size = 6 + address_bytes + extensible->index_entries * array->entry_bytes +
         (extensible->direct_blocks + extensible->levels - extensible->direct_levels) *
-            address_bytes + 4;
+            address_bytes +
+        4;
     uint64_t first = extensible->index_entries;
 
     basalt_status status = load_block(array, address, size, size, "EAIB", &bytes, &cursor, err);
@@ -358,8 +362,8 @@ static basalt_status visit_index_block(struct extensible *extensible, uint64_t a
         if (level >= extensible->direct_levels)
             status = visit_secondary(extensible, bs_h5_address(h5, &cursor), level, first, err);
         for (uint64_t i = 0; !status && level < extensible->direct_levels && i < blocks; i++)
-            status = visit_data_block(extensible, bs_h5_address(h5, &cursor), first + i * entries,
-                entries, NULL, 0, err);
+            status = visit_data_block(
+                extensible, bs_h5_address(h5, &cursor), first + i * entries, entries, NULL, 0, err);
         if (entries > (UINT64_MAX - first) / blocks) break; /* no dataset is that large */
         first += blocks * entries;
     }
@@ -379,8 +383,8 @@ static bool is_power_of_2(uint64_t value)
     return value && !(value & (value - 1));
 }
 
-static basalt_status set_shape(struct extensible *extensible, struct bs_cursor *cursor,
-    basalt_error *err)
+static basalt_status set_shape(
+    struct extensible *extensible, struct bs_cursor *cursor, basalt_error *err)
 {
     struct array *array = &extensible->array;
     const uint8_t entry_bits = bs_cursor_u8(cursor);

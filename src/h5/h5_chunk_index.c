@@ -16,11 +16,11 @@ struct tree_walk {
     uint64_t previous[BS_H5_RANK_MAX];
 };
 
-basalt_status bs_h5_chunk_give(const struct bs_h5_chunk_walk *walk,
-    const struct bs_h5_chunk *chunk, basalt_error *err)
+basalt_status bs_h5_chunk_give(
+    const struct bs_h5_chunk_walk *walk, const struct bs_h5_chunk *chunk, basalt_error *err)
 {
-    basalt_status status = bs_h5_check_range(walk->h5, chunk->address, chunk->stored_bytes,
-        "a chunk", err);
+    basalt_status status =
+        bs_h5_check_range(walk->h5, chunk->address, chunk->stored_bytes, "a chunk", err);
     if (status || !walk->each || chunk->offset[0] < walk->row_first ||
         chunk->offset[0] > walk->row_last)
         return status;
@@ -45,8 +45,8 @@ static int compare_offsets(const uint64_t *a, const uint64_t *b, unsigned rank)
     return 0;
 }
 
-static basalt_status check_order(struct tree_walk *tree, const struct bs_h5_chunk *chunk,
-    uint64_t at, basalt_error *err)
+static basalt_status check_order(
+    struct tree_walk *tree, const struct bs_h5_chunk *chunk, uint64_t at, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = tree->walk->object->dataset;
 
@@ -62,8 +62,8 @@ static basalt_status check_order(struct tree_walk *tree, const struct bs_h5_chun
     return BASALT_OK;
 }
 
-static basalt_status visit_leaf(struct tree_walk *tree, const struct bs_h5_btree_node *node,
-    basalt_error *err)
+static basalt_status visit_leaf(
+    struct tree_walk *tree, const struct bs_h5_btree_node *node, basalt_error *err)
 {
     struct bs_h5_file *h5 = tree->walk->h5;
     basalt_status status = BASALT_OK;
@@ -79,8 +79,8 @@ static basalt_status visit_leaf(struct tree_walk *tree, const struct bs_h5_btree
 
 /* Child i holds chunks from key i up to key i + 1. The last key of a node bounds nothing that its
  * parent has not bounded already, and some writers leave it unset. */
-static bool child_meets_rows(const struct tree_walk *tree, const struct bs_h5_btree_node *node,
-    unsigned index)
+static bool child_meets_rows(
+    const struct tree_walk *tree, const struct bs_h5_btree_node *node, unsigned index)
 {
     struct bs_h5_file *h5 = tree->walk->h5;
     const struct bs_h5_chunk low = read_key(tree, bs_h5_btree_key(h5, &tree->tree, node, index));
@@ -92,8 +92,8 @@ static bool child_meets_rows(const struct tree_walk *tree, const struct bs_h5_bt
     return high.offset[0] >= tree->walk->row_first;
 }
 
-static basalt_status visit_node(struct tree_walk *tree, uint64_t address, int level,
-    basalt_error *err)
+static basalt_status visit_node(
+    struct tree_walk *tree, uint64_t address, int level, basalt_error *err)
 {
     const struct bs_h5_chunk_walk *walk = tree->walk;
     struct bs_h5_btree_node node;
@@ -101,22 +101,21 @@ static basalt_status visit_node(struct tree_walk *tree, uint64_t address, int le
 
     if (status) return status;
     if (walk->block) {
-        const struct bs_h5_extent extent = {address,
-            bs_h5_btree_node_bytes(walk->h5, &tree->tree)};
+        const struct bs_h5_extent extent = {address, bs_h5_btree_node_bytes(walk->h5, &tree->tree)};
         status = walk->block(walk->context, extent, "chunk index", err);
     }
     if (!status && !node.level) status = visit_leaf(tree, &node, err);
     for (unsigned i = 0; !status && node.level && i < node.count; i++)
         if (child_meets_rows(tree, &node, i))
-            status = visit_node(tree, bs_h5_btree_child(walk->h5, &tree->tree, &node, i),
-                (int)node.level - 1, err);
+            status = visit_node(
+                tree, bs_h5_btree_child(walk->h5, &tree->tree, &node, i), (int)node.level - 1, err);
     bs_h5_btree_unload(&node);
     return status;
 }
 
 /* ---- version-2 B-tree ------------------------------------------------------------------------- */
 
-#define KIND_CHUNK 10 /* address, then the chunk's coordinates in chunks */
+#define KIND_CHUNK 10          /* address, then the chunk's coordinates in chunks */
 #define KIND_FILTERED_CHUNK 11 /* address, stored size, u32 filter mask, coordinates */
 
 static basalt_status read_record(const struct tree_walk *tree, struct bs_cursor *record,
@@ -131,8 +130,10 @@ static basalt_status read_record(const struct tree_walk *tree, struct bs_cursor 
     chunk->address = bs_h5_address(tree->walk->h5, record);
     if (dataset->pipeline.count) {
         const size_t left = bs_cursor_left(record);
-        if (left < coordinates + 5 || left > coordinates + 12) record->failed = true;
-        else chunk->stored_bytes = bs_cursor_uint(record, left - coordinates - 4);
+        if (left < coordinates + 5 || left > coordinates + 12)
+            record->failed = true;
+        else
+            chunk->stored_bytes = bs_cursor_uint(record, left - coordinates - 4);
         chunk->filter_mask = bs_cursor_u32(record);
     } else {
         status = bs_h5_chunk_raw_bytes(tree->walk->h5, tree->walk->object, &raw_bytes, err);
@@ -140,8 +141,10 @@ static basalt_status read_record(const struct tree_walk *tree, struct bs_cursor 
     }
     for (unsigned i = 0; i < tree->rank; i++) {
         const uint64_t at = bs_cursor_u64(record);
-        if (at > UINT64_MAX / dataset->chunk_dims[i]) record->failed = true;
-        else chunk->offset[i] = at * dataset->chunk_dims[i];
+        if (at > UINT64_MAX / dataset->chunk_dims[i])
+            record->failed = true;
+        else
+            chunk->offset[i] = at * dataset->chunk_dims[i];
     }
     return status ? status : bs_cursor_check(record, "a chunk's record", err);
 }
@@ -167,8 +170,8 @@ static int side_of(void *context, struct bs_cursor record)
     return chunk.offset[0] > tree->walk->row_last;
 }
 
-static basalt_status report_block(void *context, struct bs_h5_extent extent, const char *purpose,
-    basalt_error *err)
+static basalt_status report_block(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
 {
     const struct tree_walk *tree = context;
     (void)purpose;
@@ -213,8 +216,8 @@ static void set_order(const struct bs_h5_dataset *dataset, struct bs_h5_grid *gr
         if (!moved || i != grid->order[0]) grid->order[next++] = i;
 }
 
-basalt_status bs_h5_chunk_grid(const struct bs_h5_object *object, struct bs_h5_grid *out_grid,
-    basalt_error *err)
+basalt_status bs_h5_chunk_grid(
+    const struct bs_h5_object *object, struct bs_h5_grid *out_grid, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
 
@@ -223,7 +226,8 @@ basalt_status bs_h5_chunk_grid(const struct bs_h5_object *object, struct bs_h5_g
     out_grid->chunks = 1;
     for (unsigned i = 0; i < out_grid->rank; i++) {
         const uint64_t limit = dataset->space.max_dims[i] == BS_H5_UNDEFINED
-            ? dataset->space.dims[i] : dataset->space.max_dims[i];
+            ? dataset->space.dims[i]
+            : dataset->space.max_dims[i];
         const uint64_t chunk = dataset->chunk_dims[i];
         out_grid->count[i] = limit / chunk + (limit % chunk != 0);
         if (out_grid->count[i] && out_grid->chunks > UINT64_MAX / out_grid->count[i])
@@ -296,8 +300,7 @@ basalt_status bs_h5_chunks_in_rows(struct bs_h5_file *h5, const struct bs_h5_obj
     uint64_t first, uint64_t count, bs_h5_chunk_fn each, void *context, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
-    struct bs_h5_chunk_walk walk = {.h5 = h5, .object = object, .each = each,
-        .context = context};
+    struct bs_h5_chunk_walk walk = {.h5 = h5, .object = object, .each = each, .context = context};
 
     if (dataset->layout != BS_H5_CHUNKED || dataset->address == BS_H5_UNDEFINED || !count)
         return BASALT_OK;
@@ -317,8 +320,8 @@ basalt_status bs_h5_chunk_index_extents(struct bs_h5_file *h5, const struct bs_h
     bs_h5_extent_fn each, void *context, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
-    const struct bs_h5_chunk_walk walk = {.h5 = h5, .object = object, .row_last = UINT64_MAX,
-        .block = each, .context = context};
+    const struct bs_h5_chunk_walk walk = {
+        .h5 = h5, .object = object, .row_last = UINT64_MAX, .block = each, .context = context};
 
     if (dataset->layout != BS_H5_CHUNKED || dataset->address == BS_H5_UNDEFINED) return BASALT_OK;
     return visit_all(&walk, err);

@@ -24,8 +24,8 @@ static uint64_t row_count(const struct bs_h5_dataset *dataset)
     return dataset->space.rank ? dataset->space.dims[0] : 1;
 }
 
-basalt_status bs_h5_row_bytes(const struct bs_h5_object *object, uint64_t *out_bytes,
-    basalt_error *err)
+basalt_status bs_h5_row_bytes(
+    const struct bs_h5_object *object, uint64_t *out_bytes, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
     uint64_t bytes = dataset->type->size_bytes;
@@ -136,7 +136,7 @@ struct assembly {
     uint64_t row_bytes;
     size_t raw_bytes;
     uint8_t *out;
-    uint8_t *chunk;        /* made at the first chunk that needs it */
+    uint8_t *chunk; /* made at the first chunk that needs it */
     struct bs_codec_scratch *scratch;
     uint64_t filled;       /* rank 1: rows of `out` that are done; else all were filled before */
     uint64_t stored_bytes; /* so far; over the file's size the chunks overlap */
@@ -147,8 +147,8 @@ struct overlap { /* of the chunk with the rows wanted, in elements */
     uint64_t low[BS_H5_RANK_MAX], high[BS_H5_RANK_MAX];
 };
 
-static bool overlap_of(const struct assembly *assembly, const struct bs_h5_chunk *chunk,
-    struct overlap *overlap)
+static bool overlap_of(
+    const struct assembly *assembly, const struct bs_h5_chunk *chunk, struct overlap *overlap)
 {
     const struct bs_h5_dataset *dataset = assembly->object->dataset;
 
@@ -159,7 +159,8 @@ static bool overlap_of(const struct assembly *assembly, const struct bs_h5_chunk
         if (chunk->offset[i] >= to) return false;
         overlap->low[i] = BS_MAX(chunk->offset[i], from);
         overlap->high[i] = to - chunk->offset[i] < dataset->chunk_dims[i]
-            ? to : chunk->offset[i] + dataset->chunk_dims[i];
+            ? to
+            : chunk->offset[i] + dataset->chunk_dims[i];
         if (overlap->low[i] >= overlap->high[i]) return false;
     }
     return true;
@@ -262,7 +263,8 @@ static basalt_status add_chunk(void *context, const struct bs_h5_chunk *chunk, b
     if (chunk->stored_bytes > assembly->h5->bytes - assembly->stored_bytes)
         return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(assembly->h5, chunk->address),
             "the chunks of the dataset at %" PRIu64 " overlap: together they are larger than the "
-            "file", assembly->object->header->address);
+            "file",
+            assembly->object->header->address);
     assembly->stored_bytes += chunk->stored_bytes;
     if (overlap.rank == 1) {
         fill_gap(assembly, overlap.low[0] - assembly->first);
@@ -276,8 +278,12 @@ static basalt_status read_chunked(struct bs_h5_file *h5, const struct bs_h5_obje
     uint64_t first, uint64_t count, uint64_t row_bytes, void *out, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
-    struct assembly assembly = {.h5 = h5, .object = object, .first = first, .count = count,
-        .row_bytes = row_bytes, .out = out};
+    struct assembly assembly = {.h5 = h5,
+        .object = object,
+        .first = first,
+        .count = count,
+        .row_bytes = row_bytes,
+        .out = out};
     basalt_status status = BASALT_OK;
 
     if (dataset->space.rank > 1) put_fill(dataset, out, count * row_bytes);
@@ -294,8 +300,8 @@ static basalt_status read_chunked(struct bs_h5_file *h5, const struct bs_h5_obje
 
 /* ---- the other layouts ------------------------------------------------------------------------ */
 
-static basalt_status read_compact(const struct bs_h5_object *object, uint64_t at, uint64_t bytes,
-    void *out, basalt_error *err)
+static basalt_status read_compact(
+    const struct bs_h5_object *object, uint64_t at, uint64_t bytes, void *out, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
 

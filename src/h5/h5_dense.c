@@ -63,8 +63,8 @@ static basalt_status attribute_record(void *context, struct bs_cursor record, ba
 }
 
 /* Which of the two it is, the tree says itself. */
-static basalt_status kind_of(struct bs_h5_file *h5, uint64_t tree, uint8_t *out_kind,
-    basalt_error *err)
+static basalt_status kind_of(
+    struct bs_h5_file *h5, uint64_t tree, uint8_t *out_kind, basalt_error *err)
 {
     uint8_t start[6];
     basalt_status status = bs_h5_read_at(h5, tree, start, sizeof start, "a version-2 B-tree", err);
@@ -88,8 +88,8 @@ basalt_status bs_h5_dense_each(struct bs_h5_file *h5, uint64_t heap, uint64_t na
     return status;
 }
 
-static basalt_status order_extents(struct bs_h5_file *h5, uint64_t order, bs_h5_extent_fn each,
-    void *context, basalt_error *err)
+static basalt_status order_extents(
+    struct bs_h5_file *h5, uint64_t order, bs_h5_extent_fn each, void *context, basalt_error *err)
 {
     struct bs_h5_btree2_visit visit = {.block = each, .context = context};
 

@@ -47,13 +47,15 @@ basalt_status bs_h5_load(struct bs_h5_file *h5, uint64_t address, uint64_t count
     uint8_t *bytes = bs_alloc((size_t)count);
     if (!bytes) return bs_fail_memory(err, (size_t)count);
     status = bs_h5_read_at(h5, address, bytes, (size_t)count, what, err);
-    if (status) bs_free(bytes);
-    else *out_bytes = bytes;
+    if (status)
+        bs_free(bytes);
+    else
+        *out_bytes = bytes;
     return status;
 }
 
-struct bs_cursor bs_h5_cursor(const struct bs_h5_file *h5, const void *bytes, size_t count,
-    uint64_t address)
+struct bs_cursor bs_h5_cursor(
+    const struct bs_h5_file *h5, const void *bytes, size_t count, uint64_t address)
 {
     return bs_cursor_make(bytes, count, bs_h5_offset(h5, address));
 }
@@ -68,15 +70,15 @@ uint64_t bs_h5_length(const struct bs_h5_file *h5, struct bs_cursor *cursor)
     return bs_h5_cursor_address(cursor, h5->superblock.length_bytes);
 }
 
-basalt_status bs_h5_expect(struct bs_cursor *cursor, const char signature[4], const char *what,
-    basalt_error *err)
+basalt_status bs_h5_expect(
+    struct bs_cursor *cursor, const char signature[4], const char *what, basalt_error *err)
 {
     const uint64_t at = bs_cursor_offset(cursor);
     const uint8_t *bytes = bs_cursor_bytes(cursor, 4);
 
     if (bytes && !memcmp(bytes, signature, 4)) return BASALT_OK;
-    return bs_fail(err, BASALT_CORRUPT, at, "there is no %s at offset %" PRIu64
-        ": its signature %.4s is missing", what, at, signature);
+    return bs_fail(err, BASALT_CORRUPT, at,
+        "there is no %s at offset %" PRIu64 ": its signature %.4s is missing", what, at, signature);
 }
 
 basalt_status bs_h5_check_sum(const struct bs_h5_file *h5, const void *bytes, size_t count,
@@ -100,7 +102,9 @@ static const struct {
     {"PK\x03\x04", 4, 0, "a zip archive"},
     {"\x28\xb5\x2f\xfd", 4, 0, "zstd data"},
     {"BZh", 3, 0, "bzip2 data"},
-    {"\xfd" "7zXZ", 5, 0, "xz data"},
+    {"\xfd"
+     "7zXZ",
+        5, 0, "xz data"},
     {"\x89PNG", 4, 0, "a PNG picture"},
     {"\xff\xd8\xff", 3, 0, "a JPEG picture"},
     {"II*\0", 4, 0, "a TIFF picture"},
@@ -114,7 +118,9 @@ static const struct {
     {"ARROW1", 6, 0, "an Arrow IPC file"},
     {"\x93NUMPY", 6, 0, "a NumPy array file"},
     {"SQLite format 3", 15, 0, "an SQLite database"},
-    {"\x7f" "ELF", 4, 0, "an ELF program"},
+    {"\x7f"
+     "ELF",
+        4, 0, "an ELF program"},
     {"MATLAB 5.0 MAT-file", 19, 0, "a MATLAB 5 file"},
     {"SIMPLE  =", 9, 0, "a FITS file"},
     {"version https://git-lfs", 23, 0, "a Git LFS pointer: the file itself was not downloaded"},
@@ -138,13 +144,14 @@ static basalt_status not_hdf5(struct bs_file *file, uint64_t size_bytes, basalt_
     const char *what = "not of a kind that is known here";
     bool zeros = true;
 
-    if (!count)
-        return bs_fail(err, BASALT_NOT_HDF5, 0, "the file is not HDF5: it is empty");
+    if (!count) return bs_fail(err, BASALT_NOT_HDF5, 0, "the file is not HDF5: it is empty");
     basalt_status status = bs_file_read_all_at(file, start, count, 0, err);
     if (status) return status;
     for (size_t i = 0; i < count; i++) zeros &= start[i] == 0;
-    if (zeros) what = "nothing but zero bytes where its start should be";
-    else if (looks_like_text(start, count)) what = "text";
+    if (zeros)
+        what = "nothing but zero bytes where its start should be";
+    else if (looks_like_text(start, count))
+        what = "text";
     for (size_t i = 0; i < BS_ARRAY_LENGTH(known_files); i++) {
         if (known_files[i].at + known_files[i].count > count) continue;
         if (memcmp(start + known_files[i].at, known_files[i].bytes, known_files[i].count) != 0)
@@ -152,14 +159,15 @@ static basalt_status not_hdf5(struct bs_file *file, uint64_t size_bytes, basalt_
         what = known_files[i].what;
         break;
     }
-    if (count >= 4 && !memcmp(start + 1, "HDF", 3)) what = "an HDF5 file that was changed on its way, as by a transfer in text mode";
+    if (count >= 4 && !memcmp(start + 1, "HDF", 3))
+        what = "an HDF5 file that was changed on its way, as by a transfer in text mode";
     return bs_fail(err, BASALT_NOT_HDF5, 0, "the file is not HDF5: it is %s", what);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
-static basalt_status find_superblock(struct bs_file *file, uint64_t size_bytes, uint64_t *out_at,
-    basalt_error *err)
+static basalt_status find_superblock(
+    struct bs_file *file, uint64_t size_bytes, uint64_t *out_at, basalt_error *err)
 {
     uint8_t bytes[sizeof bs_h5_signature];
     uint64_t at = 0;
@@ -178,8 +186,8 @@ static basalt_status find_superblock(struct bs_file *file, uint64_t size_bytes, 
     return not_hdf5(file, size_bytes, err);
 }
 
-static basalt_status read_superblock(struct bs_file *file, uint64_t at,
-    struct bs_h5_superblock *out_superblock, basalt_error *err)
+static basalt_status read_superblock(
+    struct bs_file *file, uint64_t at, struct bs_h5_superblock *out_superblock, basalt_error *err)
 {
     uint8_t bytes[SUPERBLOCK_READ_BYTES];
     uint64_t size_bytes = 0;
@@ -192,8 +200,8 @@ static basalt_status read_superblock(struct bs_file *file, uint64_t at,
         const size_t count = size_bytes > at ? (size_t)BS_MIN(size_bytes - at, sizeof bytes) : 0;
         status = bs_file_read_all_at(file, bytes, count, at, err);
         if (!status)
-            status = bs_h5_superblock_decode_at(bs_cursor_make(bytes, count, at), out_superblock,
-                err);
+            status =
+                bs_h5_superblock_decode_at(bs_cursor_make(bytes, count, at), out_superblock, err);
         /* Only a sum that differs can be a writer's half-done write. */
         if (status != BASALT_CORRUPT || count <= VERSION_AT || bytes[VERSION_AT] < 2) break;
     }
@@ -207,8 +215,8 @@ static void move_base(struct bs_h5_superblock *superblock, uint64_t at)
     superblock->base = at;
 }
 
-static basalt_status read_k_values(struct bs_h5_file *h5, const struct bs_h5_message *message,
-    basalt_error *err)
+static basalt_status read_k_values(
+    struct bs_h5_file *h5, const struct bs_h5_message *message, basalt_error *err)
 {
     struct bs_cursor cursor = bs_h5_message_cursor(h5, message);
     struct bs_h5_superblock *superblock = &h5->superblock;
@@ -226,8 +234,8 @@ static basalt_status read_k_values(struct bs_h5_file *h5, const struct bs_h5_mes
     return BASALT_OK;
 }
 
-static basalt_status read_extension_message(struct bs_h5_file *h5,
-    const struct bs_h5_message *message, basalt_error *err)
+static basalt_status read_extension_message(
+    struct bs_h5_file *h5, const struct bs_h5_message *message, basalt_error *err)
 {
     struct bs_cursor cursor = bs_h5_message_cursor(h5, message);
 
@@ -283,8 +291,10 @@ static basalt_status open_with(struct bs_file *file, const struct bs_h5_superblo
     h5->superblock = *superblock;
     h5->bytes = superblock->end_of_file - superblock->base;
     status = read_extension(h5, err);
-    if (status) bs_free(h5);
-    else *out_h5 = h5;
+    if (status)
+        bs_free(h5);
+    else
+        *out_h5 = h5;
     return status;
 }
 
@@ -303,14 +313,13 @@ basalt_status bs_h5_file_open(struct bs_file *file, struct bs_h5_file **out_h5, 
 }
 
 basalt_status bs_h5_file_open_at(struct bs_file *file,
-    const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], struct bs_h5_file **out_h5,
-    basalt_error *err)
+    const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], struct bs_h5_file **out_h5, basalt_error *err)
 {
     struct bs_h5_superblock decoded;
 
     *out_h5 = NULL;
-    basalt_status status = bs_h5_superblock_decode(superblock, BS_H5_SUPERBLOCK_BYTES, &decoded,
-        err);
+    basalt_status status =
+        bs_h5_superblock_decode(superblock, BS_H5_SUPERBLOCK_BYTES, &decoded, err);
     return status ? status : open_with(file, &decoded, out_h5, err);
 }
 

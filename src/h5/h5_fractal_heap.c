@@ -15,7 +15,7 @@
 
 #define HEADER_BYTES_MAX 256
 #define ROWS_MAX 128
-#define KIND_HUGE_BY_KEY 1     /* B-tree record types: huge objects, not filtered */
+#define KIND_HUGE_BY_KEY 1 /* B-tree record types: huge objects, not filtered */
 #define KIND_HUGE_BY_PLACE 3
 #define FLAG_CHECKED_BLOCKS 0x02
 #define TINY_SHORT_BYTES_MAX 16
@@ -35,14 +35,14 @@ struct bs_h5_fractal_heap {
     size_t header_bytes, id_bytes, offset_bytes, length_bytes;
     uint8_t flags;
     uint64_t width, start_bytes, direct_bytes_max, root;
-    unsigned root_rows;             /* 0: the root is a direct block */
+    unsigned root_rows; /* 0: the root is a direct block */
     uint64_t huge_tree, free_space;
-    uint64_t loaded_bytes;          /* of all blocks; at most the file's */
+    uint64_t loaded_bytes; /* of all blocks; at most the file's */
     size_t direct_count, direct_room, huge_count, huge_room, indirect_count, indirect_room;
-    struct direct_block *direct;    /* in the order of `start` */
+    struct direct_block *direct; /* in the order of `start` */
     struct bs_h5_extent *indirect;
-    struct huge_object *huge;       /* in the order of the tree: by key */
-    uint8_t *object;                /* the last huge one */
+    struct huge_object *huge; /* in the order of the tree: by key */
+    uint8_t *object;          /* the last huge one */
 };
 
 void bs_h5_fractal_heap_close(struct bs_h5_fractal_heap *heap)
@@ -61,15 +61,15 @@ size_t bs_h5_fractal_heap_id_bytes(const struct bs_h5_fractal_heap *heap)
     return heap->id_bytes;
 }
 
-static basalt_status bad_heap(const struct bs_h5_fractal_heap *heap, basalt_error *err,
-    const char *what)
+static basalt_status bad_heap(
+    const struct bs_h5_fractal_heap *heap, basalt_error *err, const char *what)
 {
     return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(heap->h5, heap->address),
         "the fractal heap at %" PRIu64 " %s", heap->address, what);
 }
 
-static basalt_status make_room(void **items, size_t *room, size_t count, size_t item_bytes,
-    basalt_error *err)
+static basalt_status make_room(
+    void **items, size_t *room, size_t count, size_t item_bytes, basalt_error *err)
 {
     if (count < *room) return BASALT_OK;
     const size_t wanted = *room ? *room * 2 : 8;
@@ -103,13 +103,13 @@ static basalt_status check_shape(struct bs_h5_fractal_heap *heap, unsigned space
         heap->root_rows > ROWS_MAX)
         return bad_heap(heap, err, "has blocks of impossible sizes");
     heap->offset_bytes = (space_bits + 7) / 8;
-    heap->length_bytes = BS_MIN(((size_t)log2_of(heap->direct_bytes_max) + 7) / 8,
-        bs_h5_width_of(object_bytes_max));
+    heap->length_bytes =
+        BS_MIN(((size_t)log2_of(heap->direct_bytes_max) + 7) / 8, bs_h5_width_of(object_bytes_max));
     return BASALT_OK;
 }
 
-static basalt_status parse_header(struct bs_h5_fractal_heap *heap, struct bs_cursor cursor,
-    basalt_error *err)
+static basalt_status parse_header(
+    struct bs_h5_fractal_heap *heap, struct bs_cursor cursor, basalt_error *err)
 {
     struct bs_h5_file *h5 = heap->h5;
     const size_t length = h5->superblock.length_bytes;
@@ -146,8 +146,8 @@ static basalt_status read_header(struct bs_h5_fractal_heap *heap, basalt_error *
 {
     uint8_t bytes[HEADER_BYTES_MAX];
     struct bs_h5_file *h5 = heap->h5;
-    const size_t count = heap->address < h5->bytes
-        ? (size_t)BS_MIN(h5->bytes - heap->address, sizeof bytes) : 1;
+    const size_t count =
+        heap->address < h5->bytes ? (size_t)BS_MIN(h5->bytes - heap->address, sizeof bytes) : 1;
 
     basalt_status status = bs_h5_read_at(h5, heap->address, bytes, count, "a fractal heap", err);
     if (status) return status;
@@ -215,8 +215,8 @@ static basalt_status add_direct(struct bs_h5_fractal_heap *heap, uint64_t addres
 {
     struct bs_cursor cursor = {0};
     void *items = heap->direct;
-    basalt_status status = make_room(&items, &heap->direct_room, heap->direct_count,
-        sizeof *heap->direct, err);
+    basalt_status status =
+        make_room(&items, &heap->direct_room, heap->direct_count, sizeof *heap->direct, err);
 
     if (status) return status;
     heap->direct = items;
@@ -270,15 +270,15 @@ static basalt_status add_indirect(struct bs_h5_fractal_heap *heap, uint64_t addr
         (uint64_t)rows * heap->width * h5->superblock.offset_bytes + 4;
 
     if (depth >= BS_H5_DEPTH_MAX) return bad_heap(heap, err, "is nested too deeply");
-    basalt_status status = make_room(&items, &heap->indirect_room, heap->indirect_count,
-        sizeof *heap->indirect, err);
+    basalt_status status =
+        make_room(&items, &heap->indirect_room, heap->indirect_count, sizeof *heap->indirect, err);
     if (status) return status;
     heap->indirect = items;
     heap->indirect[heap->indirect_count++] = (struct bs_h5_extent){address, count};
     status = load_block(heap, address, count, "FHIB", start, &bytes, &cursor, err);
     if (!status)
-        status = bs_h5_check_sum(h5, bytes, (size_t)count, address, "a block of a fractal heap",
-            err);
+        status =
+            bs_h5_check_sum(h5, bytes, (size_t)count, address, "a block of a fractal heap", err);
     if (!status) status = add_children(heap, &cursor, rows, start, depth, err);
     bs_free(bytes);
     return status;
@@ -289,8 +289,8 @@ static basalt_status add_indirect(struct bs_h5_fractal_heap *heap, uint64_t addr
 /* Names that have room for address and length hold them. */
 static bool huge_by_place(const struct bs_h5_fractal_heap *heap)
 {
-    const size_t place = (size_t)heap->h5->superblock.offset_bytes +
-        heap->h5->superblock.length_bytes;
+    const size_t place =
+        (size_t)heap->h5->superblock.offset_bytes + heap->h5->superblock.length_bytes;
     return heap->id_bytes - 1 >= place;
 }
 
@@ -303,8 +303,8 @@ static basalt_status keep_huge(void *context, struct bs_cursor record, basalt_er
 {
     struct bs_h5_fractal_heap *heap = context;
     void *items = heap->huge;
-    basalt_status status = make_room(&items, &heap->huge_room, heap->huge_count,
-        sizeof *heap->huge, err);
+    basalt_status status =
+        make_room(&items, &heap->huge_room, heap->huge_count, sizeof *heap->huge, err);
 
     if (status) return status;
     heap->huge = items;
@@ -319,8 +319,8 @@ static basalt_status keep_huge(void *context, struct bs_cursor record, basalt_er
 
 static basalt_status load_huge(struct bs_h5_fractal_heap *heap, basalt_error *err)
 {
-    const struct bs_h5_btree2_visit visit = {.kind = huge_kind(heap), .record = keep_huge,
-        .context = heap};
+    const struct bs_h5_btree2_visit visit = {
+        .kind = huge_kind(heap), .record = keep_huge, .context = heap};
     if (heap->huge_tree == BS_H5_UNDEFINED) return BASALT_OK;
     return bs_h5_btree2_each(heap->h5, heap->huge_tree, &visit, err);
 }
@@ -362,8 +362,10 @@ static basalt_status managed_object(struct bs_h5_fractal_heap *heap, struct bs_c
     if (id->failed) return bad_heap(heap, err, "has an object whose name is cut short");
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (heap->direct[middle].start <= start) low = middle + 1;
-        else high = middle;
+        if (heap->direct[middle].start <= start)
+            low = middle + 1;
+        else
+            high = middle;
     }
     const struct direct_block *block = low ? &heap->direct[low - 1] : NULL;
     if (!block || start - block->start > block->bytes ||
@@ -386,8 +388,10 @@ static basalt_status huge_place(struct bs_h5_fractal_heap *heap, struct bs_curso
     size_t low = 0, high = heap->huge_count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (heap->huge[middle].key < key) low = middle + 1;
-        else high = middle;
+        if (heap->huge[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
     }
     if (low == heap->huge_count || heap->huge[low].key != key)
         return bad_heap(heap, err, "does not have a huge object that is named");
@@ -440,8 +444,8 @@ basalt_status bs_h5_fractal_heap_object(struct bs_h5_fractal_heap *heap, struct 
 /* ---- extents ---------------------------------------------------------------------------------- */
 
 /* The free-space manager: a header, and the list of free sections (FF III.H). */
-static basalt_status free_space_extents(struct bs_h5_fractal_heap *heap, bs_h5_extent_fn each,
-    void *context, basalt_error *err)
+static basalt_status free_space_extents(
+    struct bs_h5_fractal_heap *heap, bs_h5_extent_fn each, void *context, basalt_error *err)
 {
     uint8_t bytes[HEADER_BYTES_MAX];
     struct bs_h5_file *h5 = heap->h5;
@@ -449,8 +453,8 @@ static basalt_status free_space_extents(struct bs_h5_fractal_heap *heap, bs_h5_e
     const size_t count = 6 + 4 * length + 8 + length + h5->superblock.offset_bytes + 2 * length + 4;
 
     if (heap->free_space == BS_H5_UNDEFINED) return BASALT_OK;
-    basalt_status status = bs_h5_read_at(h5, heap->free_space, bytes, count,
-        "a free-space manager", err);
+    basalt_status status =
+        bs_h5_read_at(h5, heap->free_space, bytes, count, "a free-space manager", err);
     if (status) return status;
     struct bs_cursor cursor = bs_h5_cursor(h5, bytes, count, heap->free_space);
     status = bs_h5_expect(&cursor, "FSHD", "free-space manager", err);
@@ -459,29 +463,29 @@ static basalt_status free_space_extents(struct bs_h5_fractal_heap *heap, bs_h5_e
     const uint64_t sections = bs_h5_address(h5, &cursor);
     bs_cursor_skip(&cursor, length); /* bytes in use */
     const uint64_t allocated = bs_h5_length(h5, &cursor);
-    status = each(context, (struct bs_h5_extent){heap->free_space, count}, "free-space manager",
-        err);
+    status =
+        each(context, (struct bs_h5_extent){heap->free_space, count}, "free-space manager", err);
     if (status || sections == BS_H5_UNDEFINED) return status;
     return each(context, (struct bs_h5_extent){sections, allocated}, "free-space sections", err);
 }
 
-basalt_status bs_h5_fractal_heap_extents(struct bs_h5_fractal_heap *heap, bs_h5_extent_fn each,
-    void *context, basalt_error *err)
+basalt_status bs_h5_fractal_heap_extents(
+    struct bs_h5_fractal_heap *heap, bs_h5_extent_fn each, void *context, basalt_error *err)
 {
-    const struct bs_h5_btree2_visit visit = {.kind = huge_kind(heap), .block = each,
-        .context = context};
-    basalt_status status = each(context,
-        (struct bs_h5_extent){heap->address, heap->header_bytes}, "fractal heap", err);
+    const struct bs_h5_btree2_visit visit = {
+        .kind = huge_kind(heap), .block = each, .context = context};
+    basalt_status status = each(
+        context, (struct bs_h5_extent){heap->address, heap->header_bytes}, "fractal heap", err);
 
     for (size_t i = 0; !status && i < heap->indirect_count; i++)
         status = each(context, heap->indirect[i], "fractal heap block", err);
     for (size_t i = 0; !status && i < heap->direct_count; i++)
-        status = each(context,
-            (struct bs_h5_extent){heap->direct[i].address, heap->direct[i].bytes},
-            "fractal heap block", err);
+        status =
+            each(context, (struct bs_h5_extent){heap->direct[i].address, heap->direct[i].bytes},
+                "fractal heap block", err);
     for (size_t i = 0; !status && i < heap->huge_count; i++)
-        status = each(context,
-            (struct bs_h5_extent){heap->huge[i].address, heap->huge[i].bytes}, "huge object", err);
+        status = each(context, (struct bs_h5_extent){heap->huge[i].address, heap->huge[i].bytes},
+            "huge object", err);
     if (!status && heap->huge_tree != BS_H5_UNDEFINED)
         status = bs_h5_btree2_each(heap->h5, heap->huge_tree, &visit, err);
     return status ? status : free_space_extents(heap, each, context, err);

@@ -6,9 +6,9 @@
 
 #include <inttypes.h>
 
-#define SOFT_LINKS_MAX 16   /* followed for one path */
+#define SOFT_LINKS_MAX 16 /* followed for one path */
 #define PATH_PARTS_MAX 4096
-#define LINK_SOFT 1         /* kinds in a link message */
+#define LINK_SOFT 1 /* kinds in a link message */
 #define LINK_EXTERNAL 64
 
 /* ---- where the links are ---------------------------------------------------------------------- */
@@ -35,8 +35,8 @@ basalt_status bs_h5_group_form_decode(const struct bs_h5_file *h5,
     const struct bs_h5_message *table = bs_h5_header_find(header, BS_H5_MESSAGE_SYMBOL_TABLE);
     const struct bs_h5_message *info = bs_h5_header_find(header, BS_H5_MESSAGE_LINK_INFO);
 
-    *out_form = (struct bs_h5_group_form){BS_H5_UNDEFINED, BS_H5_UNDEFINED, BS_H5_UNDEFINED,
-        BS_H5_UNDEFINED, BS_H5_UNDEFINED};
+    *out_form = (struct bs_h5_group_form){
+        BS_H5_UNDEFINED, BS_H5_UNDEFINED, BS_H5_UNDEFINED, BS_H5_UNDEFINED, BS_H5_UNDEFINED};
     if (table) {
         struct bs_cursor cursor = bs_h5_message_cursor(h5, table);
         out_form->tree = bs_h5_address(h5, &cursor);
@@ -59,8 +59,8 @@ static void link_text_free(struct link_text *text)
     bs_bytes_free(&text->target);
 }
 
-static basalt_status keep_text(struct bs_bytes *out, struct bs_cursor *cursor, uint64_t count,
-    basalt_error *err)
+static basalt_status keep_text(
+    struct bs_bytes *out, struct bs_cursor *cursor, uint64_t count, basalt_error *err)
 {
     out->count = 0;
     if (count > bs_cursor_left(cursor))
@@ -71,12 +71,12 @@ static basalt_status keep_text(struct bs_bytes *out, struct bs_cursor *cursor, u
     return bs_bytes_check(out, err);
 }
 
-static basalt_status decode_external(struct link_text *text, struct bs_cursor *cursor,
-    basalt_error *err)
+static basalt_status decode_external(
+    struct link_text *text, struct bs_cursor *cursor, basalt_error *err)
 {
     const size_t count = bs_cursor_u16(cursor);
-    struct bs_cursor value = bs_cursor_make(cursor->at, BS_MIN(count, bs_cursor_left(cursor)),
-        bs_cursor_offset(cursor));
+    struct bs_cursor value =
+        bs_cursor_make(cursor->at, BS_MIN(count, bs_cursor_left(cursor)), bs_cursor_offset(cursor));
 
     bs_cursor_skip(&value, 1); /* version and flags */
     const char *file = bs_cursor_string(&value);
@@ -164,8 +164,8 @@ static basalt_status each_link(struct bs_h5_file *h5, const struct bs_h5_header 
         if (header->messages[i].type == BS_H5_MESSAGE_LINK)
             status = list_message(&lister, bs_h5_message_cursor(h5, &header->messages[i]), err);
     if (!status && form->dense_heap != BS_H5_UNDEFINED)
-        status = bs_h5_dense_each(h5, form->dense_heap, form->dense_names, list_message, &lister,
-            err);
+        status =
+            bs_h5_dense_each(h5, form->dense_heap, form->dense_names, list_message, &lister, err);
     link_text_free(&lister.text);
     return status;
 }
@@ -238,11 +238,11 @@ struct walk {
     unsigned links_left, parts_left;
 };
 
-static basalt_status follow(struct walk *walk, uint64_t from, const char *path,
-    uint64_t *out_address, basalt_error *err);
+static basalt_status follow(
+    struct walk *walk, uint64_t from, const char *path, uint64_t *out_address, basalt_error *err);
 
-static basalt_status follow_link(struct walk *walk, uint64_t group, const char *name,
-    uint64_t *out_address, basalt_error *err)
+static basalt_status follow_link(
+    struct walk *walk, uint64_t group, const char *name, uint64_t *out_address, basalt_error *err)
 {
     struct bs_h5_header *header = NULL;
     struct bs_h5_found found = {0};
@@ -270,8 +270,8 @@ out:
     return status;
 }
 
-static basalt_status follow(struct walk *walk, uint64_t from, const char *path,
-    uint64_t *out_address, basalt_error *err)
+static basalt_status follow(
+    struct walk *walk, uint64_t from, const char *path, uint64_t *out_address, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     uint64_t address = *path == '/' ? walk->h5->superblock.root : from;
@@ -289,8 +289,8 @@ static basalt_status follow(struct walk *walk, uint64_t from, const char *path,
         if (!strcmp(name, ".")) continue;
         if (!walk->parts_left--) {
             walk->parts_left = 0;
-            status = bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-                "a path has over %d parts", PATH_PARTS_MAX);
+            status = bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET, "a path has over %d parts",
+                PATH_PARTS_MAX);
         } else {
             const uint64_t group = address;
             status = follow_link(walk, group, name, &address, err);
@@ -308,8 +308,8 @@ basalt_status bs_h5_group_find(struct bs_h5_file *h5, const struct bs_h5_object 
     return follow_link(&walk, group->header->address, name, out_address, err);
 }
 
-basalt_status bs_h5_object_open_path(struct bs_h5_file *h5, const char *path,
-    struct bs_h5_object **out_object, basalt_error *err)
+basalt_status bs_h5_object_open_path(
+    struct bs_h5_file *h5, const char *path, struct bs_h5_object **out_object, basalt_error *err)
 {
     struct walk walk = {h5, SOFT_LINKS_MAX, PATH_PARTS_MAX};
     uint64_t address = 0;

@@ -6,15 +6,15 @@
 
 #include <inttypes.h>
 
-#define PREFIX_BYTES_MAX 48         /* of version 2, with times, phase change and a size of 8 */
-#define OLD_PREFIX_BYTES 16         /* version 1, padded to 8 */
+#define PREFIX_BYTES_MAX 48 /* of version 2, with times, phase change and a size of 8 */
+#define OLD_PREFIX_BYTES 16 /* version 1, padded to 8 */
 #define OLD_MESSAGE_HEAD_BYTES 8
 #define HEADER_BYTES_MAX ((uint64_t)256 << 20) /* all blocks */
 #define MESSAGE_TYPE_MAX 0x18
 
 #define FLAG_SHARED 0x02
 #define FLAG_FAIL_IF_UNKNOWN 0x80
-#define HEADER_FLAG_ORDER 0x04      /* messages carry a creation order */
+#define HEADER_FLAG_ORDER 0x04 /* messages carry a creation order */
 #define HEADER_FLAG_PHASE 0x10
 #define HEADER_FLAG_TIMES 0x20
 
@@ -22,9 +22,9 @@ struct loader {
     struct bs_h5_file *h5;
     struct bs_h5_header *header;
     size_t block_room, message_room;
-    uint64_t bytes;   /* of the blocks so far */
-    uint8_t flags;    /* version 2 */
-    size_t next;      /* block whose messages are parsed next */
+    uint64_t bytes; /* of the blocks so far */
+    uint8_t flags;  /* version 2 */
+    size_t next;    /* block whose messages are parsed next */
 };
 
 void bs_h5_header_free(struct bs_h5_header *header)
@@ -36,24 +36,24 @@ void bs_h5_header_free(struct bs_h5_header *header)
     bs_free(header);
 }
 
-const struct bs_h5_message *bs_h5_header_find(const struct bs_h5_header *header,
-    enum bs_h5_message_type type)
+const struct bs_h5_message *bs_h5_header_find(
+    const struct bs_h5_header *header, enum bs_h5_message_type type)
 {
     for (size_t i = 0; i < header->message_count; i++)
         if (header->messages[i].type == (uint16_t)type) return &header->messages[i];
     return NULL;
 }
 
-struct bs_cursor bs_h5_message_cursor(const struct bs_h5_file *h5,
-    const struct bs_h5_message *message)
+struct bs_cursor bs_h5_message_cursor(
+    const struct bs_h5_file *h5, const struct bs_h5_message *message)
 {
     return bs_h5_cursor(h5, message->data, message->size_bytes, message->address);
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------- */
 
-static basalt_status grow(void **items, size_t *room, size_t count, size_t item_bytes,
-    basalt_error *err)
+static basalt_status grow(
+    void **items, size_t *room, size_t count, size_t item_bytes, basalt_error *err)
 {
     if (count < *room) return BASALT_OK;
     const size_t wanted = *room ? *room * 2 : 8;
@@ -64,8 +64,8 @@ static basalt_status grow(void **items, size_t *room, size_t count, size_t item_
     return BASALT_OK;
 }
 
-static basalt_status add_block(struct loader *loader, uint64_t address, uint64_t bytes,
-    basalt_error *err)
+static basalt_status add_block(
+    struct loader *loader, uint64_t address, uint64_t bytes, basalt_error *err)
 {
     struct bs_h5_header *header = loader->header;
     void *blocks = header->blocks;
@@ -94,8 +94,8 @@ static basalt_status add_block(struct loader *loader, uint64_t address, uint64_t
 
 /* ---- messages --------------------------------------------------------------------------------- */
 
-static basalt_status add_continuation(struct loader *loader, const struct bs_h5_message *message,
-    basalt_error *err)
+static basalt_status add_continuation(
+    struct loader *loader, const struct bs_h5_message *message, basalt_error *err)
 {
     struct bs_cursor cursor = bs_h5_message_cursor(loader->h5, message);
     const uint64_t address = bs_h5_address(loader->h5, &cursor);
@@ -110,8 +110,8 @@ static basalt_status add_continuation(struct loader *loader, const struct bs_h5_
     return add_block(loader, address, bytes, err);
 }
 
-static basalt_status add_message(struct loader *loader, const struct bs_h5_message *message,
-    basalt_error *err)
+static basalt_status add_message(
+    struct loader *loader, const struct bs_h5_message *message, basalt_error *err)
 {
     struct bs_h5_header *header = loader->header;
     void *messages = header->messages;
@@ -123,8 +123,8 @@ static basalt_status add_message(struct loader *loader, const struct bs_h5_messa
             "message type %u in the object header at %" PRIu64
             " is unknown, and says that it must be understood",
             message->type, header->address);
-    basalt_status status = grow(&messages, &loader->message_room, header->message_count,
-        sizeof *header->messages, err);
+    basalt_status status = grow(
+        &messages, &loader->message_room, header->message_count, sizeof *header->messages, err);
     if (status) return status;
     header->messages = messages;
     header->messages[header->message_count++] = *message;
@@ -138,8 +138,8 @@ static size_t message_head_bytes(const struct loader *loader)
     return loader->flags & HEADER_FLAG_ORDER ? 6 : 4;
 }
 
-static basalt_status parse_messages(struct loader *loader, struct bs_cursor cursor,
-    uint64_t address, basalt_error *err)
+static basalt_status parse_messages(
+    struct loader *loader, struct bs_cursor cursor, uint64_t address, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     const bool old = loader->header->version == 1;
@@ -161,8 +161,8 @@ static basalt_status parse_messages(struct loader *loader, struct bs_cursor curs
 }
 
 /* Messages begin `skip` bytes into the block and end `sum_bytes` before its end. */
-static basalt_status parse_block(struct loader *loader, const struct bs_h5_block *block,
-    size_t skip, basalt_error *err)
+static basalt_status parse_block(
+    struct loader *loader, const struct bs_h5_block *block, size_t skip, basalt_error *err)
 {
     const size_t sum_bytes = loader->header->version == 1 ? 0 : 4;
 
@@ -170,13 +170,15 @@ static basalt_status parse_block(struct loader *loader, const struct bs_h5_block
         return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(loader->h5, block->address),
             "a block of the object header at %" PRIu64 " is too small", loader->header->address);
     if (sum_bytes) {
-        basalt_status status = bs_h5_check_sum(loader->h5, block->data, (size_t)block->bytes,
-            block->address, "an object header", err);
+        basalt_status status = bs_h5_check_sum(
+            loader->h5, block->data, (size_t)block->bytes, block->address, "an object header", err);
         if (status) return status;
     }
     const uint64_t address = block->address + skip;
-    return parse_messages(loader, bs_h5_cursor(loader->h5, block->data + skip,
-        (size_t)block->bytes - skip - sum_bytes, address), address, err);
+    return parse_messages(loader,
+        bs_h5_cursor(
+            loader->h5, block->data + skip, (size_t)block->bytes - skip - sum_bytes, address),
+        address, err);
 }
 
 static basalt_status parse_continuations(struct loader *loader, basalt_error *err)
@@ -186,8 +188,8 @@ static basalt_status parse_continuations(struct loader *loader, basalt_error *er
 
     for (loader->next = 1; !status && loader->next < loader->header->block_count; loader->next++) {
         const struct bs_h5_block block = loader->header->blocks[loader->next];
-        struct bs_cursor cursor = bs_h5_cursor(loader->h5, block.data, (size_t)block.bytes,
-            block.address);
+        struct bs_cursor cursor =
+            bs_h5_cursor(loader->h5, block.data, (size_t)block.bytes, block.address);
         if (!old) status = bs_h5_expect(&cursor, "OCHK", "header continuation", err);
         if (!status) status = parse_block(loader, &block, old ? 0 : 4, err);
     }
@@ -196,8 +198,8 @@ static basalt_status parse_continuations(struct loader *loader, basalt_error *er
 
 /* ---- the first block -------------------------------------------------------------------------- */
 
-static basalt_status load_version_1(struct loader *loader, struct bs_cursor cursor,
-    basalt_error *err)
+static basalt_status load_version_1(
+    struct loader *loader, struct bs_cursor cursor, basalt_error *err)
 {
     struct bs_h5_header *header = loader->header;
 
@@ -213,8 +215,8 @@ static basalt_status load_version_1(struct loader *loader, struct bs_cursor curs
     return parse_block(loader, &block, OLD_PREFIX_BYTES, err);
 }
 
-static basalt_status load_version_2(struct loader *loader, struct bs_cursor cursor,
-    basalt_error *err)
+static basalt_status load_version_2(
+    struct loader *loader, struct bs_cursor cursor, basalt_error *err)
 {
     struct bs_h5_header *header = loader->header;
 
@@ -242,8 +244,8 @@ static basalt_status load_version_2(struct loader *loader, struct bs_cursor curs
 
 static basalt_status read_link_count(struct loader *loader, basalt_error *err)
 {
-    const struct bs_h5_message *message = bs_h5_header_find(loader->header,
-        BS_H5_MESSAGE_LINK_COUNT);
+    const struct bs_h5_message *message =
+        bs_h5_header_find(loader->header, BS_H5_MESSAGE_LINK_COUNT);
 
     if (!message) return BASALT_OK;
     struct bs_cursor cursor = bs_h5_message_cursor(loader->h5, message);
@@ -257,14 +259,16 @@ static basalt_status load(struct loader *loader, basalt_error *err)
     uint8_t start[PREFIX_BYTES_MAX];
     struct bs_h5_file *h5 = loader->h5;
     const uint64_t address = loader->header->address;
-    const size_t count = address < h5->bytes ? (size_t)BS_MIN(h5->bytes - address, sizeof start)
-                                             : OLD_PREFIX_BYTES;
+    const size_t count =
+        address < h5->bytes ? (size_t)BS_MIN(h5->bytes - address, sizeof start) : OLD_PREFIX_BYTES;
 
     basalt_status status = bs_h5_read_at(h5, address, start, count, "an object header", err);
     if (status) return status;
     struct bs_cursor cursor = bs_h5_cursor(h5, start, count, address);
-    if (count >= 4 && !memcmp(start, "OHDR", 4)) status = load_version_2(loader, cursor, err);
-    else if (start[0] == 1) status = load_version_1(loader, cursor, err);
+    if (count >= 4 && !memcmp(start, "OHDR", 4))
+        status = load_version_2(loader, cursor, err);
+    else if (start[0] == 1)
+        status = load_version_1(loader, cursor, err);
     else
         return bs_fail(err, BASALT_CORRUPT, cursor.file_offset,
             "there is no object header at %" PRIu64, address);
@@ -272,8 +276,8 @@ static basalt_status load(struct loader *loader, basalt_error *err)
     return status ? status : read_link_count(loader, err);
 }
 
-basalt_status bs_h5_header_load(struct bs_h5_file *h5, uint64_t address,
-    struct bs_h5_header **out_header, basalt_error *err)
+basalt_status bs_h5_header_load(
+    struct bs_h5_file *h5, uint64_t address, struct bs_h5_header **out_header, basalt_error *err)
 {
     struct loader loader = {.h5 = h5};
 
@@ -282,7 +286,9 @@ basalt_status bs_h5_header_load(struct bs_h5_file *h5, uint64_t address,
     if (!loader.header) return bs_fail_memory(err, sizeof *loader.header);
     loader.header->address = address;
     basalt_status status = load(&loader, err);
-    if (status) bs_h5_header_free(loader.header);
-    else *out_header = loader.header;
+    if (status)
+        bs_h5_header_free(loader.header);
+    else
+        *out_header = loader.header;
     return status;
 }

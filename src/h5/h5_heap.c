@@ -12,8 +12,9 @@
 #include <stdlib.h>
 
 #define COLLECTION_BYTES_MIN 16
-#define CACHE_BYTES_MAX ((uint64_t)32 << 20) /* beyond it the contents are dropped, not the places */
-#define OBJECT_HEAD_BYTES 8                  /* and a length */
+#define CACHE_BYTES_MAX                                                                            \
+    ((uint64_t)32 << 20)    /* beyond it the contents are dropped, not the places */
+#define OBJECT_HEAD_BYTES 8 /* and a length */
 
 struct slot { /* where an object's head is in its collection */
     uint32_t index, at;
@@ -21,14 +22,14 @@ struct slot { /* where an object's head is in its collection */
 
 struct collection {
     uint64_t address, bytes;
-    uint8_t *data;         /* NULL: dropped */
-    struct slot *slots;    /* by index */
+    uint8_t *data;      /* NULL: dropped */
+    struct slot *slots; /* by index */
     size_t slot_count;
 };
 
 struct bs_h5_heap {
     struct bs_h5_file *h5;
-    size_t count, room, last; /* last: the one used before */
+    size_t count, room, last;       /* last: the one used before */
     struct collection *collections; /* by address */
     uint64_t cached_bytes;
 };
@@ -43,8 +44,8 @@ static void drop(struct bs_h5_heap *heap, struct collection *collection)
     collection->slot_count = 0;
 }
 
-basalt_status bs_h5_heap_open(struct bs_h5_file *h5, struct bs_h5_heap **out_heap,
-    basalt_error *err)
+basalt_status bs_h5_heap_open(
+    struct bs_h5_file *h5, struct bs_h5_heap **out_heap, basalt_error *err)
 {
     *out_heap = bs_alloc_zeroed(1, sizeof **out_heap);
     if (!*out_heap) return bs_fail_memory(err, sizeof **out_heap);
@@ -60,8 +61,8 @@ void bs_h5_heap_close(struct bs_h5_heap *heap)
     bs_free(heap);
 }
 
-basalt_status bs_h5_collection_bytes(struct bs_h5_file *h5, uint64_t address, uint64_t *out_bytes,
-    basalt_error *err)
+basalt_status bs_h5_collection_bytes(
+    struct bs_h5_file *h5, uint64_t address, uint64_t *out_bytes, basalt_error *err)
 {
     uint8_t head[COLLECTION_BYTES_MIN];
     const size_t count = 8 + (size_t)h5->superblock.length_bytes;
@@ -86,12 +87,12 @@ basalt_status bs_h5_collection_bytes(struct bs_h5_file *h5, uint64_t address, ui
 /* ---- one collection --------------------------------------------------------------------------- */
 
 /* Counts the objects; with `slots` notes where they are. */
-static basalt_status scan_objects(const struct bs_h5_heap *heap, const struct collection *collection,
-    struct slot *slots, size_t *out_count, basalt_error *err)
+static basalt_status scan_objects(const struct bs_h5_heap *heap,
+    const struct collection *collection, struct slot *slots, size_t *out_count, basalt_error *err)
 {
     const struct bs_h5_file *h5 = heap->h5;
-    struct bs_cursor cursor = bs_h5_cursor(h5, collection->data, (size_t)collection->bytes,
-        collection->address);
+    struct bs_cursor cursor =
+        bs_h5_cursor(h5, collection->data, (size_t)collection->bytes, collection->address);
     const size_t head_bytes = OBJECT_HEAD_BYTES + (size_t)h5->superblock.length_bytes;
     size_t count = 0;
 
@@ -108,8 +109,8 @@ static basalt_status scan_objects(const struct bs_h5_heap *heap, const struct co
                 index, collection->address);
         if (slots) slots[count] = (struct slot){index, at};
         count++;
-        bs_cursor_skip(&cursor, BS_MIN((size_t)((bytes + 7) & ~(uint64_t)7),
-            bs_cursor_left(&cursor)));
+        bs_cursor_skip(
+            &cursor, BS_MIN((size_t)((bytes + 7) & ~(uint64_t)7), bs_cursor_left(&cursor)));
     }
     *out_count = count;
     return BASALT_OK;
@@ -171,8 +172,10 @@ static size_t upper_bound(const struct bs_h5_heap *heap, uint64_t address)
     size_t low = 0, high = heap->count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (heap->collections[middle].address <= address) low = middle + 1;
-        else high = middle;
+        if (heap->collections[middle].address <= address)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -203,15 +206,17 @@ static basalt_status insert(struct bs_h5_heap *heap, size_t at, uint64_t address
     return BASALT_OK;
 }
 
-static basalt_status find(struct bs_h5_heap *heap, uint64_t address, struct collection **out_collection,
-    basalt_error *err)
+static basalt_status find(struct bs_h5_heap *heap, uint64_t address,
+    struct collection **out_collection, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
 
     if (heap->last >= heap->count || heap->collections[heap->last].address != address) {
         size_t at = upper_bound(heap, address);
-        if (at && heap->collections[at - 1].address == address) at--;
-        else status = insert(heap, at, address, err);
+        if (at && heap->collections[at - 1].address == address)
+            at--;
+        else
+            status = insert(heap, at, address, err);
         if (status) return status;
         heap->last = at;
     }
@@ -231,8 +236,8 @@ static basalt_status object_at(struct bs_h5_heap *heap, uint64_t address, uint32
         return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(heap->h5, address),
             "the global heap collection at %" PRIu64 " has no object %" PRIu32, address, index);
     const uint32_t at = slot->at;
-    struct bs_cursor cursor = bs_h5_cursor(heap->h5, collection->data + at,
-        (size_t)collection->bytes - at, address + at);
+    struct bs_cursor cursor =
+        bs_h5_cursor(heap->h5, collection->data + at, (size_t)collection->bytes - at, address + at);
     bs_cursor_skip(&cursor, 8);
     const uint64_t bytes = bs_h5_length(heap->h5, &cursor);
     *out_object = bs_cursor_make(cursor.at, (size_t)bytes, bs_cursor_offset(&cursor));
@@ -258,7 +263,8 @@ static basalt_status resolve_one(struct bs_h5_heap *heap, const struct bs_h5_typ
     if (!status && bytes > bs_cursor_left(&object))
         status = bs_fail(err, BASALT_CORRUPT, bs_cursor_offset(&object),
             "object %" PRIu32 " of the global heap collection at %" PRIu64 " is shorter than the "
-            "element that refers to it", index, address);
+            "element that refers to it",
+            index, address);
     return status ? status : each(context, at, object.at, (size_t)bytes, err);
 }
 

@@ -10,8 +10,8 @@ static basalt_status read_number(const struct bs_h5_object *group, const char *n
 
     *out_value = 0;
     if (!attribute)
-        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            "the group /.basalt has no attribute %s", name);
+        return bs_fail(
+            err, BASALT_CORRUPT, BASALT_NO_OFFSET, "the group /.basalt has no attribute %s", name);
     basalt_status status = bs_h5_attribute_u64(attribute, out_value, err);
     if (!status && *out_value > value_max)
         status = bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
@@ -19,8 +19,8 @@ static basalt_status read_number(const struct bs_h5_object *group, const char *n
     return status;
 }
 
-static basalt_status read_mask(const struct bs_h5_object *group, const char *name,
-    uint32_t *out_value, basalt_error *err)
+static basalt_status read_mask(
+    const struct bs_h5_object *group, const char *name, uint32_t *out_value, basalt_error *err)
 {
     uint64_t value = 0;
     basalt_status status = read_number(group, name, UINT32_MAX, &value, err);
@@ -28,8 +28,7 @@ static basalt_status read_mask(const struct bs_h5_object *group, const char *nam
     return status;
 }
 
-static basalt_status read_uuid(const struct bs_h5_object *group, uint8_t out[16],
-    basalt_error *err)
+static basalt_status read_uuid(const struct bs_h5_object *group, uint8_t out[16], basalt_error *err)
 {
     const struct bs_h5_attribute *attribute = bs_h5_attribute_find(group, "store_uuid");
 
@@ -41,8 +40,8 @@ static basalt_status read_uuid(const struct bs_h5_object *group, uint8_t out[16]
     return BASALT_OK;
 }
 
-static basalt_status read_identity(const struct bs_h5_object *group,
-    struct bs_h5_identity *identity, basalt_error *err)
+static basalt_status read_identity(
+    const struct bs_h5_object *group, struct bs_h5_identity *identity, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
 
@@ -59,8 +58,8 @@ out:
     return status;
 }
 
-basalt_status bs_h5_identity_read(struct bs_h5_file *h5, struct bs_h5_identity *out_identity,
-    basalt_error *err)
+basalt_status bs_h5_identity_read(
+    struct bs_h5_file *h5, struct bs_h5_identity *out_identity, basalt_error *err)
 {
     struct bs_h5_object *group = NULL;
     struct bs_h5_identity identity = {0};

@@ -37,41 +37,53 @@ BS_MUST_USE basalt_status bs_h5_load(struct bs_h5_file *h5, uint64_t address, ui
     const char *what, uint8_t **out_bytes, basalt_error *err);
 /* File offset of an address, for messages. */
 uint64_t bs_h5_offset(const struct bs_h5_file *h5, uint64_t address);
-struct bs_cursor bs_h5_cursor(const struct bs_h5_file *h5, const void *bytes, size_t count,
-    uint64_t address);
+struct bs_cursor bs_h5_cursor(
+    const struct bs_h5_file *h5, const void *bytes, size_t count, uint64_t address);
 /* An address or length of `width_bytes`; all ones becomes BS_H5_UNDEFINED. */
 uint64_t bs_h5_cursor_address(struct bs_cursor *cursor, size_t width_bytes);
 uint64_t bs_h5_address(const struct bs_h5_file *h5, struct bs_cursor *cursor);
 uint64_t bs_h5_length(const struct bs_h5_file *h5, struct bs_cursor *cursor);
 /* Consumes four bytes; CORRUPT "there is no WHAT at N" if they are others. */
-BS_MUST_USE basalt_status bs_h5_expect(struct bs_cursor *cursor, const char signature[4],
-    const char *what, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_expect(
+    struct bs_cursor *cursor, const char signature[4], const char *what, basalt_error *err);
 /* CORRUPT unless the last 4 of `count` bytes are the sum of those before. */
 BS_MUST_USE basalt_status bs_h5_check_sum(const struct bs_h5_file *h5, const void *bytes,
     size_t count, uint64_t address, const char *what, basalt_error *err);
 
 /* As bs_h5_superblock_decode; the cursor knows where in the file its bytes are from. */
-BS_MUST_USE basalt_status bs_h5_superblock_decode_at(struct bs_cursor cursor,
-    struct bs_h5_superblock *out_superblock, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_superblock_decode_at(
+    struct bs_cursor cursor, struct bs_h5_superblock *out_superblock, basalt_error *err);
 
 /* ---- object headers (h5_header.c) ------------------------------------------------------------- */
 
 enum bs_h5_message_type {
-    BS_H5_MESSAGE_NIL = 0x00, BS_H5_MESSAGE_SPACE = 0x01, BS_H5_MESSAGE_LINK_INFO = 0x02,
-    BS_H5_MESSAGE_TYPE = 0x03, BS_H5_MESSAGE_FILL_OLD = 0x04, BS_H5_MESSAGE_FILL = 0x05,
-    BS_H5_MESSAGE_LINK = 0x06, BS_H5_MESSAGE_EXTERNAL = 0x07, BS_H5_MESSAGE_LAYOUT = 0x08,
-    BS_H5_MESSAGE_GROUP_INFO = 0x0a, BS_H5_MESSAGE_PIPELINE = 0x0b,
-    BS_H5_MESSAGE_ATTRIBUTE = 0x0c, BS_H5_MESSAGE_SHARED_TABLE = 0x0f,
-    BS_H5_MESSAGE_CONTINUATION = 0x10, BS_H5_MESSAGE_SYMBOL_TABLE = 0x11,
-    BS_H5_MESSAGE_K_VALUES = 0x13, BS_H5_MESSAGE_DRIVER = 0x14,
-    BS_H5_MESSAGE_ATTRIBUTE_INFO = 0x15, BS_H5_MESSAGE_LINK_COUNT = 0x16,
-    BS_H5_MESSAGE_FREE_SPACE = 0x17, BS_H5_MESSAGE_CACHE_IMAGE = 0x18
+    BS_H5_MESSAGE_NIL = 0x00,
+    BS_H5_MESSAGE_SPACE = 0x01,
+    BS_H5_MESSAGE_LINK_INFO = 0x02,
+    BS_H5_MESSAGE_TYPE = 0x03,
+    BS_H5_MESSAGE_FILL_OLD = 0x04,
+    BS_H5_MESSAGE_FILL = 0x05,
+    BS_H5_MESSAGE_LINK = 0x06,
+    BS_H5_MESSAGE_EXTERNAL = 0x07,
+    BS_H5_MESSAGE_LAYOUT = 0x08,
+    BS_H5_MESSAGE_GROUP_INFO = 0x0a,
+    BS_H5_MESSAGE_PIPELINE = 0x0b,
+    BS_H5_MESSAGE_ATTRIBUTE = 0x0c,
+    BS_H5_MESSAGE_SHARED_TABLE = 0x0f,
+    BS_H5_MESSAGE_CONTINUATION = 0x10,
+    BS_H5_MESSAGE_SYMBOL_TABLE = 0x11,
+    BS_H5_MESSAGE_K_VALUES = 0x13,
+    BS_H5_MESSAGE_DRIVER = 0x14,
+    BS_H5_MESSAGE_ATTRIBUTE_INFO = 0x15,
+    BS_H5_MESSAGE_LINK_COUNT = 0x16,
+    BS_H5_MESSAGE_FREE_SPACE = 0x17,
+    BS_H5_MESSAGE_CACHE_IMAGE = 0x18
 };
 
 struct bs_h5_message {
     uint16_t type;
     uint8_t flags;
-    bool shared;         /* the body says where the message is */
+    bool shared; /* the body says where the message is */
     uint32_t size_bytes;
     const uint8_t *data; /* in a block of the header */
     uint64_t address;    /* of `data` in the file */
@@ -91,14 +103,14 @@ struct bs_h5_header {
     struct bs_h5_message *messages; /* NIL and continuation ones left out */
 };
 
-BS_MUST_USE basalt_status bs_h5_header_load(struct bs_h5_file *h5, uint64_t address,
-    struct bs_h5_header **out_header, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_header_load(
+    struct bs_h5_file *h5, uint64_t address, struct bs_h5_header **out_header, basalt_error *err);
 void bs_h5_header_free(struct bs_h5_header *header); /* NULL is fine */
 /* The first message of a type, or NULL. */
-const struct bs_h5_message *bs_h5_header_find(const struct bs_h5_header *header,
-    enum bs_h5_message_type type);
-struct bs_cursor bs_h5_message_cursor(const struct bs_h5_file *h5,
-    const struct bs_h5_message *message);
+const struct bs_h5_message *bs_h5_header_find(
+    const struct bs_h5_header *header, enum bs_h5_message_type type);
+struct bs_cursor bs_h5_message_cursor(
+    const struct bs_h5_file *h5, const struct bs_h5_message *message);
 
 /* ---- messages (h5_message.c) ------------------------------------------------------------------ */
 
@@ -110,19 +122,19 @@ BS_MUST_USE basalt_status bs_h5_type_follow(struct bs_h5_file *h5, struct bs_cur
     bool shared, struct bs_bytes *committed, struct bs_h5_type **out_type, basalt_error *err);
 /* What the face's struct cannot say. */
 struct bs_h5_layout_detail {
-    uint64_t single_bytes;   /* chunk index 1 with filters: stored size */
+    uint64_t single_bytes; /* chunk index 1 with filters: stored size */
     uint32_t single_mask;
-    bool edges_unfiltered;   /* layout version 4: partial edge chunks are stored raw */
-    uint8_t page_bits;       /* chunk index 3 */
-    bool external;           /* the data lie in other files */
+    bool edges_unfiltered; /* layout version 4: partial edge chunks are stored raw */
+    uint8_t page_bits;     /* chunk index 3 */
+    bool external;         /* the data lie in other files */
 };
 BS_MUST_USE basalt_status bs_h5_layout_decode(const struct bs_h5_file *h5, struct bs_cursor *cursor,
     struct bs_h5_dataset *dataset, struct bs_h5_layout_detail *detail, basalt_error *err);
-BS_MUST_USE basalt_status bs_h5_pipeline_decode(struct bs_cursor *cursor,
-    struct bs_pipeline *out_pipeline, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_pipeline_decode(
+    struct bs_cursor *cursor, struct bs_pipeline *out_pipeline, basalt_error *err);
 /* *out_fill is one element of `type_bytes`, or NULL if none is defined. */
-BS_MUST_USE basalt_status bs_h5_fill_decode(struct bs_cursor *cursor, bool old,
-    uint32_t type_bytes, uint8_t **out_fill, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_fill_decode(
+    struct bs_cursor *cursor, bool old, uint32_t type_bytes, uint8_t **out_fill, basalt_error *err);
 
 /* ---- objects (h5_object.c, h5_attribute.c) ---------------------------------------------------- */
 
@@ -139,15 +151,15 @@ struct bs_h5_object {
     struct bs_h5_group_form form;
     struct bs_h5_dataset *dataset;
     struct bs_h5_layout_detail detail;
-    struct bs_h5_type *type;           /* committed */
+    struct bs_h5_type *type; /* committed */
     size_t attribute_count;
     struct bs_h5_attribute *attributes;
     uint64_t attribute_heap, attribute_names, attribute_order; /* dense; undefined if none */
     struct bs_bytes committed; /* u64 addresses of the types that it and its attributes share */
 };
 
-BS_MUST_USE basalt_status bs_h5_attributes_load(struct bs_h5_file *h5, struct bs_h5_object *object,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_attributes_load(
+    struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err);
 /* One attribute message, wherever it lies. */
 BS_MUST_USE basalt_status bs_h5_attribute_decode(struct bs_h5_file *h5, struct bs_cursor *cursor,
     struct bs_bytes *committed, struct bs_h5_attribute *out_attribute, basalt_error *err);
@@ -180,18 +192,18 @@ struct bs_h5_node_key { /* of a chunk tree */
     uint64_t offset[BS_H5_RANK_MAX];
 };
 struct bs_h5_btree {
-    uint8_t kind;          /* 0: group, 1: chunks */
+    uint8_t kind; /* 0: group, 1: chunks */
     size_t key_bytes;
-    uint64_t entries_max;  /* 2K */
-    uint64_t visits_left;  /* nodes that the walk may still read */
+    uint64_t entries_max; /* 2K */
+    uint64_t visits_left; /* nodes that the walk may still read */
 };
 struct bs_h5_btree_node {
     uint64_t address;
     unsigned level, count;
-    uint8_t *bytes;        /* whole node, as many entries as are used */
+    uint8_t *bytes; /* whole node, as many entries as are used */
 };
-void bs_h5_btree_init(const struct bs_h5_file *h5, struct bs_h5_btree *tree, uint8_t kind,
-    unsigned rank);
+void bs_h5_btree_init(
+    const struct bs_h5_file *h5, struct bs_h5_btree *tree, uint8_t kind, unsigned rank);
 uint64_t bs_h5_btree_node_bytes(const struct bs_h5_file *h5, const struct bs_h5_btree *tree);
 /* `level` of the parent minus one, or -1 for the root. */
 BS_MUST_USE basalt_status bs_h5_btree_load(struct bs_h5_file *h5, struct bs_h5_btree *tree,
@@ -218,8 +230,8 @@ struct bs_h5_grid {
     unsigned order[BS_H5_RANK_MAX]; /* dimensions, the slowest first */
     uint64_t count[BS_H5_RANK_MAX], chunks;
 };
-BS_MUST_USE basalt_status bs_h5_chunk_grid(const struct bs_h5_object *object,
-    struct bs_h5_grid *out_grid, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_chunk_grid(
+    const struct bs_h5_object *object, struct bs_h5_grid *out_grid, basalt_error *err);
 /* Sets the offset of the index-th chunk of the grid; false if there is no such chunk. */
 bool bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
     uint64_t index, struct bs_h5_chunk *chunk);
@@ -232,13 +244,13 @@ struct bs_h5_chunk_walk {
     void *context;
 };
 /* Checks a chunk against the file, and gives it if it is among the rows. */
-BS_MUST_USE basalt_status bs_h5_chunk_give(const struct bs_h5_chunk_walk *walk,
-    const struct bs_h5_chunk *chunk, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_chunk_give(
+    const struct bs_h5_chunk_walk *walk, const struct bs_h5_chunk *chunk, basalt_error *err);
 /* Fixed and extensible arrays (h5_chunk_array.c). */
-BS_MUST_USE basalt_status bs_h5_fixed_array_walk(const struct bs_h5_chunk_walk *walk,
-    basalt_error *err);
-BS_MUST_USE basalt_status bs_h5_extensible_array_walk(const struct bs_h5_chunk_walk *walk,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_fixed_array_walk(
+    const struct bs_h5_chunk_walk *walk, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_extensible_array_walk(
+    const struct bs_h5_chunk_walk *walk, basalt_error *err);
 /* Bytes of one unfiltered chunk; TOO_LARGE beyond what the file makes plausible. */
 BS_MUST_USE basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5,
     const struct bs_h5_object *object, size_t *out_bytes, basalt_error *err);
@@ -253,19 +265,19 @@ BS_MUST_USE basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct b
 
 /* What one caller met of it: bs_h5_resolve over several calls, without reading anything again. */
 struct bs_h5_heap;
-BS_MUST_USE basalt_status bs_h5_heap_open(struct bs_h5_file *h5, struct bs_h5_heap **out_heap,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_heap_open(
+    struct bs_h5_file *h5, struct bs_h5_heap **out_heap, basalt_error *err);
 void bs_h5_heap_close(struct bs_h5_heap *heap); /* NULL is fine */
 BS_MUST_USE basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const struct bs_h5_type *type,
     const void *elements, uint64_t count, bs_h5_text_fn each, void *context, basalt_error *err);
 /* Bytes of the collection at `address`, after its header was checked. */
-BS_MUST_USE basalt_status bs_h5_collection_bytes(struct bs_h5_file *h5, uint64_t address,
-    uint64_t *out_bytes, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_collection_bytes(
+    struct bs_h5_file *h5, uint64_t address, uint64_t *out_bytes, basalt_error *err);
 
 /* ---- version-2 B-trees (h5_btree2.c) ---------------------------------------------------------- */
 
 struct bs_h5_btree2_visit {
-    uint8_t kind;      /* type of the records that the tree must have */
+    uint8_t kind; /* type of the records that the tree must have */
     /* Each record in key order; may be NULL. */
     basalt_status (*record)(void *context, struct bs_cursor record, basalt_error *err);
     /* Negative for a record before those wanted, positive behind: subtrees without any are not
@@ -290,8 +302,8 @@ size_t bs_h5_fractal_heap_id_bytes(const struct bs_h5_fractal_heap *heap);
 /* The object that `id` names; it lives until the next call. */
 BS_MUST_USE basalt_status bs_h5_fractal_heap_object(struct bs_h5_fractal_heap *heap,
     struct bs_cursor id, struct bs_cursor *out_object, basalt_error *err);
-BS_MUST_USE basalt_status bs_h5_fractal_heap_extents(struct bs_h5_fractal_heap *heap,
-    bs_h5_extent_fn each, void *context, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_fractal_heap_extents(
+    struct bs_h5_fractal_heap *heap, bs_h5_extent_fn each, void *context, basalt_error *err);
 
 /* Calls `each` with every object that the tree (links or attributes by name) refers to in the heap. */
 typedef basalt_status (*bs_h5_dense_fn)(void *context, struct bs_cursor object, basalt_error *err);
@@ -306,8 +318,8 @@ BS_MUST_USE basalt_status bs_h5_dense_extents(struct bs_h5_file *h5, uint64_t he
 struct bs_h5_walk_hooks {
     bs_h5_extent_fn extent;
     /* NULL: the first failure ends the walk. Else gets each one, and the walk goes on. */
-    basalt_status (*fault)(void *context, const char *path, const basalt_error *fault,
-        basalt_error *err);
+    basalt_status (*fault)(
+        void *context, const char *path, const basalt_error *fault, basalt_error *err);
     void *context;
     bool deep; /* read and decode all data */
 };

@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-#define LAYOUT_VERSION_MAX 4
+#define LAYOUT_VERSION_MAX 5 /* as 4, with chunk sizes of 8 bytes in its indexes */
 #define CHUNK_INDEX_MAX 5
 #define SHARED_IN_HEAP 1 /* kinds of shared message */
 #define FILL_DEFINED 0x20
@@ -16,8 +16,8 @@ static basalt_status bad(const struct bs_cursor *cursor, basalt_error *err, cons
 
 /* ---- shared types ----------------------------------------------------------------------------- */
 
-static basalt_status shared_address(const struct bs_h5_file *h5, struct bs_cursor *cursor,
-    uint64_t *out_address, basalt_error *err)
+static basalt_status shared_address(
+    const struct bs_h5_file *h5, struct bs_cursor *cursor, uint64_t *out_address, basalt_error *err)
 {
     *out_address = BS_H5_UNDEFINED;
     const uint8_t version = bs_cursor_u8(cursor);
@@ -28,7 +28,8 @@ static basalt_status shared_address(const struct bs_h5_file *h5, struct bs_curso
     if (version == 3 && kind == SHARED_IN_HEAP)
         return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
             "the message at %" PRIu64 " lies in the file's table of shared messages (SOHM), which "
-            "is not read", cursor->file_offset);
+            "is not read",
+            cursor->file_offset);
     *out_address = bs_h5_address(h5, cursor);
     return bs_cursor_check(cursor, "a shared message", err);
 }
@@ -59,8 +60,8 @@ basalt_status bs_h5_type_follow(struct bs_h5_file *h5, struct bs_cursor *cursor,
 
 /* ---- layout ----------------------------------------------------------------------------------- */
 
-static basalt_status copy_compact(struct bs_cursor *cursor, size_t count,
-    struct bs_h5_dataset *dataset, basalt_error *err)
+static basalt_status copy_compact(
+    struct bs_cursor *cursor, size_t count, struct bs_h5_dataset *dataset, basalt_error *err)
 {
     const uint8_t *bytes = bs_cursor_bytes(cursor, count);
 
@@ -165,7 +166,7 @@ static basalt_status decode_layout(const struct bs_h5_file *h5, struct bs_cursor
         return BASALT_OK;
     default: return bad(cursor, err, "is of an unknown layout");
     }
-    if (version == 4) return decode_new_chunks(h5, cursor, dataset, detail, err);
+    if (version >= 4) return decode_new_chunks(h5, cursor, dataset, detail, err);
     const uint8_t dimensions = bs_cursor_u8(cursor);
     dataset->address = bs_h5_address(h5, cursor);
     return decode_chunk_dims(cursor, dimensions, 4, dataset, err);
@@ -181,16 +182,15 @@ basalt_status bs_h5_layout_decode(const struct bs_h5_file *h5, struct bs_cursor 
     if (version > LAYOUT_VERSION_MAX)
         return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
             "data layouts of version %u are newer than this reader", version);
-    basalt_status status = version < 3
-        ? decode_old_layout(h5, cursor, dataset, err)
-        : decode_layout(h5, cursor, version, dataset, detail, err);
+    basalt_status status = version < 3 ? decode_old_layout(h5, cursor, dataset, err)
+                                       : decode_layout(h5, cursor, version, dataset, detail, err);
     return status ? status : bs_cursor_check(cursor, "a data layout", err);
 }
 
 /* ---- filters ---------------------------------------------------------------------------------- */
 
-static basalt_status decode_filter(struct bs_cursor *cursor, uint8_t version,
-    struct bs_filter *filter, basalt_error *err)
+static basalt_status decode_filter(
+    struct bs_cursor *cursor, uint8_t version, struct bs_filter *filter, basalt_error *err)
 {
     size_t name_bytes = 0;
 
@@ -211,8 +211,8 @@ static basalt_status decode_filter(struct bs_cursor *cursor, uint8_t version,
     return bs_cursor_check(cursor, "a filter pipeline", err);
 }
 
-basalt_status bs_h5_pipeline_decode(struct bs_cursor *cursor, struct bs_pipeline *out_pipeline,
-    basalt_error *err)
+basalt_status bs_h5_pipeline_decode(
+    struct bs_cursor *cursor, struct bs_pipeline *out_pipeline, basalt_error *err)
 {
     memset(out_pipeline, 0, sizeof *out_pipeline);
     const uint8_t version = bs_cursor_u8(cursor);
@@ -230,8 +230,8 @@ basalt_status bs_h5_pipeline_decode(struct bs_cursor *cursor, struct bs_pipeline
 
 /* ---- fill value ------------------------------------------------------------------------------- */
 
-basalt_status bs_h5_fill_decode(struct bs_cursor *cursor, bool old, uint32_t type_bytes,
-    uint8_t **out_fill, basalt_error *err)
+basalt_status bs_h5_fill_decode(
+    struct bs_cursor *cursor, bool old, uint32_t type_bytes, uint8_t **out_fill, basalt_error *err)
 {
     bool defined = true;
     uint32_t count = 0;

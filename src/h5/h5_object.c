@@ -29,11 +29,12 @@ static basalt_status no_shared(const struct bs_h5_file *h5, const struct bs_h5_m
     if (!message->shared) return BASALT_OK;
     return bs_fail(err, BASALT_UNSUPPORTED, bs_h5_offset(h5, message->address),
         "the %s at %" PRIu64 " lies in the file's table of shared messages (SOHM), which is not "
-        "read", what, message->address);
+        "read",
+        what, message->address);
 }
 
-static basalt_status read_fill(const struct bs_h5_file *h5, struct bs_h5_object *object,
-    basalt_error *err)
+static basalt_status read_fill(
+    const struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
 {
     const struct bs_h5_message *message = bs_h5_header_find(object->header, BS_H5_MESSAGE_FILL);
     const bool old = !message;
@@ -43,15 +44,14 @@ static basalt_status read_fill(const struct bs_h5_file *h5, struct bs_h5_object 
     basalt_status status = no_shared(h5, message, "fill value", err);
     if (status) return status;
     struct bs_cursor cursor = bs_h5_message_cursor(h5, message);
-    return bs_h5_fill_decode(&cursor, old, object->dataset->type->size_bytes,
-        &object->dataset->fill, err);
+    return bs_h5_fill_decode(
+        &cursor, old, object->dataset->type->size_bytes, &object->dataset->fill, err);
 }
 
-static basalt_status read_pipeline(const struct bs_h5_file *h5, struct bs_h5_object *object,
-    basalt_error *err)
+static basalt_status read_pipeline(
+    const struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
 {
-    const struct bs_h5_message *message = bs_h5_header_find(object->header,
-        BS_H5_MESSAGE_PIPELINE);
+    const struct bs_h5_message *message = bs_h5_header_find(object->header, BS_H5_MESSAGE_PIPELINE);
 
     if (!message) return BASALT_OK;
     basalt_status status = no_shared(h5, message, "filter pipeline", err);
@@ -74,8 +74,8 @@ static basalt_status read_dataset(struct bs_h5_file *h5, struct bs_h5_object *ob
     basalt_status status = no_shared(h5, space, "dataspace", err);
     struct bs_cursor cursor = bs_h5_message_cursor(h5, type);
     if (!status)
-        status = bs_h5_type_follow(h5, &cursor, type->shared, &object->committed,
-            &object->dataset->type, err);
+        status = bs_h5_type_follow(
+            h5, &cursor, type->shared, &object->committed, &object->dataset->type, err);
     cursor = bs_h5_message_cursor(h5, space);
     if (!status) status = bs_h5_space_decode(h5, &cursor, &object->dataset->space, err);
     cursor = bs_h5_message_cursor(h5, layout);
@@ -105,8 +105,8 @@ static basalt_status read_committed(struct bs_h5_file *h5, struct bs_h5_object *
     return bs_h5_type_follow(h5, &cursor, type->shared, &object->committed, &object->type, err);
 }
 
-static basalt_status read_object(struct bs_h5_file *h5, struct bs_h5_object *object,
-    basalt_error *err)
+static basalt_status read_object(
+    struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
 {
     const struct bs_h5_header *header = object->header;
     const struct bs_h5_message *type = bs_h5_header_find(header, BS_H5_MESSAGE_TYPE);
@@ -127,8 +127,8 @@ static basalt_status read_object(struct bs_h5_file *h5, struct bs_h5_object *obj
     return status ? status : bs_h5_attributes_load(h5, object, err);
 }
 
-basalt_status bs_h5_object_open(struct bs_h5_file *h5, uint64_t address,
-    struct bs_h5_object **out_object, basalt_error *err)
+basalt_status bs_h5_object_open(
+    struct bs_h5_file *h5, uint64_t address, struct bs_h5_object **out_object, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     struct bs_h5_object *object = bs_alloc_zeroed(1, sizeof *object);

@@ -10,8 +10,8 @@ uint64_t bs_h5_cursor_address(struct bs_cursor *cursor, size_t width_bytes)
     return value;
 }
 
-basalt_status bs_h5_space_count(const struct bs_h5_space *space, uint64_t *out_count,
-    basalt_error *err)
+basalt_status bs_h5_space_count(
+    const struct bs_h5_space *space, uint64_t *out_count, basalt_error *err)
 {
     uint64_t count = space->null ? 0 : 1;
     bool empty = space->null;

@@ -10,8 +10,8 @@
 
 const uint8_t bs_h5_signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
-void bs_h5_superblock_encode(const struct bs_h5_superblock *superblock,
-    uint8_t out[BS_H5_SUPERBLOCK_BYTES])
+void bs_h5_superblock_encode(
+    const struct bs_h5_superblock *superblock, uint8_t out[BS_H5_SUPERBLOCK_BYTES])
 {
     memcpy(out, bs_h5_signature, sizeof bs_h5_signature);
     out[8] = 2;
@@ -30,8 +30,8 @@ static bool width_is_read(uint8_t bytes)
     return bytes == 2 || bytes == 4 || bytes == 8;
 }
 
-static basalt_status check_widths(const struct bs_h5_superblock *superblock, uint64_t at,
-    basalt_error *err)
+static basalt_status check_widths(
+    const struct bs_h5_superblock *superblock, uint64_t at, basalt_error *err)
 {
     const uint8_t offset = superblock->offset_bytes, length = superblock->length_bytes;
     if (width_is_read(offset) && width_is_read(length)) return BASALT_OK;
@@ -45,8 +45,8 @@ static basalt_status check_widths(const struct bs_h5_superblock *superblock, uin
         length);
 }
 
-static basalt_status decode_old(struct bs_cursor *cursor, struct bs_h5_superblock *out,
-    basalt_error *err)
+static basalt_status decode_old(
+    struct bs_cursor *cursor, struct bs_h5_superblock *out, basalt_error *err)
 {
     const uint8_t free_space_version = bs_cursor_u8(cursor);
     const uint8_t root_version = bs_cursor_u8(cursor);
@@ -86,8 +86,8 @@ static basalt_status decode_old(struct bs_cursor *cursor, struct bs_h5_superbloc
     return status;
 }
 
-static basalt_status decode_new(struct bs_cursor *cursor, struct bs_h5_superblock *out,
-    basalt_error *err)
+static basalt_status decode_new(
+    struct bs_cursor *cursor, struct bs_h5_superblock *out, basalt_error *err)
 {
     out->offset_bytes = bs_cursor_u8(cursor);
     out->length_bytes = bs_cursor_u8(cursor);
@@ -102,7 +102,8 @@ static basalt_status decode_new(struct bs_cursor *cursor, struct bs_h5_superbloc
         status = bs_cursor_check(&tail, "the superblock", err);
         if (!status && stored != bs_lookup3(cursor->start, summed, 0))
             status = bs_fail(err, BASALT_CORRUPT, cursor->file_offset,
-                "the checksum of the superblock at %" PRIu64 " does not match", cursor->file_offset);
+                "the checksum of the superblock at %" PRIu64 " does not match",
+                cursor->file_offset);
     }
     if (!status) status = check_widths(out, cursor->file_offset, err);
     if (status) return status;
@@ -113,24 +114,26 @@ static basalt_status decode_new(struct bs_cursor *cursor, struct bs_h5_superbloc
     return bs_cursor_check(cursor, "the superblock", err);
 }
 
-static basalt_status check_addresses(const struct bs_h5_superblock *superblock, uint64_t at,
-    basalt_error *err)
+static basalt_status check_addresses(
+    const struct bs_h5_superblock *superblock, uint64_t at, basalt_error *err)
 {
     if (superblock->end_of_file == BS_H5_UNDEFINED || superblock->base == BS_H5_UNDEFINED ||
         superblock->base > superblock->end_of_file)
-        return bs_fail(err, BASALT_CORRUPT, at,
-            "the superblock does not say where the file begins and ends");
+        return bs_fail(
+            err, BASALT_CORRUPT, at, "the superblock does not say where the file begins and ends");
     if (superblock->root >= superblock->end_of_file)
-        return bs_fail(err, BASALT_CORRUPT, at,
-            "the superblock puts the root group outside the file");
+        return bs_fail(
+            err, BASALT_CORRUPT, at, "the superblock puts the root group outside the file");
     return BASALT_OK;
 }
 
-basalt_status bs_h5_superblock_decode_at(struct bs_cursor cursor,
-    struct bs_h5_superblock *out_superblock, basalt_error *err)
+basalt_status bs_h5_superblock_decode_at(
+    struct bs_cursor cursor, struct bs_h5_superblock *out_superblock, basalt_error *err)
 {
-    struct bs_h5_superblock found = {.extension = BS_H5_UNDEFINED, .group_leaf_k = GROUP_LEAF_K,
-        .group_internal_k = GROUP_INTERNAL_K, .chunk_k = CHUNK_K};
+    struct bs_h5_superblock found = {.extension = BS_H5_UNDEFINED,
+        .group_leaf_k = GROUP_LEAF_K,
+        .group_internal_k = GROUP_INTERNAL_K,
+        .chunk_k = CHUNK_K};
     const uint8_t *signature = bs_cursor_bytes(&cursor, sizeof bs_h5_signature);
 
     memset(out_superblock, 0, sizeof *out_superblock);
@@ -142,15 +145,15 @@ basalt_status bs_h5_superblock_decode_at(struct bs_cursor cursor,
         return bs_fail(err, BASALT_UNSUPPORTED, cursor.file_offset,
             "superblock version %u is newer than this reader, which knows 0 to %d", found.version,
             SUPERBLOCK_VERSION_MAX);
-    basalt_status status = found.version < 2 ? decode_old(&cursor, &found, err)
-                                             : decode_new(&cursor, &found, err);
+    basalt_status status =
+        found.version < 2 ? decode_old(&cursor, &found, err) : decode_new(&cursor, &found, err);
     if (!status) status = check_addresses(&found, cursor.file_offset, err);
     if (!status) *out_superblock = found;
     return status;
 }
 
-basalt_status bs_h5_superblock_decode(const void *bytes, size_t count,
-    struct bs_h5_superblock *out_superblock, basalt_error *err)
+basalt_status bs_h5_superblock_decode(
+    const void *bytes, size_t count, struct bs_h5_superblock *out_superblock, basalt_error *err)
 {
     return bs_h5_superblock_decode_at(bs_cursor_make(bytes, count, 0), out_superblock, err);
 }

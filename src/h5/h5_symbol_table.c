@@ -7,10 +7,10 @@
 
 #include <inttypes.h>
 
-#define NAME_PIECE_BYTES 64   /* most names end within one */
+#define NAME_PIECE_BYTES 64 /* most names end within one */
 #define NAME_BYTES_MAX 65536
 #define NODE_HEAD_BYTES 8
-#define ENTRY_TAIL_BYTES 24   /* cache type, reserved, scratch */
+#define ENTRY_TAIL_BYTES 24 /* cache type, reserved, scratch */
 #define CACHED_SOFT_LINK 2
 
 struct table {
@@ -27,8 +27,8 @@ struct entry {
     uint32_t cache, link_at; /* link_at: in the heap, of a soft link's target */
 };
 
-typedef basalt_status (*entry_fn)(void *context, struct table *table, const struct entry *entry,
-    basalt_error *err);
+typedef basalt_status (*entry_fn)(
+    void *context, struct table *table, const struct entry *entry, basalt_error *err);
 
 /* ---- the heap --------------------------------------------------------------------------------- */
 
@@ -52,12 +52,12 @@ static basalt_status open_heap(struct table *table, uint64_t address, basalt_err
     table->heap_bytes = bs_h5_length(h5, &cursor);
     (void)bs_h5_length(h5, &cursor); /* head of the free list */
     table->heap_at = bs_h5_address(h5, &cursor);
-    return bs_h5_check_range(h5, table->heap_at, table->heap_bytes, "the data of a local heap",
-        err);
+    return bs_h5_check_range(
+        h5, table->heap_at, table->heap_bytes, "the data of a local heap", err);
 }
 
-static basalt_status read_text(struct table *table, uint64_t at, struct bs_bytes *text,
-    basalt_error *err)
+static basalt_status read_text(
+    struct table *table, uint64_t at, struct bs_bytes *text, basalt_error *err)
 {
     text->count = 0;
     while (at < table->heap_bytes && text->count < NAME_BYTES_MAX) {
@@ -67,8 +67,8 @@ static basalt_status read_text(struct table *table, uint64_t at, struct bs_bytes
         if (table->heap) {
             memcpy(piece, table->heap + at, count);
         } else {
-            basalt_status status = bs_h5_read_at(table->h5, table->heap_at + at, piece, count,
-                "a name in a local heap", err);
+            basalt_status status = bs_h5_read_at(
+                table->h5, table->heap_at + at, piece, count, "a name in a local heap", err);
             if (status) return status;
         }
         if (memchr(piece, 0, count)) return BASALT_OK;
@@ -99,8 +99,8 @@ static basalt_status load_symbols(struct table *table, uint64_t address, uint8_t
 
     *out_bytes = NULL;
     *out_count = 0;
-    basalt_status status = bs_h5_read_at(h5, address, head, sizeof head, "a symbol table node",
-        err);
+    basalt_status status =
+        bs_h5_read_at(h5, address, head, sizeof head, "a symbol table node", err);
     if (status) return status;
     struct bs_cursor cursor = bs_h5_cursor(h5, head, sizeof head, address);
     status = bs_h5_expect(&cursor, "SNOD", "symbol table node", err);
@@ -120,8 +120,8 @@ static basalt_status load_symbols(struct table *table, uint64_t address, uint8_t
 static struct entry entry_at(const struct table *table, const uint8_t *bytes, unsigned index)
 {
     const struct bs_h5_file *h5 = table->h5;
-    struct bs_cursor cursor = bs_cursor_make(bytes + index * entry_bytes(h5), entry_bytes(h5),
-        BASALT_NO_OFFSET);
+    struct bs_cursor cursor =
+        bs_cursor_make(bytes + index * entry_bytes(h5), entry_bytes(h5), BASALT_NO_OFFSET);
     struct entry entry = {0};
 
     entry.name_at = bs_h5_length(h5, &cursor);
@@ -134,8 +134,8 @@ static struct entry entry_at(const struct table *table, const uint8_t *bytes, un
 
 /* ---- finding one name ------------------------------------------------------------------------- */
 
-static basalt_status compare_at(struct table *table, uint64_t name_at, const char *name,
-    int *out_order, basalt_error *err)
+static basalt_status compare_at(
+    struct table *table, uint64_t name_at, const char *name, int *out_order, basalt_error *err)
 {
     *out_order = 0;
     basalt_status status = read_text(table, name_at, &table->name, err);
@@ -156,15 +156,17 @@ static basalt_status choose_child(struct table *table, const struct bs_h5_btree_
         struct bs_cursor key = bs_h5_btree_key(table->h5, &table->tree, node, middle + 1);
         basalt_status status = compare_at(table, bs_h5_length(table->h5, &key), name, &order, err);
         if (status) return status;
-        if (order > 0) low = middle + 1;
-        else high = middle;
+        if (order > 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     *out_index = low;
     return BASALT_OK;
 }
 
-static basalt_status find_leaf(struct table *table, uint64_t address, const char *name,
-    uint64_t *out_leaf, basalt_error *err)
+static basalt_status find_leaf(
+    struct table *table, uint64_t address, const char *name, uint64_t *out_leaf, basalt_error *err)
 {
     int level = -1;
 
@@ -172,8 +174,8 @@ static basalt_status find_leaf(struct table *table, uint64_t address, const char
     for (;;) {
         struct bs_h5_btree_node node;
         unsigned index = 0;
-        basalt_status status = bs_h5_btree_load(table->h5, &table->tree, address, level, &node,
-            err);
+        basalt_status status =
+            bs_h5_btree_load(table->h5, &table->tree, address, level, &node, err);
         if (!status) status = choose_child(table, &node, name, &index, err);
         const bool found = !status && index < node.count;
         if (found) address = bs_h5_btree_child(table->h5, &table->tree, &node, index);
@@ -204,8 +206,10 @@ static basalt_status find_symbol(struct table *table, uint64_t leaf, const char 
             bs_free(bytes);
             return BASALT_OK;
         }
-        if (order > 0) low = middle + 1;
-        else high = middle;
+        if (order > 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     bs_free(bytes);
     return status ? status : BASALT_NOT_FOUND;
@@ -262,8 +266,8 @@ struct leaves {
     void *context;
 };
 
-static basalt_status walk_nodes(struct leaves *leaves, uint64_t address, int level,
-    basalt_error *err)
+static basalt_status walk_nodes(
+    struct leaves *leaves, uint64_t address, int level, basalt_error *err)
 {
     struct table *table = leaves->table;
     struct bs_h5_btree_node node;
@@ -271,8 +275,8 @@ static basalt_status walk_nodes(struct leaves *leaves, uint64_t address, int lev
 
     if (status) return status;
     if (leaves->node) {
-        const struct bs_h5_extent extent = {address,
-            bs_h5_btree_node_bytes(table->h5, &table->tree)};
+        const struct bs_h5_extent extent = {
+            address, bs_h5_btree_node_bytes(table->h5, &table->tree)};
         status = leaves->node(leaves->context, extent, "group index", err);
     }
     for (unsigned i = 0; !status && i < node.count; i++) {
@@ -290,8 +294,8 @@ struct lister {
     uint64_t links_left; /* no more than the file has room for */
 };
 
-static basalt_status list_entry(struct lister *lister, struct table *table,
-    const struct entry *entry, basalt_error *err)
+static basalt_status list_entry(
+    struct lister *lister, struct table *table, const struct entry *entry, basalt_error *err)
 {
     struct bs_h5_link link = {.kind = BS_H5_LINK_HARD, .address = entry->header};
 
@@ -307,8 +311,7 @@ static basalt_status list_entry(struct lister *lister, struct table *table,
     return lister->each(lister->context, &link, err);
 }
 
-static basalt_status list_leaf(void *context, struct table *table, uint64_t leaf,
-    basalt_error *err)
+static basalt_status list_leaf(void *context, struct table *table, uint64_t leaf, basalt_error *err)
 {
     struct lister *lister = context;
     uint8_t *bytes = NULL;
@@ -336,8 +339,8 @@ basalt_status bs_h5_symbol_table_each(struct bs_h5_file *h5, const struct bs_h5_
 
     basalt_status status = table_open(h5, form, &table, err);
     if (!status)
-        status = bs_h5_load(h5, table.heap_at, table.heap_bytes, "the data of a local heap",
-            &table.heap, err);
+        status = bs_h5_load(
+            h5, table.heap_at, table.heap_bytes, "the data of a local heap", &table.heap, err);
     if (!status) status = walk_nodes(&leaves, form->tree, -1, err);
     table_close(&table);
     return status;
@@ -350,25 +353,25 @@ struct reporter {
     void *context;
 };
 
-static basalt_status report_leaf(void *context, struct table *table, uint64_t leaf,
-    basalt_error *err)
+static basalt_status report_leaf(
+    void *context, struct table *table, uint64_t leaf, basalt_error *err)
 {
     const struct reporter *reporter = context;
-    const uint64_t bytes = NODE_HEAD_BYTES +
-        2 * (uint64_t)table->h5->superblock.group_leaf_k * entry_bytes(table->h5);
-    return reporter->each(reporter->context, (struct bs_h5_extent){leaf, bytes},
-        "symbol table node", err);
+    const uint64_t bytes =
+        NODE_HEAD_BYTES + 2 * (uint64_t)table->h5->superblock.group_leaf_k * entry_bytes(table->h5);
+    return reporter->each(
+        reporter->context, (struct bs_h5_extent){leaf, bytes}, "symbol table node", err);
 }
 
-static basalt_status report_node(void *context, struct bs_h5_extent extent, const char *purpose,
-    basalt_error *err)
+static basalt_status report_node(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
 {
     const struct reporter *reporter = context;
     return reporter->each(reporter->context, extent, purpose, err);
 }
 
-basalt_status bs_h5_symbol_table_extents(struct bs_h5_file *h5,
-    const struct bs_h5_group_form *form, bs_h5_extent_fn each, void *context, basalt_error *err)
+basalt_status bs_h5_symbol_table_extents(struct bs_h5_file *h5, const struct bs_h5_group_form *form,
+    bs_h5_extent_fn each, void *context, basalt_error *err)
 {
     struct table table;
     struct reporter reporter = {each, context};
@@ -376,8 +379,8 @@ basalt_status bs_h5_symbol_table_extents(struct bs_h5_file *h5,
 
     basalt_status status = table_open(h5, form, &table, err);
     if (!status)
-        status = each(context, (struct bs_h5_extent){form->heap, heap_head_bytes(h5)},
-            "local heap", err);
+        status = each(
+            context, (struct bs_h5_extent){form->heap, heap_head_bytes(h5)}, "local heap", err);
     if (!status)
         status = each(context, (struct bs_h5_extent){table.heap_at, table.heap_bytes},
             "local heap data", err);

@@ -3,10 +3,10 @@
 
 #include <inttypes.h>
 
-#define TYPE_VERSION_MAX 4       /* 5 came with the complex class of HDF5 2.0 */
-#define MEMBER_BYTES_MIN 10      /* of a compound: name's NUL, offset, the smallest type */
-#define NAME_ALIGN_BYTES 8       /* versions 1 and 2 pad names */
-#define OLD_MEMBER_RANK_MAX 4    /* dimensions inside a version-1 compound member */
+#define TYPE_VERSION_MAX 5    /* from 3 on they differ in the classes they have, not in form */
+#define MEMBER_BYTES_MIN 10   /* of a compound: name's NUL, offset, the smallest type */
+#define NAME_ALIGN_BYTES 8    /* versions 1 and 2 pad names */
+#define OLD_MEMBER_RANK_MAX 4 /* dimensions inside a version-1 compound member */
 
 struct type_head {
     unsigned kind, version;
@@ -14,8 +14,8 @@ struct type_head {
     uint32_t size_bytes;
 };
 
-static basalt_status decode_nested(struct bs_cursor *cursor, unsigned depth,
-    struct bs_h5_type **out_type, basalt_error *err);
+static basalt_status decode_nested(
+    struct bs_cursor *cursor, unsigned depth, struct bs_h5_type **out_type, basalt_error *err);
 
 static basalt_status wrong(const struct bs_cursor *cursor, basalt_error *err, const char *what)
 {
@@ -107,8 +107,8 @@ static basalt_status decode_opaque(struct bs_cursor *cursor, const struct type_h
 /* ---- classes that hold other types ------------------------------------------------------------ */
 
 /* A name, padded to a multiple of 8 in the old versions. Copies it. */
-static basalt_status decode_name(struct bs_cursor *cursor, unsigned version, char **out_name,
-    basalt_error *err)
+static basalt_status decode_name(
+    struct bs_cursor *cursor, unsigned version, char **out_name, basalt_error *err)
 {
     const uint8_t *start = cursor->at;
     const char *name = bs_cursor_string(cursor);
@@ -170,8 +170,8 @@ static basalt_status decode_member(struct bs_cursor *cursor, const struct type_h
     basalt_status status = decode_name(cursor, head->version, &member->name, err);
 
     if (status) return status;
-    member->offset = (uint32_t)bs_cursor_uint(cursor,
-        head->version < 3 ? 4 : offset_width(head->size_bytes));
+    member->offset =
+        (uint32_t)bs_cursor_uint(cursor, head->version < 3 ? 4 : offset_width(head->size_bytes));
     if (head->version == 1) {
         rank = bs_cursor_u8(cursor);
         bs_cursor_skip(cursor, 3 + 4 + 4); /* reserved, permutation, reserved */
@@ -202,7 +202,8 @@ static basalt_status allocate_members(struct bs_cursor *cursor, size_t count, si
 static basalt_status decode_compound(struct bs_cursor *cursor, const struct type_head *head,
     unsigned depth, struct bs_h5_type *type, basalt_error *err)
 {
-    basalt_status status = allocate_members(cursor, head->bits & 0xffff, MEMBER_BYTES_MIN, type, err);
+    basalt_status status =
+        allocate_members(cursor, head->bits & 0xffff, MEMBER_BYTES_MIN, type, err);
     for (size_t i = 0; !status && i < type->member_count; i++)
         status = decode_member(cursor, head, depth, &type->members[i], err);
     return status;
@@ -284,11 +285,12 @@ static basalt_status decode_class(struct bs_cursor *cursor, const struct type_he
     }
     return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
         head->kind == 11 ? "the complex datatype class of HDF5 2.0 is not read"
-                         : "datatype class %u is unknown to this version", head->kind);
+                         : "datatype class %u is unknown to this version",
+        head->kind);
 }
 
-static basalt_status decode_nested(struct bs_cursor *cursor, unsigned depth,
-    struct bs_h5_type **out_type, basalt_error *err)
+static basalt_status decode_nested(
+    struct bs_cursor *cursor, unsigned depth, struct bs_h5_type **out_type, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     struct bs_h5_type *type = NULL;
@@ -318,16 +320,16 @@ out:
     return status;
 }
 
-basalt_status bs_h5_type_decode(struct bs_cursor *cursor, struct bs_h5_type **out_type,
-    basalt_error *err)
+basalt_status bs_h5_type_decode(
+    struct bs_cursor *cursor, struct bs_h5_type **out_type, basalt_error *err)
 {
     return decode_nested(cursor, 0, out_type, err);
 }
 
 /* ---- copies and comparison -------------------------------------------------------------------- */
 
-static basalt_status copy_members(const struct bs_h5_type *from, struct bs_h5_type *to,
-    basalt_error *err)
+static basalt_status copy_members(
+    const struct bs_h5_type *from, struct bs_h5_type *to, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
 
@@ -347,8 +349,8 @@ static basalt_status copy_members(const struct bs_h5_type *from, struct bs_h5_ty
     return status;
 }
 
-basalt_status bs_h5_type_copy(const struct bs_h5_type *type, struct bs_h5_type **out_type,
-    basalt_error *err)
+basalt_status bs_h5_type_copy(
+    const struct bs_h5_type *type, struct bs_h5_type **out_type, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     struct bs_h5_type *copy = bs_alloc(sizeof *copy);
@@ -452,20 +454,22 @@ struct bs_h5_type *bs_h5_type_string(uint32_t size_bytes)
     return type;
 }
 
-static struct bs_h5_type *make_with_base(enum bs_h5_class kind, uint32_t size_bytes,
-    struct bs_h5_type *base)
+static struct bs_h5_type *make_with_base(
+    enum bs_h5_class kind, uint32_t size_bytes, struct bs_h5_type *base)
 {
     struct bs_h5_type *type = base ? make(kind, size_bytes) : NULL;
-    if (type) type->base = base;
-    else bs_h5_type_free(base);
+    if (type)
+        type->base = base;
+    else
+        bs_h5_type_free(base);
     return type;
 }
 
 struct bs_h5_type *bs_h5_type_variable_string(void)
 {
     /* The base is a byte, as in every file of libhdf5. */
-    struct bs_h5_type *type = make_with_base(BS_H5_VARIABLE, BS_H5_VARIABLE_BYTES,
-        bs_h5_type_integer(1, false));
+    struct bs_h5_type *type =
+        make_with_base(BS_H5_VARIABLE, BS_H5_VARIABLE_BYTES, bs_h5_type_integer(1, false));
     if (!type) return NULL;
     type->variable_string = true;
     type->utf8 = true;
@@ -487,22 +491,26 @@ struct bs_h5_type *bs_h5_type_opaque(uint32_t size_bytes, const char *tag)
     return NULL;
 }
 
-struct bs_h5_type *bs_h5_type_bool(void)
+static bool add_bool_members(struct bs_h5_type *type)
 {
     static const char *const names[2] = {"FALSE", "TRUE"};
-    struct bs_h5_type *type = make_with_base(BS_H5_ENUM, 1, bs_h5_type_integer(1, true));
 
-    if (!type) return NULL;
     type->members = bs_alloc_zeroed(2, sizeof *type->members);
-    if (!type->members) goto failed;
+    if (!type->members) return false;
     type->member_count = 2;
     for (size_t i = 0; i < 2; i++) {
         type->members[i].value[0] = (uint8_t)i;
         type->members[i].name = bs_copy_string(names[i]);
-        if (!type->members[i].name) goto failed;
+        if (!type->members[i].name) return false;
     }
-    return type;
-failed:
+    return true;
+}
+
+struct bs_h5_type *bs_h5_type_bool(void)
+{
+    struct bs_h5_type *type = make_with_base(BS_H5_ENUM, 1, bs_h5_type_integer(1, true));
+
+    if (!type || add_bool_members(type)) return type;
     bs_h5_type_free(type);
     return NULL;
 }

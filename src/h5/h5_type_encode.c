@@ -6,8 +6,8 @@
 #define MEMBERS_MAX 65535 /* the count has 16 bits */
 #define TAG_BYTES_MAX 248 /* the length has 8 bits and is a multiple of 8 */
 
-static basalt_status encode_nested(const struct bs_h5_type *type, unsigned version,
-    struct bs_bytes *out, basalt_error *err);
+static basalt_status encode_nested(
+    const struct bs_h5_type *type, unsigned version, struct bs_bytes *out, basalt_error *err);
 
 /* Arrays came with version 2; one inside makes the types around it version 2, as libhdf5 does. */
 static unsigned version_needed(const struct bs_h5_type *type)
@@ -18,8 +18,8 @@ static unsigned version_needed(const struct bs_h5_type *type)
     return type->base ? version_needed(type->base) : 1;
 }
 
-static void put_head(struct bs_bytes *out, const struct bs_h5_type *type, unsigned version,
-    uint32_t bits)
+static void put_head(
+    struct bs_bytes *out, const struct bs_h5_type *type, unsigned version, uint32_t bits)
 {
     bs_bytes_u8(out, (uint8_t)((unsigned)type->kind | version << 4));
     bs_bytes_uint(out, bits, 3);
@@ -54,8 +54,8 @@ static void put_float(struct bs_bytes *out, const struct bs_h5_type *type)
     bs_bytes_u32(out, type->exponent_bias);
 }
 
-static basalt_status put_opaque(struct bs_bytes *out, const struct bs_h5_type *type,
-    basalt_error *err)
+static basalt_status put_opaque(
+    struct bs_bytes *out, const struct bs_h5_type *type, basalt_error *err)
 {
     const size_t count = type->tag ? strlen(type->tag) : 0;
     const size_t padded = (count + 7) & ~(size_t)7;
@@ -69,8 +69,8 @@ static basalt_status put_opaque(struct bs_bytes *out, const struct bs_h5_type *t
     return BASALT_OK;
 }
 
-static basalt_status put_compound(struct bs_bytes *out, const struct bs_h5_type *type,
-    unsigned version, basalt_error *err)
+static basalt_status put_compound(
+    struct bs_bytes *out, const struct bs_h5_type *type, unsigned version, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
 
@@ -84,8 +84,8 @@ static basalt_status put_compound(struct bs_bytes *out, const struct bs_h5_type 
     return status;
 }
 
-static basalt_status put_enumeration(struct bs_bytes *out, const struct bs_h5_type *type,
-    unsigned version, basalt_error *err)
+static basalt_status put_enumeration(
+    struct bs_bytes *out, const struct bs_h5_type *type, unsigned version, basalt_error *err)
 {
     put_head(out, type, version, (uint32_t)type->member_count);
     basalt_status status = encode_nested(type->base, version, out, err);
@@ -95,8 +95,8 @@ static basalt_status put_enumeration(struct bs_bytes *out, const struct bs_h5_ty
     return status;
 }
 
-static basalt_status put_variable(struct bs_bytes *out, const struct bs_h5_type *type,
-    unsigned version, basalt_error *err)
+static basalt_status put_variable(
+    struct bs_bytes *out, const struct bs_h5_type *type, unsigned version, basalt_error *err)
 {
     uint32_t bits = 0;
     if (type->variable_string)
@@ -105,8 +105,8 @@ static basalt_status put_variable(struct bs_bytes *out, const struct bs_h5_type 
     return encode_nested(type->base, version, out, err);
 }
 
-static basalt_status put_array(struct bs_bytes *out, const struct bs_h5_type *type,
-    basalt_error *err)
+static basalt_status put_array(
+    struct bs_bytes *out, const struct bs_h5_type *type, basalt_error *err)
 {
     put_head(out, type, 2, 0);
     bs_bytes_u8(out, type->rank);
@@ -116,8 +116,8 @@ static basalt_status put_array(struct bs_bytes *out, const struct bs_h5_type *ty
     return encode_nested(type->base, 2, out, err);
 }
 
-static basalt_status encode_nested(const struct bs_h5_type *type, unsigned version,
-    struct bs_bytes *out, basalt_error *err)
+static basalt_status encode_nested(
+    const struct bs_h5_type *type, unsigned version, struct bs_bytes *out, basalt_error *err)
 {
     if (type->member_count > MEMBERS_MAX)
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
@@ -130,9 +130,7 @@ static basalt_status encode_nested(const struct bs_h5_type *type, unsigned versi
         put_head(out, type, 1, type->big_endian);
         bs_bytes_u16(out, type->bit_precision);
         break;
-    case BS_H5_STRING:
-        put_head(out, type, 1, type->padding | (type->utf8 ? 1u << 4 : 0u));
-        break;
+    case BS_H5_STRING: put_head(out, type, 1, type->padding | (type->utf8 ? 1u << 4 : 0u)); break;
     case BS_H5_OPAQUE: return put_opaque(out, type, err);
     case BS_H5_COMPOUND: return put_compound(out, type, version, err);
     case BS_H5_REFERENCE:
@@ -148,8 +146,8 @@ static basalt_status encode_nested(const struct bs_h5_type *type, unsigned versi
     return BASALT_OK;
 }
 
-basalt_status bs_h5_type_encode(const struct bs_h5_type *type, struct bs_bytes *out,
-    basalt_error *err)
+basalt_status bs_h5_type_encode(
+    const struct bs_h5_type *type, struct bs_bytes *out, basalt_error *err)
 {
     basalt_status status = encode_nested(type, version_needed(type), out, err);
     return status ? status : bs_bytes_check(out, err);

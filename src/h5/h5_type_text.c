@@ -25,8 +25,8 @@ static void put_number(struct bs_bytes *out, const struct bs_h5_type *type, char
 {
     bs_bytes_text(out, "%c%c%" PRIu32, order_mark(type), letter, type->size_bytes);
     if (type->bit_offset)
-        bs_bytes_text(out, " (bits %u to %u)", type->bit_offset,
-            type->bit_offset + type->bit_precision - 1u);
+        bs_bytes_text(
+            out, " (bits %u to %u)", type->bit_offset, type->bit_offset + type->bit_precision - 1u);
     else if (type->bit_precision != type->size_bytes * 8)
         bs_bytes_text(out, " (%u bits)", type->bit_precision);
 }
@@ -96,8 +96,10 @@ static void put_type(struct bs_bytes *out, const struct bs_h5_type *type)
     case BS_H5_FLOAT: put_float(out, type); break;
     case BS_H5_TIME: bs_bytes_text(out, "time of %u bits", type->bit_precision); break;
     case BS_H5_STRING:
-        if (type->utf8) bs_bytes_text(out, "utf-8 string of %" PRIu32 " bytes", type->size_bytes);
-        else bs_bytes_text(out, "|S%" PRIu32, type->size_bytes);
+        if (type->utf8)
+            bs_bytes_text(out, "utf-8 string of %" PRIu32 " bytes", type->size_bytes);
+        else
+            bs_bytes_text(out, "|S%" PRIu32, type->size_bytes);
         break;
     case BS_H5_BITFIELD: bs_bytes_text(out, "bitfield of %u bits", type->bit_precision); break;
     case BS_H5_OPAQUE: bs_bytes_text(out, "|V%" PRIu32, type->size_bytes); break;
@@ -116,8 +118,8 @@ static void put_type(struct bs_bytes *out, const struct bs_h5_type *type)
     }
 }
 
-basalt_status bs_h5_type_text(const struct bs_h5_type *type, struct bs_bytes *out,
-    basalt_error *err)
+basalt_status bs_h5_type_text(
+    const struct bs_h5_type *type, struct bs_bytes *out, basalt_error *err)
 {
     put_type(out, type);
     return bs_bytes_check(out, err);

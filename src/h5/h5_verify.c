@@ -30,8 +30,8 @@ static void tell(struct verifier *verifier, const char *sentence)
     if (verifier->fault) verifier->fault(verifier->context, sentence);
 }
 
-static basalt_status on_fault(void *context, const char *path, const basalt_error *fault,
-    basalt_error *err)
+static basalt_status on_fault(
+    void *context, const char *path, const basalt_error *fault, basalt_error *err)
 {
     char sentence[SENTENCE_BYTES_MAX];
 
@@ -42,8 +42,8 @@ static basalt_status on_fault(void *context, const char *path, const basalt_erro
     return BASALT_OK;
 }
 
-static basalt_status on_extent(void *context, struct bs_h5_extent extent, const char *purpose,
-    basalt_error *err)
+static basalt_status on_extent(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
 {
     struct verifier *verifier = context;
 
@@ -85,8 +85,8 @@ static void check_overlaps(struct verifier *verifier)
         const uint64_t widest_end = widest ? widest->extent.address + widest->extent.bytes : 0;
         if (place->extent.address < widest_end && overlaps++ < OVERLAPS_TOLD_MAX) {
             snprintf(sentence, sizeof sentence,
-                "the %s at %" PRIu64 " (%" PRIu64 " bytes) overlaps the %s at %" PRIu64
-                " (%" PRIu64 " bytes)",
+                "the %s at %" PRIu64 " (%" PRIu64 " bytes) overlaps the %s at %" PRIu64 " (%" PRIu64
+                " bytes)",
                 place->purpose, place->extent.address, place->extent.bytes, widest->purpose,
                 widest->extent.address, widest->extent.bytes);
             tell(verifier, sentence);
@@ -100,8 +100,7 @@ basalt_status bs_h5_verify(struct bs_h5_file *h5, bs_h5_fault_fn fault, bs_h5_pr
     void *context, uint64_t *out_faults, basalt_error *err)
 {
     bool complete = false;
-    struct verifier verifier = {.h5 = h5, .fault = fault, .progress = progress,
-        .context = context};
+    struct verifier verifier = {.h5 = h5, .fault = fault, .progress = progress, .context = context};
     const struct bs_h5_walk_hooks hooks = {on_extent, on_fault, &verifier, true};
 
     *out_faults = 0;

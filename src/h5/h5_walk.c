@@ -64,8 +64,8 @@ static basalt_status set_grow(struct address_set *set, basalt_error *err)
     return BASALT_OK;
 }
 
-static basalt_status set_add(struct address_set *set, uint64_t address, bool *out_new,
-    basalt_error *err)
+static basalt_status set_add(
+    struct address_set *set, uint64_t address, bool *out_new, basalt_error *err)
 {
     *out_new = false;
     if (set->count * 2 >= set->room) {
@@ -80,8 +80,8 @@ static basalt_status set_add(struct address_set *set, uint64_t address, bool *ou
     return BASALT_OK;
 }
 
-static basalt_status enqueue(struct walker *walker, uint64_t address, const char *name,
-    bool header_only, basalt_error *err)
+static basalt_status enqueue(
+    struct walker *walker, uint64_t address, const char *name, bool header_only, basalt_error *err)
 {
     bool is_new = false;
     basalt_status status = bs_h5_check_range(walker->h5, address, 1, "an object header", err);
@@ -91,13 +91,15 @@ static basalt_status enqueue(struct walker *walker, uint64_t address, const char
     if (walker->count == walker->room) {
         const size_t room = walker->room ? walker->room * 2 : 64;
         void *grown = walker->room < PENDING_MAX / 2
-            ? bs_realloc(walker->list, room * sizeof *walker->list) : NULL;
+            ? bs_realloc(walker->list, room * sizeof *walker->list)
+            : NULL;
         if (!grown) return bs_fail_memory(err, room * sizeof *walker->list);
         walker->list = grown;
         walker->room = room;
     }
     struct pending *item = &walker->list[walker->count];
-    *item = (struct pending){.address = address, .header_only = header_only,
+    *item = (struct pending){.address = address,
+        .header_only = header_only,
         .parent = walker->count ? (uint32_t)walker->at : NO_PARENT};
     const size_t kept = BS_MIN(strlen(name), sizeof item->name - 1);
     memcpy(item->name, name, kept);
@@ -113,8 +115,8 @@ static void put_path(const struct walker *walker, struct bs_bytes *out)
     size_t count = 0;
     uint32_t at = (uint32_t)walker->at;
 
-    while (at != NO_PARENT && walker->list[at].parent != NO_PARENT &&
-        count < PATH_PARTS_SHOWN_MAX) {
+    while (
+        at != NO_PARENT && walker->list[at].parent != NO_PARENT && count < PATH_PARTS_SHOWN_MAX) {
         parts[count++] = at;
         at = walker->list[at].parent;
     }
@@ -131,8 +133,8 @@ static bool is_about_the_file(basalt_status status)
 }
 
 /* What a failed step means for the walk: OK to go on. */
-static basalt_status settle(struct walker *walker, basalt_status status,
-    const basalt_error *fault, basalt_error *err)
+static basalt_status settle(
+    struct walker *walker, basalt_status status, const basalt_error *fault, basalt_error *err)
 {
     struct bs_bytes path = {0};
 
@@ -155,22 +157,23 @@ static basalt_status settle(struct walker *walker, basalt_status status,
 
 /* ---- extents ---------------------------------------------------------------------------------- */
 
-static basalt_status report(void *context, struct bs_h5_extent extent, const char *purpose,
-    basalt_error *err)
+static basalt_status report(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
 {
     struct walker *walker = context;
 
     if (!extent.bytes) return BASALT_OK;
-    basalt_status status = bs_h5_check_range(walker->h5, extent.address, extent.bytes, purpose,
-        err);
+    basalt_status status =
+        bs_h5_check_range(walker->h5, extent.address, extent.bytes, purpose, err);
     if (status) return status;
     if (extent.bytes > walker->h5->bytes - walker->bytes)
         return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(walker->h5, extent.address),
             "the structures of the file overlap: with the %s at %" PRIu64
-            " they are together larger than the file", purpose, extent.address);
+            " they are together larger than the file",
+            purpose, extent.address);
     walker->bytes += extent.bytes;
-    return walker->hooks.extent
-        ? walker->hooks.extent(walker->hooks.context, extent, purpose, err) : BASALT_OK;
+    return walker->hooks.extent ? walker->hooks.extent(walker->hooks.context, extent, purpose, err)
+                                : BASALT_OK;
 }
 
 /* ---- references into the global heap ---------------------------------------------------------- */
@@ -200,8 +203,8 @@ static basalt_status add_collection(struct walker *walker, uint64_t address, bas
 static basalt_status scan_element(struct walker *walker, const struct bs_h5_type *type,
     const uint8_t *element, basalt_error *err);
 
-static basalt_status scan_parts(struct walker *walker, const struct bs_h5_type *type,
-    const uint8_t *element, basalt_error *err)
+static basalt_status scan_parts(
+    struct walker *walker, const struct bs_h5_type *type, const uint8_t *element, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
 
@@ -213,13 +216,13 @@ static basalt_status scan_parts(struct walker *walker, const struct bs_h5_type *
     }
     for (size_t i = 0; !status && i < type->member_count; i++)
         if (refers_to_heap(type->members[i].type))
-            status = scan_element(walker, type->members[i].type,
-                element + type->members[i].offset, err);
+            status =
+                scan_element(walker, type->members[i].type, element + type->members[i].offset, err);
     return status;
 }
 
-static basalt_status scan_element(struct walker *walker, const struct bs_h5_type *type,
-    const uint8_t *element, basalt_error *err)
+static basalt_status scan_element(
+    struct walker *walker, const struct bs_h5_type *type, const uint8_t *element, basalt_error *err)
 {
     struct bs_cursor cursor = bs_cursor_make(element, type->size_bytes, BASALT_NO_OFFSET);
     uint32_t length = 1;
@@ -239,8 +242,8 @@ static basalt_status scan_element(struct walker *walker, const struct bs_h5_type
     return add_collection(walker, address, err);
 }
 
-static basalt_status ignore_text(void *context, uint64_t index, const void *bytes, size_t count,
-    basalt_error *err)
+static basalt_status ignore_text(
+    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err)
 {
     (void)context, (void)index, (void)bytes, (void)count, (void)err;
     return BASALT_OK;
@@ -262,8 +265,8 @@ static basalt_status scan_elements(struct walker *walker, const struct bs_h5_typ
 /* ---- data of datasets ------------------------------------------------------------------------- */
 
 /* What lies behind the dataset's edge in a chunk is nobody's: only rows inside are scanned. */
-static basalt_status scan_chunk(struct walker *walker, const struct bs_h5_chunk *chunk,
-    basalt_error *err)
+static basalt_status scan_chunk(
+    struct walker *walker, const struct bs_h5_chunk *chunk, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = walker->object->dataset;
     const unsigned last = dataset->space.rank - 1;
@@ -273,8 +276,8 @@ static basalt_status scan_chunk(struct walker *walker, const struct bs_h5_chunk 
 
     for (unsigned i = 0; i < last; i++) lines *= dataset->chunk_dims[i];
     if (chunk->offset[last] >= dataset->space.dims[last]) return BASALT_OK;
-    const uint64_t run = BS_MIN(dataset->chunk_dims[last],
-        dataset->space.dims[last] - chunk->offset[last]);
+    const uint64_t run =
+        BS_MIN(dataset->chunk_dims[last], dataset->space.dims[last] - chunk->offset[last]);
     for (uint64_t i = 0; i < lines; i++, line += dataset->chunk_dims[last] * element) {
         bool inside = true;
         uint64_t rest = i;
@@ -283,15 +286,15 @@ static basalt_status scan_chunk(struct walker *walker, const struct bs_h5_chunk 
             inside = inside && place < dataset->space.dims[d];
             rest /= dataset->chunk_dims[d];
         }
-        basalt_status status = inside ? scan_elements(walker, dataset->type, line, run, err)
-                                      : BASALT_OK;
+        basalt_status status =
+            inside ? scan_elements(walker, dataset->type, line, run, err) : BASALT_OK;
         if (status) return status;
     }
     return BASALT_OK;
 }
 
-static basalt_status read_chunk(struct walker *walker, const struct bs_h5_chunk *chunk,
-    basalt_error *err)
+static basalt_status read_chunk(
+    struct walker *walker, const struct bs_h5_chunk *chunk, basalt_error *err)
 {
     size_t raw_bytes = 0;
     basalt_status status = bs_h5_chunk_raw_bytes(walker->h5, walker->object, &raw_bytes, err);
@@ -299,8 +302,8 @@ static basalt_status read_chunk(struct walker *walker, const struct bs_h5_chunk 
     if (status) return status;
     if (!walker->chunk) walker->chunk = bs_alloc(raw_bytes);
     if (!walker->chunk) return bs_fail_memory(err, raw_bytes);
-    status = bs_h5_chunk_read(walker->h5, walker->object, chunk, &walker->scratch, walker->chunk,
-        raw_bytes, err);
+    status = bs_h5_chunk_read(
+        walker->h5, walker->object, chunk, &walker->scratch, walker->chunk, raw_bytes, err);
     return status ? status : scan_chunk(walker, chunk, err);
 }
 
@@ -334,8 +337,8 @@ static basalt_status read_contiguous(struct walker *walker, basalt_error *err)
     const uint64_t piece = BS_MIN(count, BS_MAX((uint64_t)1, ((uint64_t)1 << 20) / element));
     if (!piece) return BASALT_OK;
     if (piece * element > walker->h5->bytes)
-        return bs_h5_check_range(walker->h5, dataset->address, piece * element, "contiguous data",
-            err);
+        return bs_h5_check_range(
+            walker->h5, dataset->address, piece * element, "contiguous data", err);
     walker->chunk = bs_alloc((size_t)(piece * element));
     if (!walker->chunk) return bs_fail_memory(err, (size_t)(piece * element));
     for (uint64_t at = 0; !status && at < count; at += piece) {
@@ -400,14 +403,13 @@ static basalt_status walk_group(struct walker *walker, basalt_error *err)
     if (!status && form->dense_heap != BS_H5_UNDEFINED)
         status = bs_h5_dense_extents(walker->h5, form->dense_heap, form->dense_names,
             form->dense_order, report, walker, err);
-    return status ? status
-                  : bs_h5_group_each(walker->h5, walker->object, walk_link, walker, err);
+    return status ? status : bs_h5_group_each(walker->h5, walker->object, walk_link, walker, err);
 }
 
 /* ---- objects ---------------------------------------------------------------------------------- */
 
-static basalt_status walk_blocks(struct walker *walker, const struct bs_h5_header *header,
-    basalt_error *err)
+static basalt_status walk_blocks(
+    struct walker *walker, const struct bs_h5_header *header, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     for (size_t i = 0; !status && i < header->block_count; i++)
@@ -431,8 +433,8 @@ static basalt_status walk_attributes(struct walker *walker, basalt_error *err)
             attribute->byte_count / attribute->type->size_bytes, err);
     }
     for (size_t at = 0; !status && at + 8 <= object->committed.count; at += 8)
-        status = enqueue(walker, bs_load_u64(object->committed.data + at), "(datatype)", false,
-            err);
+        status =
+            enqueue(walker, bs_load_u64(object->committed.data + at), "(datatype)", false, err);
     return status;
 }
 

@@ -42,8 +42,8 @@ struct summer {
     bool text;
 };
 
-static basalt_status add_text(void *context, uint64_t index, const void *bytes, size_t count,
-    basalt_error *err)
+static basalt_status add_text(
+    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err)
 {
     struct summer *summer = context;
     (void)index, (void)err;
@@ -67,10 +67,11 @@ static basalt_status add_elements(struct bs_h5_file *h5, const struct bs_h5_type
 static void print_shape(const struct bs_h5_type *type, const struct bs_h5_space *space)
 {
     printf("\t%" PRIu32 "\t", type->size_bytes);
-    if (space->null) printf("null");
-    else if (!space->rank) printf("scalar");
-    for (unsigned i = 0; i < space->rank; i++)
-        printf("%s%" PRIu64, i ? "," : "", space->dims[i]);
+    if (space->null)
+        printf("null");
+    else if (!space->rank)
+        printf("scalar");
+    for (unsigned i = 0; i < space->rank; i++) printf("%s%" PRIu64, i ? "," : "", space->dims[i]);
 }
 
 static void print_failure(const char *path, const char *name, const basalt_error *fault)
@@ -79,8 +80,8 @@ static void print_failure(const char *path, const char *name, const basalt_error
         basalt_status_name(fault->status), fault->message);
 }
 
-static basalt_status sum_rows(struct walk *walk, const struct bs_h5_object *object, uint32_t *sum,
-    basalt_error *err)
+static basalt_status sum_rows(
+    struct walk *walk, const struct bs_h5_object *object, uint32_t *sum, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
     uint64_t row_bytes = 0, rows = dataset->space.rank ? dataset->space.dims[0] : 1;
@@ -146,8 +147,8 @@ static basalt_status each_link(void *context, const struct bs_h5_link *link, bas
     (void)err;
     if (link->kind != BS_H5_LINK_HARD || walk->depth >= DEPTH_MAX) return BASALT_OK;
     if (before + strlen(link->name) + 2 > sizeof walk->path) return BASALT_OK;
-    snprintf(walk->path + before, sizeof walk->path - before, "%s%s", before > 1 ? "/" : "",
-        link->name);
+    snprintf(
+        walk->path + before, sizeof walk->path - before, "%s%s", before > 1 ? "/" : "", link->name);
     walk->depth++;
     print_object(walk, link->address);
     walk->depth--;

@@ -17,8 +17,8 @@ static void note(struct exercise *exercise, basalt_status status)
     if (status) exercise->status = status;
 }
 
-static basalt_status ignore_text(void *context, uint64_t index, const void *bytes, size_t count,
-    basalt_error *err)
+static basalt_status ignore_text(
+    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err)
 {
     uint8_t *sum = context;
     (void)index, (void)err;
@@ -26,13 +26,13 @@ static basalt_status ignore_text(void *context, uint64_t index, const void *byte
     return BASALT_OK;
 }
 
-static void resolve(struct exercise *exercise, const struct bs_h5_type *type, const void *elements,
-    uint64_t count)
+static void resolve(
+    struct exercise *exercise, const struct bs_h5_type *type, const void *elements, uint64_t count)
 {
     uint8_t sum = 0;
     if (type->kind == BS_H5_VARIABLE)
-        note(exercise, bs_h5_resolve(exercise->h5, type, elements, count, ignore_text, &sum,
-            exercise->err));
+        note(exercise,
+            bs_h5_resolve(exercise->h5, type, elements, count, ignore_text, &sum, exercise->err));
 }
 
 static void read_rows(struct exercise *exercise, const struct bs_h5_object *object, uint64_t first,
@@ -108,16 +108,16 @@ static void visit(struct exercise *exercise, uint64_t address)
     basalt_status status = bs_h5_object_open(exercise->h5, address, &object, exercise->err);
     note(exercise, status);
     if (status) return;
+    if (bs_h5_object_address(object) != address) note(exercise, BASALT_BAD_ARGUMENT);
     read_attributes(exercise, object);
     if (bs_h5_object_dataset(object)) read_dataset(exercise, object);
     if (bs_h5_object_kind(object) == BS_H5_GROUP)
-        note(exercise, bs_h5_group_each(exercise->h5, object, visit_link, exercise,
-            exercise->err));
+        note(exercise, bs_h5_group_each(exercise->h5, object, visit_link, exercise, exercise->err));
     bs_h5_object_close(object);
 }
 
-static basalt_status ignore_extent(void *context, struct bs_h5_extent extent, const char *purpose,
-    basalt_error *err)
+static basalt_status ignore_extent(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
 {
     (void)context, (void)extent, (void)purpose, (void)err;
     return BASALT_OK;

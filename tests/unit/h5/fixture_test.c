@@ -12,8 +12,7 @@ void fixture_begin(struct fixture *fixture, enum fixture_age age)
     memset(fixture, 0, sizeof *fixture);
     snprintf(name, sizeof name, "fixture-%u.h5", number++);
     fixture->path = test_path(name);
-    if (age == FIXTURE_LATEST)
-        H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+    if (age == FIXTURE_LATEST) H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
     fixture->file = H5Fcreate(fixture->path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     CHECK(fixture->file >= 0);
     H5Pclose(access);
@@ -27,8 +26,7 @@ bool fixture_open_path(struct fixture *fixture, const char *path)
     fixture->file = -1;
     fixture->path = path;
     basalt_status status = bs_vfs_local_create(&fixture->vfs, &fault);
-    if (!status)
-        status = bs_file_open(fixture->vfs, path, BS_OPEN_READ, &fixture->bytes, &fault);
+    if (!status) status = bs_file_open(fixture->vfs, path, BS_OPEN_READ, &fixture->bytes, &fault);
     if (!status) status = bs_h5_file_open(fixture->bytes, &fixture->h5, &fault);
     if (status) test_fail(__FILE__, __LINE__, "%s: %s", path, fault.message);
     return !status;
@@ -66,8 +64,8 @@ void fixture_count_up(struct fixture *fixture, const char *name, int rank, const
     int32_t *values = calloc(count ? count : 1, sizeof *values);
     for (size_t i = 0; i < count; i++) values[i] = (int32_t)i;
     hid_t space = H5Screate_simple(rank, dims, max_dims);
-    hid_t dataset = H5Dcreate2(fixture->file, name, H5T_STD_I32LE, space, H5P_DEFAULT, properties,
-        H5P_DEFAULT);
+    hid_t dataset =
+        H5Dcreate2(fixture->file, name, H5T_STD_I32LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
     CHECK(dataset >= 0);
     CHECK(H5Dwrite(dataset, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
     H5Dclose(dataset);
@@ -103,8 +101,7 @@ void fixture_check_counts_up(struct fixture *fixture, const char *name)
     check_range(fixture, object, 0, rows, row_bytes / 4);
     for (unsigned i = 0; i < 50; i++) {
         const uint64_t first = test_random(&seed) % rows;
-        check_range(fixture, object, first, test_random(&seed) % (rows - first + 1),
-            row_bytes / 4);
+        check_range(fixture, object, first, test_random(&seed) % (rows - first + 1), row_bytes / 4);
     }
     bs_h5_object_close(object);
 }
@@ -114,15 +111,15 @@ struct soundness {
     struct bs_h5_extent *extents;
 };
 
-static basalt_status keep(void *context, struct bs_h5_extent extent, const char *purpose,
-    basalt_error *err)
+static basalt_status keep(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
 {
     struct soundness *soundness = context;
     (void)purpose, (void)err;
     if (soundness->count == soundness->room) {
         soundness->room = soundness->room * 2 + 16;
-        soundness->extents = realloc(soundness->extents,
-            soundness->room * sizeof *soundness->extents);
+        soundness->extents =
+            realloc(soundness->extents, soundness->room * sizeof *soundness->extents);
     }
     soundness->extents[soundness->count++] = extent;
     return BASALT_OK;

@@ -18,8 +18,8 @@ static void add_chunked(struct fixture *fixture, const char *name, int rank, con
         if ((strchr(filters, '1') && i > 0) || (strchr(filters, '2') && i < rank - 1))
             unlimited[i] = dims[i];
     if (strchr(filters, 'e')) H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
-    fixture_count_up(fixture, name, rank, dims, strpbrk(filters, "12u") ? unlimited : NULL,
-        properties);
+    fixture_count_up(
+        fixture, name, rank, dims, strpbrk(filters, "12u") ? unlimited : NULL, properties);
     H5Pclose(properties);
 }
 
@@ -161,8 +161,8 @@ TEST(h5_dataset, what_is_not_stored_is_the_fill_value)
         H5Dclose(H5Dcreate2(fixture.file, "contiguous", H5T_IEEE_F64LE, space, H5P_DEFAULT,
             properties, H5P_DEFAULT));
         H5Pset_chunk(properties, 1, chunk);
-        hid_t chunked = H5Dcreate2(fixture.file, "chunked", H5T_IEEE_F64LE, space, H5P_DEFAULT,
-            properties, H5P_DEFAULT);
+        hid_t chunked = H5Dcreate2(
+            fixture.file, "chunked", H5T_IEEE_F64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
         H5Sselect_elements(space, H5S_SELECT_SET, 1, at);
         H5Dwrite(chunked, H5T_NATIVE_DOUBLE, one, space, H5P_DEFAULT, &written);
         H5Dclose(chunked);
@@ -209,14 +209,14 @@ TEST(h5_dataset, scalars_empty_and_null)
         hid_t scalar = H5Screate(H5S_SCALAR), null = H5Screate(H5S_NULL);
         hid_t empty = H5Screate_simple(2, none, NULL);
         fixture_begin(&fixture, (enum fixture_age)age);
-        hid_t dataset = H5Dcreate2(fixture.file, "scalar", H5T_STD_I32BE, scalar, H5P_DEFAULT,
-            H5P_DEFAULT, H5P_DEFAULT);
+        hid_t dataset = H5Dcreate2(
+            fixture.file, "scalar", H5T_STD_I32BE, scalar, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
         H5Dwrite(dataset, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, &seven);
         H5Dclose(dataset);
-        H5Dclose(H5Dcreate2(fixture.file, "null", H5T_STD_I32LE, null, H5P_DEFAULT, H5P_DEFAULT,
-            H5P_DEFAULT));
-        H5Dclose(H5Dcreate2(fixture.file, "empty", H5T_STD_I32LE, empty, H5P_DEFAULT, H5P_DEFAULT,
-            H5P_DEFAULT));
+        H5Dclose(H5Dcreate2(
+            fixture.file, "null", H5T_STD_I32LE, null, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+        H5Dclose(H5Dcreate2(
+            fixture.file, "empty", H5T_STD_I32LE, empty, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
         H5Sclose(scalar);
         H5Sclose(null);
         H5Sclose(empty);
@@ -244,8 +244,8 @@ struct texts {
     bool wrong;
 };
 
-static basalt_status check_text(void *context, uint64_t index, const void *bytes, size_t count,
-    basalt_error *err)
+static basalt_status check_text(
+    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err)
 {
     struct texts *texts = context;
     char expected[64];
@@ -275,8 +275,8 @@ TEST(h5_dataset, variable_length_texts)
         texts[i] = i % 7 ? memory[i] : "";
     }
     fixture_begin(&fixture, FIXTURE_EARLIEST);
-    hid_t dataset = H5Dcreate2(fixture.file, "texts", type, space, H5P_DEFAULT, properties,
-        H5P_DEFAULT);
+    hid_t dataset =
+        H5Dcreate2(fixture.file, "texts", type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
     H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts);
     H5Dclose(dataset);
     H5Tclose(type);
@@ -286,8 +286,8 @@ TEST(h5_dataset, variable_length_texts)
         struct texts seen = {0};
         struct bs_h5_object *object = fixture_object(&fixture, "texts");
         CHECK_OK(bs_h5_read(fixture.h5, object, 0, ROWS, elements, err));
-        CHECK_OK(bs_h5_resolve(fixture.h5, bs_h5_object_type(object), elements, ROWS, check_text,
-            &seen, err));
+        CHECK_OK(bs_h5_resolve(
+            fixture.h5, bs_h5_object_type(object), elements, ROWS, check_text, &seen, err));
         CHECK_EQ(seen.count, ROWS);
         CHECK(!seen.wrong);
         bs_h5_object_close(object);

@@ -129,8 +129,7 @@ static void check_creation(enum fixture_age age, const struct creation *creation
     H5Pset_sizes(create, creation->offset_bytes, creation->length_bytes);
     if (creation->group_k) H5Pset_sym_k(create, creation->group_k, creation->leaf_k);
     if (creation->chunk_k) H5Pset_istore_k(create, creation->chunk_k);
-    if (age == FIXTURE_LATEST)
-        H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+    if (age == FIXTURE_LATEST) H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
     fixture.file = H5Fcreate(fixture.path, H5F_ACC_TRUNC, create, access);
     for (int i = 0; i < 40; i++) {
         char name[32];

@@ -11,7 +11,7 @@ enum fixture_age { FIXTURE_EARLIEST, FIXTURE_LATEST, FIXTURE_AGES };
 
 struct fixture {
     const char *path;
-    hid_t file;          /* while it is being made; -1 afterwards */
+    hid_t file; /* while it is being made; -1 afterwards */
     struct bs_vfs *vfs;
     struct bs_file *bytes;
     struct bs_h5_file *h5;

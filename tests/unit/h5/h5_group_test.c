@@ -74,8 +74,8 @@ TEST(h5_group, of_every_size)
         }
 }
 
-static void expect_path(struct fixture *fixture, const char *path, basalt_status expected,
-    const char *part)
+static void expect_path(
+    struct fixture *fixture, const char *path, basalt_status expected, const char *part)
 {
     struct bs_h5_object *object = NULL;
     basalt_error fault = {0};
@@ -150,8 +150,8 @@ TEST(h5_attribute, few_many_and_huge)
             add_attributes(&fixture, counts[i]);
             if (age == FIXTURE_LATEST && counts[i] > 8) {
                 hid_t space = H5Screate_simple(1, dims, NULL);
-                hid_t attribute = H5Acreate2(fixture.file, "large", H5T_STD_U8LE, space,
-                    H5P_DEFAULT, H5P_DEFAULT);
+                hid_t attribute = H5Acreate2(
+                    fixture.file, "large", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT);
                 H5Awrite(attribute, H5T_NATIVE_UINT8, large);
                 H5Aclose(attribute);
                 H5Sclose(space);
@@ -181,8 +181,8 @@ TEST(h5_attribute, few_many_and_huge)
         }
 }
 
-static void add_text(struct fixture *fixture, const char *name, const char *text, size_t size,
-    H5T_str_t padding)
+static void add_text(
+    struct fixture *fixture, const char *name, const char *text, size_t size, H5T_str_t padding)
 {
     hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
     H5Tset_size(type, size);
@@ -220,8 +220,9 @@ TEST(h5_attribute, texts)
                 bs_free(text);
                 CHECK_EQ(bs_h5_attribute_u64(attribute, &number, NULL), BASALT_SCHEMA_MISMATCH);
             }
-            CHECK_EQ(bs_h5_attribute_text(fixture.h5, bs_h5_attribute_find(root, "number 0"),
-                &text, NULL), BASALT_SCHEMA_MISMATCH);
+            CHECK_EQ(bs_h5_attribute_text(
+                         fixture.h5, bs_h5_attribute_find(root, "number 0"), &text, NULL),
+                BASALT_SCHEMA_MISMATCH);
             bs_h5_object_close(root);
             fixture_check_sound(&fixture, true);
         }
@@ -239,8 +240,8 @@ TEST(h5_object, committed_types_are_followed)
         fixture_begin(&fixture, (enum fixture_age)age);
         hid_t type = H5Tcopy(H5T_IEEE_F64LE), space = H5Screate_simple(1, dims, NULL);
         H5Tcommit2(fixture.file, "type", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-        hid_t dataset = H5Dcreate2(fixture.file, "data", type, space, H5P_DEFAULT, H5P_DEFAULT,
-            H5P_DEFAULT);
+        hid_t dataset =
+            H5Dcreate2(fixture.file, "data", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
         H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
         hid_t attribute = H5Acreate2(dataset, "attribute", type, space, H5P_DEFAULT, H5P_DEFAULT);
         H5Awrite(attribute, H5T_NATIVE_DOUBLE, values);

@@ -61,8 +61,8 @@ TEST(h5_hostile, files_made_to_crash_readers)
     for (struct dirent *entry; (entry = readdir(folder));) {
         basalt_error fault = {0};
         if (!strstr(entry->d_name, ".h5")) continue;
-        snprintf(path, sizeof path, "%s/hostile/%s", root ? root : "../shared/corpus",
-            entry->d_name);
+        snprintf(
+            path, sizeof path, "%s/hostile/%s", root ? root : "../shared/corpus", entry->d_name);
         struct image image = load_image(path);
         const int64_t live = test_live_allocations();
         const basalt_status status = exercise_image(&image, &fault);
@@ -97,8 +97,8 @@ static struct image make_image(enum fixture_age age)
     fixture_count_up(&fixture, "filtered", 2, dims, unlimited, properties);
     H5Gclose(H5Gcreate2(fixture.file, "group", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Tset_size(text, H5T_VARIABLE);
-    hid_t dataset = H5Dcreate2(fixture.file, "texts", text, space, H5P_DEFAULT, H5P_DEFAULT,
-        H5P_DEFAULT);
+    hid_t dataset =
+        H5Dcreate2(fixture.file, "texts", text, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     H5Dwrite(dataset, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts);
     for (int i = 0; i < 12; i++) {
         char name[16];
@@ -120,8 +120,8 @@ static struct image make_image(enum fixture_age age)
 /* Puts the right sum behind metadata that begins with `at`, so that changes get past the sums. */
 static void mend_sums(const struct image *image, uint64_t *seed)
 {
-    static const char *const signatures[] = {"OHDR", "OCHK", "FRHP", "FHDB", "BTHD", "BTLF",
-        "FAHD", "FADB", "EAHD", "EAIB"};
+    static const char *const signatures[] = {
+        "OHDR", "OCHK", "FRHP", "FHDB", "BTHD", "BTLF", "FAHD", "FADB", "EAHD", "EAIB"};
     for (size_t at = 0; at + 64 < image->count; at++)
         for (size_t s = 0; s < BS_ARRAY_LENGTH(signatures); s++) {
             if (memcmp(image->bytes + at, signatures[s], 4) != 0) continue;
@@ -141,9 +141,12 @@ static void mutate(struct image *image, uint64_t *seed, const struct image *whol
     for (unsigned i = 0; i < changes; i++) {
         const uint64_t kind = test_random(seed) % 4;
         const size_t at = test_random(seed) % image->count;
-        if (kind == 0) image->bytes[at] ^= (uint8_t)(1u << (test_random(seed) % 8));
-        else if (kind == 1) image->bytes[at] = (uint8_t)test_random(seed);
-        else if (kind == 2) image->bytes[at] = test_random(seed) % 2 ? 0xff : 0;
+        if (kind == 0)
+            image->bytes[at] ^= (uint8_t)(1u << (test_random(seed) % 8));
+        else if (kind == 1)
+            image->bytes[at] = (uint8_t)test_random(seed);
+        else if (kind == 2)
+            image->bytes[at] = test_random(seed) % 2 ? 0xff : 0;
         else if (at + 8 < image->count) {
             const size_t from = test_random(seed) % (image->count - 8);
             memmove(image->bytes + at, image->bytes + from, 8);
@@ -188,7 +191,7 @@ TEST(h5_hostile, every_fault_is_told)
         REQUIRE(copy && fwrite(whole.bytes, 1, whole.count, copy) == whole.count);
         fclose(copy);
         const int64_t live = test_live_allocations();
-        EACH_FAULT(step) {
+        EACH_FAULT (step) {
             basalt_error fault = {0};
             struct bs_vfs *vfs = NULL;
             file = NULL;
@@ -232,8 +235,8 @@ static basalt_status counting_read(struct bs_file *face, void *out, size_t count
     return file->inner->ops->read_at(file->inner, out, count, offset, out_count, err);
 }
 
-static basalt_status counting_info(struct bs_file *face, struct bs_file_info *out_info,
-    basalt_error *err)
+static basalt_status counting_info(
+    struct bs_file *face, struct bs_file_info *out_info, basalt_error *err)
 {
     struct counting_file *file = (struct counting_file *)face;
     return file->inner->ops->info(file->inner, out_info, err);

@@ -152,8 +152,8 @@ TEST(h5_type, texts)
 TEST(h5_type, big_endian_elements_turn_inside_compounds_and_arrays)
 {
     const hsize_t dims[1] = {2};
-    uint8_t bytes[2][12] = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
-        {21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32}};
+    uint8_t bytes[2][12] = {
+        {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, {21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32}};
     hid_t array = H5Tarray_create2(H5T_STD_U16BE, 1, dims);
     hid_t compound = H5Tcreate(H5T_COMPOUND, 12);
     H5Tinsert(compound, "big", 0, H5T_STD_U32BE);
@@ -162,8 +162,8 @@ TEST(h5_type, big_endian_elements_turn_inside_compounds_and_arrays)
     struct bs_h5_type *type = from_libhdf5(compound);
     REQUIRE(type);
     bs_h5_type_to_little_endian(type, bytes, 2);
-    const uint8_t expected[2][12] = {{4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12},
-        {24, 23, 22, 21, 26, 25, 28, 27, 29, 30, 31, 32}};
+    const uint8_t expected[2][12] = {
+        {4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12}, {24, 23, 22, 21, 26, 25, 28, 27, 29, 30, 31, 32}};
     CHECK(!memcmp(bytes, expected, sizeof bytes));
     bs_h5_type_free(type);
     H5Tclose(array);
@@ -222,7 +222,7 @@ TEST(h5_type, nesting_has_a_limit)
 
 TEST(h5_type, no_fault_leaks)
 {
-    EACH_FAULT(step) {
+    EACH_FAULT (step) {
         const int64_t live = test_live_allocations();
         struct bs_h5_type *type = bs_h5_type_bool(), *copy = NULL, *decoded = NULL;
         struct bs_bytes bytes = {0};
@@ -245,8 +245,8 @@ TEST(h5_superblock, comes_back_as_it_was)
 {
     uint8_t bytes[BS_H5_SUPERBLOCK_BYTES];
     struct bs_h5_superblock out;
-    const struct bs_h5_superblock in = {.base = 512, .end_of_file = 123456, .root = 4096,
-        .extension = BS_H5_UNDEFINED};
+    const struct bs_h5_superblock in = {
+        .base = 512, .end_of_file = 123456, .root = 4096, .extension = BS_H5_UNDEFINED};
 
     bs_h5_superblock_encode(&in, bytes);
     REQUIRE_OK(bs_h5_superblock_decode(bytes, sizeof bytes, &out, err));
