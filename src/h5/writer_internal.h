@@ -133,6 +133,7 @@ struct bs_h5_node *bs_node_find(const struct bs_h5_node *group, const char *name
 void bs_node_dirty(struct bs_h5_node *node);
 /* OK while the writer takes changes: neither abandoned nor between prepare and settle. */
 BS_MUST_USE basalt_status bs_writer_check(const struct bs_h5_writer *writer, basalt_error *err);
+void bs_node_path(const struct bs_h5_node *node, char *out, size_t out_bytes); /* for messages */
 
 /* As bs_h5_set_attribute, without asking whether the writer takes changes. */
 BS_MUST_USE basalt_status bs_node_set_attribute(struct bs_h5_node *node, const char *name,

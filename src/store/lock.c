@@ -176,7 +176,8 @@ void bs_lock_protect(struct bs_store *store)
 void bs_lock_unprotect(struct bs_store *store)
 {
     if (!store->mode_before) return;
-    if (store->file->ops->set_mode(store->file, store->mode_before, NULL)) {
+    if (store->file->ops->set_mode(store->file, store->mode_before, NULL) ||
+        bs_file_sync(store->file, NULL)) {
         atomic_fetch_add(&store->warnings, 1);
     }
     store->mode_before = 0;

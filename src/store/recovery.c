@@ -269,7 +269,8 @@ static basalt_status open_chosen(
         goto out;
     }
     BS_TRY(bs_catalogue_load(h5, &store->catalogue, &store->root_attributes, err));
-    if (with_log) BS_TRY(rewrite_superblock(store, err));
+    /* Without a story nothing was flipped since it was synced, and nothing could mend a torn write. */
+    if (log->has_story) BS_TRY(rewrite_superblock(store, err));
     if (!store->writer) {
         BS_TRY(bs_h5_writer_open(store->file, store->superblock, &store->writer, err));
     }

@@ -29,9 +29,9 @@ static basalt_status close_writer(struct bs_store *store, basalt_error *err)
     if (status) return status;
     bs_wal_writer_close(store->wal);
     store->wal = NULL;
-    status = bs_wal_remove_all(store->parts.vfs, store->path, 0, err);
-    if (!status) bs_lock_unprotect(store);
-    return status;
+    /* First: a file without a log that nobody may write would look as if its owner wanted it so. */
+    bs_lock_unprotect(store);
+    return bs_wal_remove_all(store->parts.vfs, store->path, 0, err);
 }
 
 basalt_status bs_store_close(struct bs_store **store, basalt_error *err)

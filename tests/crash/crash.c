@@ -71,8 +71,24 @@ void crash_print(const struct crash_tally *tally, const char *name)
     printf("\n");
 }
 
-void crash_free(struct crash_tally *tally)
+void crash_add(struct crash_tally *sum, const struct crash_tally *part)
+{
+    sum->distinct += part->distinct;
+    sum->checks += part->checks;
+    sum->failures += part->failures;
+    for (int i = 0; i < POWERLOSS_KINDS; i++) sum->by_kind[i] += part->by_kind[i];
+    for (int i = 0; i < POWERLOSS_EVENT_KINDS; i++) sum->by_cut[i] += part->by_cut[i];
+}
+
+void crash_free_seen(struct crash_tally *tally)
 {
     harness_free(tally->seen);
+    tally->seen = NULL;
+    tally->seen_count = tally->seen_capacity = 0;
+}
+
+void crash_free(struct crash_tally *tally)
+{
+    crash_free_seen(tally);
     *tally = (struct crash_tally){0};
 }

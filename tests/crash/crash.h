@@ -23,7 +23,10 @@ void crash_fail(struct crash_tally *tally, const struct powerloss_image *image, 
     ...) BS_PRINTF(3, 4);
 /* "FIGURE NAME: ..." on stdout, by kind and by the operation at which the machine stopped. */
 void crash_print(const struct crash_tally *tally, const char *name);
+/* Adds the counts of images that are others than those of `sum`. */
+void crash_add(struct crash_tally *sum, const struct crash_tally *part);
 void crash_free(struct crash_tally *tally);
+void crash_free_seen(struct crash_tally *tally); /* the counts stay */
 
 /* True the first time that `key` is put in. */
 bool crash_note(struct crash_tally *tally, uint64_t key);

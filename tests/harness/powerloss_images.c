@@ -121,21 +121,19 @@ static void emit(struct enumeration *self, enum powerloss_kind kind,
     for (size_t i = 0; i < names->count; i++) {
         const struct powerloss_entry *entry = &names->entries[i];
         if (!powerloss_is_visible(names, entry->path)) continue;
-        const struct powerloss_content *content = contents[entry->node];
+        struct powerloss_content *content = contents[entry->node];
         files[image.file_count++] = (struct powerloss_file){.path = entry->path,
             .bytes = entry->directory ? NULL : content->bytes,
             .size = entry->directory ? 0 : content->size,
             .mode = content->mode,
-            .directory = entry->directory};
+            .directory = entry->directory,
+            .hash = entry->directory ? 1 : powerloss_content_hash(content)};
     }
     qsort(files, image.file_count, sizeof files[0], compare_files);
     for (size_t i = 0; i < image.file_count; i++) {
-        const struct powerloss_file *file = &files[i];
-        struct powerloss_content *content = contents[powerloss_names_find(names, file->path)->node];
-        image.hash =
-            powerloss_hash_bytes(image.hash, (const uint8_t *)file->path, strlen(file->path) + 1);
-        image.hash = (image.hash ^ (file->directory ? 1 : powerloss_content_hash(content))) *
-            0xC4CEB9FE1A85EC53u;
+        const char *path = files[i].path;
+        image.hash = powerloss_hash_bytes(image.hash, (const uint8_t *)path, strlen(path) + 1);
+        image.hash = (image.hash ^ files[i].hash) * 0xC4CEB9FE1A85EC53u;
     }
     if (note_seen(self, image.hash ^ self->mark * 0xD6E8FEB86659FD93u)) {
         self->calls++;

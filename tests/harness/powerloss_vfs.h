@@ -57,6 +57,7 @@ struct powerloss_file {
     size_t size;
     uint32_t mode;
     bool directory;
+    uint64_t hash; /* of bytes and permission bits */
 };
 
 /* Lent to the callback until it returns. */
