@@ -69,6 +69,7 @@ basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *pat
     bs_store_options_fill(&options, NULL);
     options.access = BASALT_READ_WRITE;
     options.checkpoint_age_ms = 0;
+    options.log_segment_bytes = BS_WAL_SEGMENT_BYTES_MIN; /* no row will be appended */
     basalt_status status = bs_store_open(parts, path, &options, &store, err);
     if (status) return status;
     const basalt_recovery recovery = store->recovery;

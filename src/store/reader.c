@@ -69,11 +69,12 @@ static basalt_status replay_log(struct bs_store *store, bs_lsn from, basalt_erro
     basalt_status status = bs_wal_inspect(store->parts.vfs, store->path, &log, err);
     if (status == BASALT_NOT_FOUND) return BASALT_OK;
     if (status) return status;
-    if (!log.has_story || log.last <= from) return BASALT_OK;
+    if (!log.has_story) return BASALT_OK;
     if (memcmp(log.story.store_uuid, store->uuid, sizeof store->uuid) != 0) {
         return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
             "the log beside %.120s belongs to another store: move it away", store->path);
     }
+    if (log.last <= from) return BASALT_OK;
     return bs_replay(store, from, NULL, &end, err);
 }
 

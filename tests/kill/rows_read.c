@@ -91,6 +91,7 @@ void found_in_path(const char *path, basalt_access access, struct found *out_fou
     basalt_store_options_init(&options, sizeof options);
     options.access = access;
     options.grace_ms = 0; /* no stock reader is here: a close need not wait for one */
+    options.log_segment_bytes = 64 << 10;
     *out_found = (struct found){0};
     if (basalt_store_open(path, &options, &store, &err)) {
         snprintf(out_found->fault, sizeof out_found->fault, "cannot open: %.170s", err.message);
