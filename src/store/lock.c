@@ -41,12 +41,46 @@ void bs_holder_text(struct bs_vfs *vfs, char out[BS_WAL_HOLDER_BYTES])
         out, BS_WAL_HOLDER_BYTES, "process %" PRIu64 " on %s: %s", bs_process_id(), host, command);
 }
 
+/* A file with several names has its log beside the name that it was opened by. */
+struct holder_search {
+    struct bs_store *store;
+    struct bs_file_info file;
+    struct bs_wal_inventory log;
+    bool found;
+};
+
+static basalt_status look_at_name(void *context, const char *name, basalt_error *err)
+{
+    struct holder_search *search = context;
+    struct bs_vfs *vfs = search->store->parts.vfs;
+    struct bs_file_info info;
+    struct bs_bytes path = {0};
+    const char *end = strstr(name, "-log.");
+    (void)err;
+    if (search->found || !end) return BASALT_OK;
+    bs_bytes_text(&path, "%s/%.*s", search->store->directory, (int)(end - name), name);
+    bs_bytes_u8(&path, 0);
+    if (!path.failed && !vfs->ops->info(vfs, (const char *)path.data, &info, NULL) &&
+        info.device == search->file.device && info.inode == search->file.inode) {
+        search->found = !bs_wal_inspect(vfs, (const char *)path.data, &search->log, NULL);
+    }
+    bs_bytes_free(&path);
+    return BASALT_OK;
+}
+
 static basalt_status busy(struct bs_store *store, basalt_error *err)
 {
-    struct bs_wal_inventory log;
-    if (!bs_wal_inspect(store->parts.vfs, store->path, &log, NULL) && log.holder[0]) {
+    struct bs_vfs *vfs = store->parts.vfs;
+    struct holder_search search = {.store = store};
+    search.found = !bs_wal_inspect(vfs, store->path, &search.log, NULL);
+    if (!search.found && !vfs->ops->info(vfs, store->path, &search.file, NULL)) {
+        const basalt_status listed =
+            vfs->ops->list(vfs, store->directory, look_at_name, &search, NULL);
+        if (listed) search.found = false;
+    }
+    if (search.found && search.log.holder[0]) {
         return bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET, "%.80s is open for writing by %.120s",
-            store->path, log.holder);
+            store->path, search.log.holder);
     }
     return bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET,
         "%.120s is open for writing by another process", store->path);

@@ -196,7 +196,7 @@ def second_writer_by_a_hard_link():
         status, sentence = refused(path + ".second", access)
         print(f"    {access}: {status} {sentence}")
         if access.endswith("links"):
-            assert status == "BASALT_BUSY", f"{status} {sentence}"
+            assert status == "BASALT_BUSY" and str(first.pid) in sentence, f"{status} {sentence}"
     os.unlink(path + ".second")
     first.must("append 5")
     first.die()
