@@ -132,8 +132,14 @@ static basalt_status entry_put(
 {
     if (!partial) return bs_index_push(append->node, &append->column->index, entry, append->err);
     if (partial->address != entry->address) {
-        bs_space_give_up(append->space, partial->address, extent_bytes(append->column, partial));
+        const uint64_t bytes = extent_bytes(append->column, partial);
+        if (append->column->tail_is_new) {
+            bs_space_untake(append->space, partial->address, bytes);
+        } else {
+            bs_space_give_up(append->space, partial->address, bytes);
+        }
     }
+    append->column->tail_is_new = false;
     bs_index_replace_last(&append->column->index, entry);
     return BASALT_OK;
 }
@@ -186,6 +192,7 @@ static basalt_status store_tail(const struct append *append, struct bs_index_ent
         bs_space_untake(append->space, address, room);
         return status;
     }
+    column->tail_is_new = true;
     column->sum_room = column->pipeline->count > 0;
     column->sum_known = only_summed(column->pipeline);
     column->sum = (struct bs_fletcher){0};
@@ -351,6 +358,7 @@ static void chunk_done(struct bs_column *column)
 {
     column->sum_known = false;
     column->sum_room = false;
+    column->tail_is_new = false;
     column->collections.count = 0;
     column->collections_used = 0;
     column->collections_known = true;

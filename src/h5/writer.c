@@ -501,7 +501,10 @@ static void block_settle(const struct bs_block *block)
         node->header_bytes = node->next_header_bytes;
         node->dirty = false;
         node->old_blocks.count = 0;
-        if (node->kind == BS_NODE_COLUMN) bs_index_settle(&node->as.column->index);
+        if (node->kind == BS_NODE_COLUMN) {
+            bs_index_settle(&node->as.column->index);
+            node->as.column->tail_is_new = false;
+        }
         if (node->kind == BS_NODE_GROUP && node->as.group.symbols) {
             bs_symbols_settle(node->as.group.symbols);
         }
