@@ -1,8 +1,9 @@
 /* recorder.h - the storage actor: a bounded mailbox in front of a store, for instruments.
  *
- * Messages are taken in order by one thread of the recorder, which commits all that wait as one
- * transaction with one sync. An instrument is a family, made at its first batch or first metadata.
- * Callbacks run on that thread with no lock held; a blocking call from one is BAD_ARGUMENT. */
+ * Messages are taken in order by one thread of the recorder, which commits all that wait (up to
+ * 16 MiB of rows) as one transaction with one sync. An instrument is a family, made at its first
+ * batch; the first batch that is accepted fixes its schema. Callbacks run on that thread with no lock
+ * held; a blocking call from one is BAD_ARGUMENT. Any thread may call. */
 #ifndef BASALT_RECORDER_H
 #define BASALT_RECORDER_H
 
@@ -39,15 +40,19 @@ BASALT_API void basalt_recorder_options_init(basalt_recorder_options *options,
 BASALT_CHECKED basalt_status basalt_recorder_start(const char *path,
     const basalt_recorder_options *options, basalt_recorder **out_recorder, basalt_error *err);
 
-/* Takes what is still in the mailbox, flushes, closes the store. Its error is the first that any
- * message without a callback met, or that of the close. The handle is gone either way. */
+/* Takes what is still in the mailbox, flushes, closes the store; no other call may be running. Its
+ * error is the first that any message without a callback met, or that of the close. The handle is
+ * gone either way, but for BAD_ARGUMENT: from a callback, or in a forked child. */
 BASALT_CHECKED basalt_status basalt_recorder_stop(basalt_recorder **recorder, basalt_error *err);
 
 /* How a message ended. `error` is lent during the call; its status is OK on success. */
 typedef void (*basalt_done_fn)(void *context, const basalt_error *error);
 
 /* WriteBatch. On OK the array was moved (release = NULL), on failure it stays the caller's. With
- * `done` NULL the call returns when the rows are committed; else when they are in the mailbox. */
+ * `done` NULL the call returns when the rows are committed; else when they are in the mailbox, and
+ * `done` is called once, if and only if this returned OK. `schema` NULL: the one of the batch before.
+ * SCHEMA_MISMATCH names the first field that differs. TOO_LARGE: over mailbox_bytes_max. TIMED_OUT:
+ * it was not taken from the mailbox in time; what is being committed is waited for to its end. */
 BASALT_CHECKED basalt_status basalt_recorder_write(basalt_recorder *recorder,
     const char *instrument_id, struct ArrowArray *array, const struct ArrowSchema *schema,
     basalt_done_fn done, void *context, basalt_error *err);
@@ -61,11 +66,15 @@ BASALT_CHECKED basalt_status basalt_recorder_write_ipc(basalt_recorder *recorder
 BASALT_CHECKED basalt_status basalt_recorder_set_metadata(basalt_recorder *recorder,
     const char *key, const char *value, basalt_error *err);
 
-/* SetInstrumentMetadata: of the instrument's group, which is made if it is not there yet. */
+/* SetInstrumentMetadata: a text attribute of the instrument's group. Before the first batch, when no
+ * group can be made because no schema is known, it is kept in the root attribute
+ * pending_instrument_metadata (JSON), and moves to the group with the first batch, also of a resumed
+ * session. Never dropped. */
 BASALT_CHECKED basalt_status basalt_recorder_set_instrument_metadata(basalt_recorder *recorder,
     const char *instrument_id, const char *key, const char *value, basalt_error *err);
 
-/* Flush: when it returns, every message before it is in the file and survives power loss. */
+/* Flush: when it returns, every message before it is in the file and survives power loss, and its
+ * callback has been called. */
 BASALT_CHECKED basalt_status basalt_recorder_flush(basalt_recorder *recorder, basalt_error *err);
 
 typedef struct basalt_recorder_stats {

@@ -53,10 +53,8 @@ static int get_next(struct ArrowArrayStream *arrow, struct ArrowArray *out)
     struct stream *stream = arrow->private_data;
     memset(out, 0, sizeof *out);
     if (stream->err.status) return errno_of(stream->err.status);
-    basalt_error err = {0};
-    const basalt_status status = stream->source.next(stream->context, out, &err);
+    const basalt_status status = stream->source.next(stream->context, out, &stream->err);
     if (status) {
-        stream->err = err;
         stream->err.status = status;
         memset(out, 0, sizeof *out);
     }

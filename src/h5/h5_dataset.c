@@ -257,7 +257,7 @@ static void fill_gap(struct assembly *assembly, uint64_t to)
 static basalt_status add_chunk(void *context, const struct bs_h5_chunk *chunk, basalt_error *err)
 {
     struct assembly *assembly = context;
-    struct overlap overlap;
+    struct overlap overlap = {.low = {0}};
 
     if (!overlap_of(assembly, chunk, &overlap)) return BASALT_OK;
     if (chunk->stored_bytes > assembly->h5->bytes - assembly->stored_bytes)

@@ -69,7 +69,8 @@ static void put_fill(struct bs_bytes *out, const void *fill, size_t bytes, bool 
     if (fill) bs_bytes_put(out, fill, bytes);
 }
 
-/* Version 1, which the oldest readers know; the filters are known by number and need no name. */
+/* Version 1, which the oldest readers know. With the filters' names: libhdf5 1.10 reads a message
+ * without them, but copies it (h5repack, h5copy) into one that it cannot read. */
 static void put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipeline)
 {
     struct bs_bytes body = {0};
@@ -78,10 +79,14 @@ static void put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipelin
     bs_bytes_zeros(&body, 6);
     for (unsigned i = 0; i < pipeline->count; i++) {
         const struct bs_filter *filter = &pipeline->filters[i];
+        const char *name = bs_filter_name(filter->id);
+        const size_t name_bytes = name ? (strlen(name) + 8) / 8 * 8 : 0; /* with its NUL */
         bs_bytes_u16(&body, filter->id);
-        bs_bytes_u16(&body, 0);
+        bs_bytes_u16(&body, (uint16_t)name_bytes);
         bs_bytes_u16(&body, filter->flags);
         bs_bytes_u16(&body, filter->parameter_count);
+        if (name) bs_bytes_put(&body, name, strlen(name));
+        bs_bytes_zeros(&body, name_bytes - (name ? strlen(name) : 0));
         for (unsigned k = 0; k < filter->parameter_count; k++) {
             bs_bytes_u32(&body, filter->parameters[k]);
         }

@@ -131,20 +131,6 @@ void bs_node_dirty(struct bs_h5_node *node)
     bs_mutex_unlock(&writer->lock);
 }
 
-void bs_node_path(const struct bs_h5_node *node, char *out, size_t out_bytes)
-{
-    const struct bs_h5_node *above[BS_H5_DEPTH_MAX + 1];
-    struct bs_bytes text = {0};
-    size_t count = 0;
-    for (; node->parent && count <= BS_H5_DEPTH_MAX; node = node->parent) above[count++] = node;
-    if (count == 0) bs_bytes_text(&text, "/");
-    while (count-- > 0) bs_bytes_text(&text, "/%.100s", above[count]->name);
-    const size_t length = text.failed ? 0 : BS_MIN(text.count, out_bytes - 1);
-    if (length) memcpy(out, text.data, length);
-    out[length] = 0;
-    bs_bytes_free(&text);
-}
-
 /* ---- the calls ----------------------------------------------------------------------------- */
 
 struct bs_h5_node *bs_h5_root(struct bs_h5_writer *writer)

@@ -133,7 +133,6 @@ struct bs_h5_node *bs_node_find(const struct bs_h5_node *group, const char *name
 void bs_node_dirty(struct bs_h5_node *node);
 /* OK while the writer takes changes: neither abandoned nor between prepare and settle. */
 BS_MUST_USE basalt_status bs_writer_check(const struct bs_h5_writer *writer, basalt_error *err);
-void bs_node_path(const struct bs_h5_node *node, char *out, size_t out_bytes); /* for messages */
 
 /* As bs_h5_set_attribute, without asking whether the writer takes changes. */
 BS_MUST_USE basalt_status bs_node_set_attribute(struct bs_h5_node *node, const char *name,
@@ -265,9 +264,8 @@ struct bs_column {
     uint64_t rows, chunk_rows;
     uint32_t element_bytes;
     bool variable;
-    bool tail_is_new; /* its extent was taken for the commit being built */
-    bool sum_room;    /* the tail's extent has 4 bytes behind the raw chunk */
-    bool sum_known;   /* `sum` covers the rows in the tail */
+    bool sum_room;  /* the tail's extent has 4 bytes behind the raw chunk */
+    bool sum_known; /* `sum` covers the rows in the tail */
     struct bs_fletcher sum;
     const struct bs_pipeline *pipeline; /* the writer's; empty if there are no filters */
     uint8_t *fill;                      /* one element; NULL: zeros */

@@ -222,13 +222,14 @@ static basalt_status append_some(struct bs_txn *txn, struct bs_family *family,
     const uint64_t left = (uint64_t)array->length - first;
     const size_t room = room_left(txn);
     basalt_status status = BASALT_TOO_LARGE;
-    if (room) status = bs_batch_fit(family->schema, array, first, room, out_rows, NULL);
+    basalt_error full = {.status = BASALT_TOO_LARGE};
+    if (room) status = bs_batch_fit(family->schema, array, first, room, out_rows, &full);
     if (status == BASALT_TOO_LARGE || (!status && *out_rows < left && !*out_rows)) {
         status = add_record(txn, err);
         if (status) return status;
         status = bs_batch_fit(family->schema, array, first, room_left(txn), out_rows, err);
     } else if (status) {
-        return bs_batch_fit(family->schema, array, first, room, out_rows, err); /* the sentence */
+        if (err) *err = full;
     }
     if (status) return status;
     *out_rows = BS_MIN(*out_rows, left);

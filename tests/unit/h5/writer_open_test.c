@@ -131,16 +131,12 @@ static void set_extent(hid_t file, const char *name, hsize_t rows)
     H5Dclose(dataset);
 }
 
-TEST(writer_open, after_another_program_changed_the_file)
+static const int values[3] = {1, -2, 3};
+
+/* What a session of h5py might do: extend, shrink, empty, delete, add. */
+static void edit(const char *path)
 {
-    struct bs_vfs *vfs = NULL;
-    struct fixture fixture;
-    struct bs_h5_node *group = NULL, *column = NULL;
-    const char *path = test_path("edited.h5");
     const hsize_t three = 3, seven = 7;
-    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
-    REQUIRE_OK(make_file(&fixture, vfs, path, err));
-    fixture_close(&fixture);
     const hid_t file = hdf5_edit(path);
     REQUIRE(file >= 0);
     set_extent(file, "/g/a", 500);
@@ -150,7 +146,6 @@ TEST(writer_open, after_another_program_changed_the_file)
     const hid_t space = H5Screate_simple(1, &three, NULL);
     const hid_t other =
         H5Dcreate2(file, "/g/other", H5T_STD_I32BE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    const int values[3] = {1, -2, 3};
     CHECK(H5Dwrite(other, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
     const hid_t row = H5Screate_simple(1, &seven, NULL);
     const hid_t d = H5Dopen2(file, "/g/d", H5P_DEFAULT);
@@ -169,7 +164,18 @@ TEST(writer_open, after_another_program_changed_the_file)
     H5Sclose(space);
     H5Dclose(other);
     H5Fclose(file);
+}
 
+TEST(writer_open, after_another_program_changed_the_file)
+{
+    struct bs_vfs *vfs = NULL;
+    struct fixture fixture;
+    struct bs_h5_node *group = NULL, *column = NULL;
+    const char *path = test_path("edited.h5");
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(make_file(&fixture, vfs, path, err));
+    fixture_close(&fixture);
+    edit(path);
     REQUIRE_OK(fixture_open(&fixture, vfs, path, err));
     REQUIRE_OK(bs_h5_child(fixture.writer, bs_h5_root(fixture.writer), "g", &group, err));
     CHECK_EQ(bs_h5_child(fixture.writer, group, "other", &column, NULL), BASALT_UNSUPPORTED);

@@ -336,21 +336,23 @@ TEST(wal_reader, a_failing_callback_stops_replay)
 
 TEST(wal_reader, large_records_cross_the_window)
 {
-    struct bs_vfs *vfs = test_memory_vfs();
-    struct bs_wal_writer *writer = NULL;
-    bs_lsn end = 0;
     static const size_t sizes[] = {
         1, (1 << 20) - 24, 1 << 20, BS_WAL_RECORD_BYTES_MAX, 3, 700000, 700000, 700000};
-    const struct log_setup setup = {.segment_bytes = (size_t)32 << 20};
-    REQUIRE_OK(open_log(vfs, &setup, &writer, err));
-    for (size_t i = 0; i < BS_ARRAY_LENGTH(sizes); i++) {
-        REQUIRE_OK(append_one(writer, i, sizes[i], true, &end, err));
+    for (uint32_t mode = 0; mode <= 1; mode++) { /* written, they cross the staging buffer too */
+        struct bs_vfs *vfs = test_memory_vfs();
+        struct bs_wal_writer *writer = NULL;
+        bs_lsn end = 0;
+        const struct log_setup setup = {.segment_bytes = (size_t)32 << 20, .mode = mode};
+        REQUIRE_OK(open_log(vfs, &setup, &writer, err));
+        for (size_t i = 0; i < BS_ARRAY_LENGTH(sizes); i++) {
+            REQUIRE_OK(append_one(writer, i, sizes[i], true, &end, err));
+        }
+        REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
+        CHECK_EQ(heard.count, BS_ARRAY_LENGTH(sizes));
+        for (size_t i = 0; i < heard.count; i++) CHECK(heard_is(&heard, i, i, sizes[i], true));
+        bs_wal_writer_close(writer);
+        bs_vfs_free(vfs);
     }
-    REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
-    CHECK_EQ(heard.count, BS_ARRAY_LENGTH(sizes));
-    for (size_t i = 0; i < heard.count; i++) CHECK(heard_is(&heard, i, i, sizes[i], true));
-    bs_wal_writer_close(writer);
-    bs_vfs_free(vfs);
 }
 
 TEST(wal_reader, no_fault_leaks)

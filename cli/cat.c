@@ -1,0 +1,167 @@
+/* cat.c - rows of a dataset, or of a table, to standard output. */
+#include "command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct cat_options {
+    const char *rows, *format;
+    bool fresh;
+    uint64_t first_row, row_count;
+};
+
+/* "A:B", "A:", ":B": rows A to B - 1. */
+static bool parse_rows(const char *text, uint64_t *out_first, uint64_t *out_count)
+{
+    char first[32] = "0";
+    uint64_t end = UINT64_MAX;
+    const char *colon = strchr(text, ':');
+    if (!colon || (size_t)(colon - text) >= sizeof first) return false;
+    if (colon > text) snprintf(first, sizeof first, "%.*s", (int)(colon - text), text);
+    if (!parse_number(first, out_first)) return false;
+    if (colon[1] && !parse_number(colon + 1, &end)) return false;
+    if (end < *out_first) return false;
+    *out_count = end == UINT64_MAX ? UINT64_MAX : end - *out_first;
+    return true;
+}
+
+struct source { /* of either kind */
+    basalt_hdf5 *file;
+    basalt_store *store;
+    basalt_snapshot *snapshot;
+    const char *path;
+    const struct cat_options *options;
+};
+
+static basalt_status source_open(struct source *source, const char *file, basalt_error *err)
+{
+    if (!source->options->fresh) return basalt_hdf5_open(file, &source->file, err);
+    basalt_store_options options;
+    basalt_store_options_init(&options, sizeof options);
+    options.access = BASALT_READ_FRESH;
+    basalt_status status = basalt_store_open(file, &options, &source->store, err);
+    if (!status) status = basalt_snapshot_create(source->store, &source->snapshot, err);
+    return status;
+}
+
+static basalt_status source_scan(
+    struct source *source, struct ArrowArrayStream *out_stream, basalt_error *err)
+{
+    out_stream->release = NULL;
+    if (source->file) {
+        return basalt_hdf5_scan(source->file, source->path, source->options->first_row,
+            source->options->row_count, out_stream, err);
+    }
+    basalt_scan_options options;
+    basalt_scan_options_init(&options, sizeof options);
+    options.first_row = source->options->first_row;
+    options.row_count = source->options->row_count;
+    return basalt_scan(source->store, source->snapshot, source->path + (source->path[0] == '/'),
+        &options, out_stream, err);
+}
+
+static basalt_status source_close(struct source *source, basalt_status status, basalt_error *err)
+{
+    basalt_hdf5_close(&source->file);
+    basalt_snapshot_close(&source->snapshot);
+    if (!source->store) return status;
+    const basalt_status closed = basalt_store_close(&source->store, status ? NULL : err);
+    return status ? status : closed;
+}
+
+/* A pass of its own: the header of npy says the rows before the first of them. */
+static basalt_status count_rows(struct source *source, uint64_t *out_rows, basalt_error *err)
+{
+    struct ArrowArrayStream stream;
+    *out_rows = 0;
+    basalt_status status = source_scan(source, &stream, err);
+    while (!status) {
+        struct ArrowArray array;
+        status = stream_next(&stream, &array, err);
+        if (status || !array.release) break;
+        *out_rows += (uint64_t)array.length;
+        array.release(&array);
+    }
+    if (stream.release) stream.release(&stream);
+    return status;
+}
+
+static int write_file(void *context, const void *bytes, size_t count)
+{
+    errno = EIO;
+    return fwrite(bytes, 1, count, context) == count ? 0 : errno;
+}
+
+static basalt_status write_rows(struct source *source, FILE *out, basalt_error *err)
+{
+    struct ArrowArrayStream stream;
+    const char *format = source->options->format;
+    uint64_t rows = 0;
+    basalt_status status = BASALT_OK;
+    if (strcmp(format, "npy") == 0) status = count_rows(source, &rows, err);
+    if (!status) status = source_scan(source, &stream, err);
+    if (status) return status;
+    if (strcmp(format, "arrow") == 0) return basalt_ipc_write(&stream, write_file, out, err);
+    if (strcmp(format, "npy") == 0) {
+        status = write_npy(&stream, rows, out, err);
+    } else if (strcmp(format, "json") == 0) {
+        status = write_json(&stream, out, err);
+    } else {
+        status = write_csv(&stream, out, err);
+    }
+    stream.release(&stream);
+    return status;
+}
+
+static int check_options(const struct command *command, struct cat_options *options)
+{
+    static const char *const formats[] = {"csv", "json", "arrow", "npy"};
+    bool known = false;
+    for (size_t i = 0; i < 4; i++) known |= strcmp(options->format, formats[i]) == 0;
+    if (!known) return usage_error(command, "there is no format \"%s\"", options->format);
+    if (options->rows && !parse_rows(options->rows, &options->first_row, &options->row_count)) {
+        return usage_error(
+            command, "--rows takes A:B, A: or :B with A <= B, not \"%s\"", options->rows);
+    }
+    const bool binary = options->format[0] == 'a' || options->format[0] == 'n';
+    if (binary && isatty(STDOUT_FILENO)) {
+        return usage_error(command,
+            "%s is binary and this is a terminal: send it to a file or a pipe", options->format);
+    }
+    return EXIT_FINE;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct cat_options options = {.format = "csv", .row_count = UINT64_MAX};
+    bool json = false;
+    const struct option list[] = {{"--rows", OPTION_TEXT, &options.rows},
+        {"--format", OPTION_TEXT, &options.format}, {"--fresh", OPTION_FLAG, &options.fresh},
+        {"--json", OPTION_FLAG, &json}};
+    struct arguments arguments;
+    int leave = EXIT_FINE;
+    if (!parse_arguments(command, argc, argv, list, 4, 2, 2, &arguments, &leave)) return leave;
+    if (json) options.format = "json";
+    leave = check_options(command, &options);
+    if (leave) return leave;
+
+    basalt_error error = {.status = BASALT_OK};
+    struct source source = {.path = arguments.values[1], .options = &options};
+    basalt_status status = source_open(&source, arguments.values[0], &error);
+    if (!status) status = write_rows(&source, stdout, &error);
+    status = source_close(&source, status, &error);
+    return finish_output(status ? report(&error) : EXIT_FINE);
+}
+
+const struct command cat_command = {"cat", "print the rows of a dataset or a table",
+    "usage: basalt cat FILE PATH [--rows A:B] [--format csv|json|arrow|npy] [--fresh]\n\n"
+    "Prints rows of a dataset, or of a group that is a table, of any HDF5 file.\n\n"
+    "  --rows A:B     rows A to B - 1, from 0; A: and :B leave one end open\n"
+    "  --format F     csv (default), json (an array of rows), arrow (an IPC stream),\n"
+    "                 npy (columns of fixed width; several are a structured array)\n"
+    "  --json         the same as --format json\n"
+    "  --fresh        of a Basalt file: also the rows that are in the log and not in the file yet\n\n"
+    "example: basalt cat session.h5 /memory --rows 0:10 --format csv\n",
+    run};

@@ -1,0 +1,219 @@
+/* ls.c - what is in an HDF5 file. */
+#include "command.h"
+
+#include <string.h>
+
+struct listing {
+    basalt_hdf5 *file;
+    bool json, attributes, all;
+    uint64_t count;
+    int width; /* of the paths, text only */
+    bool measuring;
+    basalt_status status; /* of reading attributes */
+    basalt_error *err;
+    bool first_attribute;
+};
+
+static const char *kind_name(basalt_hdf5_kind kind)
+{
+    static const char *const names[] = {"group", "dataset", "type", "soft link", "external link"};
+    return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "object";
+}
+
+/* Basalt's own part of a file: /.basalt, /FAMILY/.basalt and what is below. */
+static bool hidden(const struct listing *listing, const char *path)
+{
+    const char *found = listing->all ? NULL : strstr(path, "/.basalt");
+    return found && (found[8] == '\0' || found[8] == '/');
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static void json_dims(const char *key, const uint64_t *dims, unsigned rank)
+{
+    printf(",\"%s\":[", key);
+    for (unsigned i = 0; i < rank; i++) {
+        if (dims[i] == UINT64_MAX) {
+            printf("%snull", i ? "," : "");
+        } else {
+            printf("%s%" PRIu64, i ? "," : "", dims[i]);
+        }
+    }
+    putchar(']');
+}
+
+static void json_field(const char *key, const char *value)
+{
+    printf(",\"%s\":", key);
+    json_text(stdout, value ? value : "");
+}
+
+static bool json_attribute(void *context, const char *name, const char *type, const char *value)
+{
+    struct listing *listing = context;
+    (void)type;
+    if (!listing->first_attribute) putchar(',');
+    listing->first_attribute = false;
+    json_text(stdout, name);
+    printf(":%s", value);
+    return true;
+}
+
+static void json_dataset(const basalt_hdf5_entry *entry)
+{
+    json_field("type", entry->type);
+    json_dims("shape", entry->dims, entry->rank);
+    json_dims("max_shape", entry->max_dims, entry->rank);
+    json_field("layout", entry->layout);
+    if (entry->layout && strcmp(entry->layout, "chunked") == 0) {
+        json_dims("chunk", entry->chunk_dims, entry->rank);
+    }
+    json_field("filters", entry->filters);
+    printf(",\"raw_bytes\":%" PRIu64 ",\"stored_bytes\":%" PRIu64, entry->raw_bytes,
+        entry->stored_bytes);
+}
+
+static void json_entry(struct listing *listing, const basalt_hdf5_entry *entry)
+{
+    printf("%s{\"path\":", listing->count ? ",\n " : "");
+    json_text(stdout, entry->path);
+    json_field("kind", kind_name(entry->kind));
+    if (entry->target) json_field("target", entry->target);
+    if (entry->kind == BASALT_HDF5_DATASET) json_dataset(entry);
+    if (entry->kind == BASALT_HDF5_TYPE) json_field("type", entry->type);
+    if (listing->attributes) {
+        fputs(",\"attributes\":{", stdout);
+        listing->first_attribute = true;
+        listing->status = basalt_hdf5_each_attribute(
+            listing->file, entry->path, json_attribute, listing, listing->err);
+        fputs("}}", stdout);
+    } else {
+        printf(",\"attribute_count\":%" PRIu64 "}", entry->attributes);
+    }
+}
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+/* Columns on the screen of UTF-8 text: one a code point is near enough. */
+static int columns_of(const char *text)
+{
+    int columns = 0;
+    for (; *text; text++) columns += ((unsigned char)*text & 0xc0) != 0x80;
+    return columns;
+}
+
+static void text_shape(const basalt_hdf5_entry *entry)
+{
+    char shape[256] = "scalar";
+    size_t at = 0;
+    for (unsigned i = 0; i < entry->rank && at + 24 < sizeof shape; i++) {
+        at += (size_t)snprintf(
+            shape + at, sizeof shape - at, "%s%" PRIu64, i ? " x " : "", entry->dims[i]);
+    }
+    printf("  %-14s %12s", entry->type ? entry->type : "", shape);
+}
+
+static void text_storage(const basalt_hdf5_entry *entry)
+{
+    struct size_texts texts = {.next = 0};
+    printf("  %9s", size_text(&texts, entry->stored_bytes));
+    if (entry->raw_bytes != entry->stored_bytes) {
+        printf(" of %s", size_text(&texts, entry->raw_bytes));
+    }
+    if (entry->filters && entry->filters[0]) printf("  %s", entry->filters);
+}
+
+static bool text_attribute(void *context, const char *name, const char *type, const char *value)
+{
+    (void)context;
+    (void)type;
+    printf("    @%s = %s\n", name, value);
+    return true;
+}
+
+static void text_entry(struct listing *listing, const basalt_hdf5_entry *entry)
+{
+    const bool plain = entry->kind == BASALT_HDF5_GROUP;
+    printf("%s%*s", entry->path, listing->width - columns_of(entry->path), "");
+    if (plain || entry->kind == BASALT_HDF5_TYPE) printf("  %s", kind_name(entry->kind));
+    if (entry->target) printf("  -> %s (%s)", entry->target, kind_name(entry->kind));
+    if (entry->kind == BASALT_HDF5_DATASET) {
+        text_shape(entry);
+        text_storage(entry);
+    }
+    if (plain && entry->attributes) {
+        printf("  %" PRIu64 " attribute%s", entry->attributes, entry->attributes == 1 ? "" : "s");
+    }
+    putchar('\n');
+    if (listing->attributes && !entry->target) {
+        listing->status = basalt_hdf5_each_attribute(
+            listing->file, entry->path, text_attribute, listing, listing->err);
+    }
+}
+
+static bool list_entry(void *context, const basalt_hdf5_entry *entry)
+{
+    struct listing *listing = context;
+    if (hidden(listing, entry->path)) return true;
+    if (listing->measuring) {
+        const int columns = columns_of(entry->path);
+        if (columns > listing->width && columns <= 48) listing->width = columns;
+        return true;
+    }
+    if (listing->json) {
+        json_entry(listing, entry);
+    } else {
+        text_entry(listing, entry);
+    }
+    listing->count++;
+    return !listing->status && !ferror(stdout);
+}
+
+static basalt_status list(
+    struct listing *listing, const char *path, uint64_t depth, basalt_error *err)
+{
+    const unsigned depth_max = depth > 64 ? 64 : (unsigned)depth;
+    basalt_status status = BASALT_OK;
+    if (listing->json) {
+        putchar('[');
+    } else {
+        listing->measuring = true;
+        status = basalt_hdf5_walk(listing->file, path, depth_max, list_entry, listing, err);
+        listing->measuring = false;
+    }
+    if (!status)
+        status = basalt_hdf5_walk(listing->file, path, depth_max, list_entry, listing, err);
+    if (!status) status = listing->status;
+    if (listing->json) fputs("]\n", stdout);
+    return status;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct listing listing = {.width = 8};
+    uint64_t depth = 64;
+    const struct option options[] = {{"--json", OPTION_FLAG, &listing.json},
+        {"--attributes", OPTION_FLAG, &listing.attributes}, {"--all", OPTION_FLAG, &listing.all},
+        {"--depth", OPTION_NUMBER, &depth}};
+    struct arguments arguments;
+    int leave = EXIT_FINE;
+    if (!parse_arguments(command, argc, argv, options, 4, 1, 2, &arguments, &leave)) return leave;
+    basalt_error error = {.status = BASALT_OK};
+    listing.err = &error;
+    basalt_status status = basalt_hdf5_open(arguments.values[0], &listing.file, &error);
+    if (!status) {
+        status = list(&listing, arguments.count > 1 ? arguments.values[1] : "/", depth, &error);
+    }
+    basalt_hdf5_close(&listing.file);
+    return finish_output(status ? report(&error) : EXIT_FINE);
+}
+
+const struct command ls_command = {"ls", "list groups, datasets and attributes",
+    "usage: basalt ls FILE [PATH] [--attributes] [--depth N] [--all] [--json]\n\n"
+    "Lists what is in any HDF5 file, at PATH and below: type, shape, bytes in the file, filters.\n\n"
+    "  --attributes   with the values of all attributes\n"
+    "  --depth N      N levels below PATH\n"
+    "  --all          also what is Basalt's own (.basalt)\n"
+    "  --json         an array of objects\n\n"
+    "example: basalt ls session.h5 /memory --attributes\n",
+    run};

@@ -1,0 +1,401 @@
+/* record.c - Arrow IPC streams into a file, one instrument a stream.
+ *
+ * A thread a stream reads its file or FIFO and hands every batch to the recorder; the recorder's
+ * bounded mailbox slows it down when the disk is slower. It sleeps in poll() on two descriptors: its
+ * input, and a pipe whose writing end the main thread closes to end all of them. The main thread
+ * sleeps in sigtimedwait(): SIGINT and SIGTERM end the recording cleanly, SIGUSR1 comes from a thread
+ * that has ended, a timeout shows the status line. */
+#include "record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct session {
+    basalt_recorder *recorder;
+    int stop_pipe[2]; /* nothing is ever written: its end of file is the sign */
+    pthread_t main_thread;
+    atomic_uint running;
+    atomic_uint_least64_t rows, batches;
+};
+
+struct input {
+    struct session *session;
+    char *name;
+    const char *path; /* NULL: standard input */
+    int descriptor;
+    pthread_t thread;
+    bool started, stopped; /* stopped: asked to end, not at its end */
+    basalt_error error;
+};
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+void pace_update(struct pace *pace, const basalt_recorder_stats *stats)
+{
+    const uint64_t now = now_ns();
+    if (pace->at_ns && now > pace->at_ns) {
+        const double seconds = (double)(now - pace->at_ns) / 1e9;
+        pace->rows_a_second = (double)(stats->rows_written - pace->rows) / seconds;
+        pace->bytes_a_second = (double)(stats->bytes_written - pace->bytes) / seconds;
+    }
+    pace->at_ns = now;
+    pace->rows = stats->rows_written;
+    pace->bytes = stats->bytes_written;
+}
+
+void status_line(
+    char *out, size_t out_bytes, const struct pace *pace, const basalt_recorder_stats *stats)
+{
+    struct size_texts texts = {.next = 0};
+    char synced[48] = "not synced yet";
+    if (stats->store.since_sync_ns != UINT64_MAX) {
+        snprintf(synced, sizeof synced, "synced %" PRIu64 " ms ago",
+            stats->store.since_sync_ns / 1000000);
+    }
+    snprintf(out, out_bytes, "%s rows/s  %s/s | file %s  log %s | queue %" PRIu64 " (%s) | %s",
+        count_text(&texts, (uint64_t)pace->rows_a_second),
+        size_text(&texts, (uint64_t)pace->bytes_a_second), size_text(&texts, stats->file_size),
+        size_text(&texts, stats->store.log_bytes), stats->queue_messages,
+        size_text(&texts, stats->queue_bytes), synced);
+}
+
+void signals_hold(sigset_t *out_set, int extra)
+{
+    sigemptyset(out_set);
+    sigaddset(out_set, SIGINT);
+    sigaddset(out_set, SIGTERM);
+    if (extra) sigaddset(out_set, extra);
+    pthread_sigmask(SIG_BLOCK, out_set, NULL);
+}
+
+/* ---- one stream ------------------------------------------------------------------------------ */
+
+/* A basalt_read_fn: ECANCELED once the session ends. */
+static int read_input(void *context, void *out, size_t capacity, size_t *out_count)
+{
+    struct input *input = context;
+    *out_count = 0;
+    while (*out_count < capacity) {
+        struct pollfd wait[2] = {{.fd = input->descriptor, .events = POLLIN},
+            {.fd = input->session->stop_pipe[0], .events = POLLIN}};
+        if (poll(wait, 2, -1) < 0) {
+            if (errno == EINTR) continue;
+            return errno;
+        }
+        if (wait[1].revents) {
+            input->stopped = true;
+            return ECANCELED;
+        }
+        const ssize_t count =
+            read(input->descriptor, (char *)out + *out_count, capacity - *out_count);
+        if (count == 0) break;
+        if (count < 0 && errno != EINTR && errno != EAGAIN) return errno;
+        if (count > 0) *out_count += (size_t)count;
+    }
+    return 0;
+}
+
+struct receipt { /* of one batch on its way */
+    struct session *session;
+    uint64_t rows;
+};
+
+static void batch_done(void *context, const basalt_error *error)
+{
+    struct receipt *receipt = context;
+    if (error->status) {
+        fprintf(stderr, "basalt: %s\n", error->message);
+    } else {
+        atomic_fetch_add(&receipt->session->rows, receipt->rows);
+        atomic_fetch_add(&receipt->session->batches, 1);
+    }
+    free(receipt);
+}
+
+static basalt_status send_batch(struct input *input, struct ArrowArray *array,
+    const struct ArrowSchema *schema, basalt_error *err)
+{
+    struct receipt *receipt = malloc(sizeof *receipt);
+    if (!receipt) return fail(err, BASALT_NO_MEMORY, "no memory for a batch");
+    *receipt = (struct receipt){input->session, (uint64_t)array->length};
+    const basalt_status status = basalt_recorder_write(
+        input->session->recorder, input->name, array, schema, batch_done, receipt, err);
+    if (!status) return BASALT_OK;
+    free(receipt);
+    if (array->release) array->release(array);
+    return status == BASALT_DROPPED ? BASALT_OK : status; /* counted, in the file too */
+}
+
+static basalt_status pump(struct input *input, basalt_error *err)
+{
+    struct ArrowArrayStream stream = {.release = NULL};
+    struct ArrowSchema schema = {.release = NULL};
+    basalt_status status = basalt_ipc_read(read_input, input, &stream, err);
+    if (!status) status = stream_schema(&stream, &schema, err);
+    while (!status) {
+        struct ArrowArray array;
+        status = stream_next(&stream, &array, err);
+        if (status || !array.release) break;
+        status = send_batch(input, &array, &schema, err);
+    }
+    if (schema.release) schema.release(&schema);
+    if (stream.release) stream.release(&stream);
+    return status;
+}
+
+static void *run_input(void *argument)
+{
+    struct input *input = argument;
+    if (pump(input, &input->error) == BASALT_OK || input->stopped) {
+        input->error.status = BASALT_OK;
+    } else {
+        fprintf(stderr, "basalt: %s: %s\n", input->name, input->error.message);
+    }
+    atomic_fetch_sub(&input->session->running, 1);
+    pthread_kill(input->session->main_thread, SIGUSR1);
+    return NULL;
+}
+
+/* ---- the session ----------------------------------------------------------------------------- */
+
+struct record_options {
+    const char *instrument, *durability, *overflow;
+    bool resume, json, quiet;
+    uint64_t compression;
+};
+
+static void show_status(struct session *session, struct pace *pace)
+{
+    basalt_recorder_stats stats;
+    char line[256];
+    if (basalt_recorder_get_stats(session->recorder, &stats, NULL)) return;
+    pace_update(pace, &stats);
+    status_line(line, sizeof line, pace, &stats);
+    fprintf(stderr, "\r\033[K%s", line);
+}
+
+static void wait_for_end(struct session *session, const sigset_t *set, bool show)
+{
+    const struct timespec tick = {.tv_nsec = 250000000};
+    struct pace pace = {.at_ns = 0};
+    while (atomic_load(&session->running)) {
+        const int signal_number = show ? sigtimedwait(set, NULL, &tick) : sigwaitinfo(set, NULL);
+        if (signal_number == SIGINT || signal_number == SIGTERM) break;
+        if (signal_number < 0 && errno == EAGAIN) show_status(session, &pace);
+    }
+    if (show) fputs("\r\033[K", stderr);
+    close(session->stop_pipe[1]);
+    session->stop_pipe[1] = -1;
+}
+
+static basalt_status open_inputs(struct input *inputs, size_t count, basalt_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        /* Without waiting for the writer of a FIFO: poll() does that, and can be ended. */
+        inputs[i].descriptor =
+            inputs[i].path ? open(inputs[i].path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : STDIN_FILENO;
+        if (inputs[i].descriptor < 0) {
+            return fail(err, errno == ENOENT ? BASALT_NOT_FOUND : BASALT_IO_ERROR,
+                "%s could not be opened: %s", inputs[i].path, strerror(errno));
+        }
+    }
+    return BASALT_OK;
+}
+
+static basalt_status start_inputs(
+    struct session *session, struct input *inputs, size_t count, basalt_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        atomic_fetch_add(&session->running, 1);
+        inputs[i].started = !pthread_create(&inputs[i].thread, NULL, run_input, &inputs[i]);
+        if (inputs[i].started) continue;
+        atomic_fetch_sub(&session->running, 1);
+        return fail(err, BASALT_NO_MEMORY, "no thread for %s", inputs[i].name);
+    }
+    return BASALT_OK;
+}
+
+static basalt_status join_inputs(struct input *inputs, size_t count, basalt_error *err)
+{
+    basalt_status status = BASALT_OK;
+    for (size_t i = 0; i < count; i++) {
+        if (!inputs[i].started) continue;
+        pthread_join(inputs[i].thread, NULL);
+        if (status || !inputs[i].error.status) continue;
+        status = inputs[i].error.status;
+        *err = inputs[i].error;
+    }
+    return status;
+}
+
+static void print_summary(struct session *session, const char *path, double seconds, bool json)
+{
+    struct size_texts texts = {.next = 0};
+    const uint64_t rows = atomic_load(&session->rows), batches = atomic_load(&session->batches);
+    if (json) {
+        fputs("{\"file\":", stdout);
+        json_text(stdout, path);
+        printf(",\"rows\":%" PRIu64 ",\"batches\":%" PRIu64 ",\"seconds\":%.3f}\n", rows, batches,
+            seconds);
+    } else {
+        printf("%s: %s rows in %s batches, %.1f s\n", path, count_text(&texts, rows),
+            count_text(&texts, batches), seconds);
+    }
+}
+
+static basalt_status record(struct session *session, struct input *inputs, size_t count,
+    const char *path, const basalt_recorder_options *options, const struct record_options *wishes,
+    basalt_error *err)
+{
+    sigset_t set;
+    char file[4096] = "";
+    basalt_recorder_stats stats;
+    basalt_error stopping = {.status = BASALT_OK};
+    const uint64_t started_ns = now_ns();
+    basalt_status status = open_inputs(inputs, count, err);
+    if (status) return status;
+    signals_hold(&set, SIGUSR1);
+    session->main_thread = pthread_self();
+    status = basalt_recorder_start(path, options, &session->recorder, err);
+    if (status) return status;
+    if (!basalt_recorder_get_stats(session->recorder, &stats, NULL)) {
+        snprintf(file, sizeof file, "%s", stats.file_path);
+    }
+    status = start_inputs(session, inputs, count, err);
+    if (!status) wait_for_end(session, &set, isatty(STDERR_FILENO) && !wishes->quiet);
+    if (session->stop_pipe[1] >= 0) close(session->stop_pipe[1]);
+    basalt_error first = {.status = BASALT_OK};
+    const basalt_status joined = join_inputs(inputs, count, &first);
+    const basalt_status stopped = basalt_recorder_stop(&session->recorder, &stopping);
+    if (!status && stopped) {
+        status = stopped;
+        *err = stopping;
+    } else if (!status && joined) {
+        status = joined;
+        *err = first;
+        err->message[0] = '\0'; /* told already, when it happened */
+    }
+    print_summary(session, file, (double)(now_ns() - started_ns) / 1e9, wishes->json);
+    return status;
+}
+
+/* ---- the line -------------------------------------------------------------------------------- */
+
+static int fill_options(const struct command *command, const struct record_options *wishes,
+    basalt_recorder_options *options)
+{
+    static const char *const durabilities[] = {"volatile", "buffered", "sync"};
+    int durability = -1;
+    basalt_recorder_options_init(options, sizeof *options);
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(wishes->durability, durabilities[i]) == 0) durability = i;
+    }
+    if (durability < 0) {
+        return usage_error(
+            command, "--durability is volatile, buffered or sync, not \"%s\"", wishes->durability);
+    }
+    const bool drop = strcmp(wishes->overflow, "drop") == 0;
+    if (!drop && strcmp(wishes->overflow, "block") != 0) {
+        return usage_error(command, "--overflow is block or drop, not \"%s\"", wishes->overflow);
+    }
+    if (wishes->compression > 9) return usage_error(command, "--compression is 0 to 9");
+    options->durability = (basalt_durability)durability;
+    options->overflow = drop ? BASALT_OVERFLOW_DROP_NEWEST : BASALT_OVERFLOW_BLOCK;
+    options->block_timeout_ms = UINT64_MAX; /* a stream can wait: its writer is slowed down */
+    options->family.compression_level = (int)wishes->compression;
+    options->store.application = "basalt record";
+    options->resume = wishes->resume;
+    return EXIT_FINE;
+}
+
+/* "NAME=PATH" each; without any, standard input. */
+static int make_inputs(const struct command *command, const struct arguments *arguments,
+    const char *instrument, struct session *session, struct input *inputs, size_t *out_count)
+{
+    *out_count = 0;
+    for (int i = 1; i < arguments->count; i++) {
+        const char *equals = strchr(arguments->values[i], '=');
+        if (!equals || equals == arguments->values[i] || !equals[1]) {
+            return usage_error(command, "\"%s\" is not NAME=FILE", arguments->values[i]);
+        }
+        inputs[*out_count] = (struct input){.session = session,
+            .name = strndup(arguments->values[i], (size_t)(equals - arguments->values[i])),
+            .path = equals + 1,
+            .descriptor = -1};
+        (*out_count)++;
+    }
+    if (*out_count && instrument) {
+        return usage_error(
+            command, "--instrument names standard input, and streams are given by name");
+    }
+    if (!*out_count) {
+        inputs[0] = (struct input){
+            .session = session, .name = strdup(instrument ? instrument : "data"), .descriptor = -1};
+        *out_count = 1;
+        if (isatty(STDIN_FILENO)) {
+            return usage_error(
+                command, "standard input is a terminal, and an Arrow IPC stream is wanted");
+        }
+    }
+    return EXIT_FINE;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct record_options wishes = {
+        .durability = "buffered", .overflow = "block", .compression = 4};
+    const struct option list[] = {{"--instrument", OPTION_TEXT, &wishes.instrument},
+        {"--durability", OPTION_TEXT, &wishes.durability},
+        {"--overflow", OPTION_TEXT, &wishes.overflow},
+        {"--compression", OPTION_NUMBER, &wishes.compression},
+        {"--resume", OPTION_FLAG, &wishes.resume}, {"--quiet", OPTION_FLAG, &wishes.quiet},
+        {"--json", OPTION_FLAG, &wishes.json}};
+    struct arguments arguments;
+    struct session session = {.stop_pipe = {-1, -1}};
+    struct input inputs[ARGUMENTS_MAX];
+    basalt_recorder_options options;
+    basalt_error error = {.status = BASALT_OK};
+    size_t count = 0;
+    int leave = EXIT_FINE;
+    if (!parse_arguments(command, argc, argv, list, 7, 1, ARGUMENTS_MAX, &arguments, &leave)) {
+        return leave;
+    }
+    leave = fill_options(command, &wishes, &options);
+    if (!leave)
+        leave = make_inputs(command, &arguments, wishes.instrument, &session, inputs, &count);
+    if (!leave && pipe2(session.stop_pipe, O_CLOEXEC)) {
+        leave = report_sentence(EXIT_BASALT + BASALT_IO_ERROR, "no pipe: %s", strerror(errno));
+    }
+    if (!leave && record(&session, inputs, count, arguments.values[0], &options, &wishes, &error)) {
+        leave = error.message[0] ? report(&error) : EXIT_BASALT + (int)error.status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (inputs[i].path && inputs[i].descriptor >= 0) close(inputs[i].descriptor);
+        free(inputs[i].name);
+    }
+    if (session.stop_pipe[0] >= 0) close(session.stop_pipe[0]);
+    return finish_output(leave);
+}
+
+const struct command record_command = {"record", "record Arrow streams into a file",
+    "usage: basalt record OUT.h5 [--instrument NAME] [options] < STREAM\n"
+    "       basalt record OUT.h5 NAME=FILE-or-FIFO ... [options]\n\n"
+    "Records Arrow IPC streams, one instrument each, from standard input or from files and FIFOs, until\n"
+    "they end; SIGINT and SIGTERM end it cleanly. OUT.h5 must not exist; in a directory, a file\n"
+    "daq_session_YYYYMMDD_HHMMSS.h5 is made.\n\n"
+    "  --instrument NAME   of standard input; default data\n"
+    "  --durability D      volatile, buffered (default: survives kill -9), sync (power loss)\n"
+    "  --overflow O        block (default), drop: when the disk is slower; drops are counted\n"
+    "  --compression N     deflate 0 to 9; default 4\n"
+    "  --resume            go on in OUT.h5 if it is there, recovering it first if need be\n"
+    "  --quiet             no status line\n"
+    "  --json              the summary as one object\n\n"
+    "example: my-instrument | basalt record session.h5 --instrument spectrometer\n",
+    run};

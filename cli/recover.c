@@ -1,0 +1,123 @@
+/* recover.c - brings a file and its log together after a crash. */
+#include "command.h"
+
+#include <dirent.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Prints what belongs to the file: the logs beside it, "NAME-log.N". */
+static void print_logs(const char *path, bool json)
+{
+    char *for_directory = strdup(path), *for_name = strdup(path);
+    if (for_directory && for_name) {
+        const char *directory = dirname(for_directory), *name = basename(for_name);
+        DIR *dir = opendir(directory);
+        const size_t length = strlen(name);
+        unsigned count = 0;
+        for (struct dirent *entry; dir && (entry = readdir(dir));) {
+            if (strncmp(entry->d_name, name, length) != 0 ||
+                strncmp(entry->d_name + length, "-log.", 5) != 0) {
+                continue;
+            }
+            char full[4096];
+            snprintf(full, sizeof full, "%s/%s", directory, entry->d_name);
+            if (json) {
+                fputs(count ? "," : "", stdout);
+                json_text(stdout, full);
+            } else {
+                printf("  log   %s\n", full);
+            }
+            count++;
+        }
+        if (dir) closedir(dir);
+    }
+    free(for_directory);
+    free(for_name);
+}
+
+static void print_plan(const char *path, const basalt_inspection *found, bool json)
+{
+    struct size_texts texts = {.next = 0};
+    if (json) {
+        fputs("{\"file\":", stdout);
+        json_text(stdout, path);
+        fputs(",\"logs\":[", stdout);
+        print_logs(path, true);
+        printf("],\"replayable_bytes\":%" PRIu64, found->log_records_bytes);
+        return;
+    }
+    printf("these belong together: keep, copy and move them together until they are recovered\n");
+    printf("  file  %s, %s, checkpoint %" PRIu64 "\n", path, size_text(&texts, found->file_bytes),
+        found->commit_number);
+    print_logs(path, false);
+    if (found->log_files) {
+        printf("  %s to replay; written by %s\n", size_text(&texts, found->log_records_bytes),
+            found->holder[0] ? found->holder : "an unknown process");
+    }
+}
+
+static void print_recovery(const basalt_recovery *done, bool json)
+{
+    struct size_texts texts = {.next = 0};
+    if (json) {
+        printf(",\"needed\":%s,\"superblock_restored\":%s,\"rows_replayed\":%" PRIu64
+               ",\"transactions_replayed\":%" PRIu64 ",\"bytes_replayed\":%" PRIu64 "}\n",
+            done->needed ? "true" : "false", done->superblock_restored ? "true" : "false",
+            done->rows_replayed, done->transactions_replayed, done->bytes_replayed);
+    } else if (!done->needed) {
+        printf("there is no log: nothing to recover\n");
+    } else {
+        printf("recovered: %s rows in %s transactions (%s) moved from the log into the file%s\n",
+            count_text(&texts, done->rows_replayed),
+            count_text(&texts, done->transactions_replayed),
+            size_text(&texts, done->bytes_replayed),
+            done->superblock_restored ? "; the file's first sector was torn and is restored" : "");
+    }
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    bool json = false, dry_run = false;
+    const struct option options[] = {
+        {"--json", OPTION_FLAG, &json}, {"--dry-run", OPTION_FLAG, &dry_run}};
+    struct arguments arguments;
+    int leave = EXIT_FINE;
+    if (!parse_arguments(command, argc, argv, options, 2, 1, 1, &arguments, &leave)) return leave;
+
+    basalt_error error = {.status = BASALT_OK};
+    basalt_inspection found;
+    basalt_recovery done = {.needed = false};
+    basalt_status status = basalt_inspect(arguments.values[0], &found, &error);
+    if (status) return report(&error);
+    if (found.writing) {
+        return report_sentence(EXIT_BASALT + BASALT_BUSY,
+            "%s is being written by %s: there is nothing "
+            "to recover",
+            arguments.values[0], found.holder);
+    }
+    if (json || found.log_files) print_plan(arguments.values[0], &found, json);
+    if (dry_run) {
+        if (json) fputs("}\n", stdout);
+        if (!json && !found.log_files) print_recovery(&done, false);
+        return finish_output(EXIT_FINE);
+    }
+    fflush(stdout);
+    status = basalt_recover(arguments.values[0], &done, &error);
+    if (status) {
+        if (json) fputs("}\n", stdout);
+        return finish_output(report(&error));
+    }
+    print_recovery(&done, json);
+    return finish_output(EXIT_FINE);
+}
+
+const struct command recover_command = {"recover", "bring file and log together after a crash",
+    "usage: basalt recover FILE [--dry-run] [--json]\n\n"
+    "Says which files belong together, moves what the log has and the file has not into the file, and\n"
+    "removes the log. Opening the file for writing does the same by itself.\n\n"
+    "  --dry-run   only says what belongs together\n"
+    "  --json      one object\n\n"
+    "example: basalt recover session.h5\n",
+    run};
