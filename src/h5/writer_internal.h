@@ -264,8 +264,9 @@ struct bs_column {
     uint64_t rows, chunk_rows;
     uint32_t element_bytes;
     bool variable;
-    bool sum_room;  /* the tail's extent has 4 bytes behind the raw chunk */
-    bool sum_known; /* `sum` covers the rows in the tail */
+    bool tail_is_new; /* its extent was taken for the commit being built */
+    bool sum_room;    /* the tail's extent has 4 bytes behind the raw chunk */
+    bool sum_known;   /* `sum` covers the rows in the tail */
     struct bs_fletcher sum;
     const struct bs_pipeline *pipeline; /* the writer's; empty if there are no filters */
     uint8_t *fill;                      /* one element; NULL: zeros */
