@@ -27,7 +27,8 @@ basalt_status basalt_recorder_start(const char *path, const basalt_recorder_opti
     BS_API_NEEDS(path);
     started = bs_alloc_zeroed(1, sizeof *started);
     if (!started) return bs_fail_memory(err, sizeof *started);
-    BS_TRY(bs_env_enter(options ? options->store.env : NULL, &started->env, &started->owns_env, err));
+    BS_TRY(
+        bs_env_enter(options ? options->store.env : NULL, &started->env, &started->owns_env, err));
     BS_TRY(bs_recorder_start(&started->env->parts, path, options, &started->recorder, err));
     *out_recorder = started;
     started = NULL;
@@ -66,11 +67,12 @@ basalt_status basalt_recorder_write_ipc(basalt_recorder *recorder, const char *i
     BS_API_NEEDS(recorder);
     BS_API_NEEDS(instrument_id);
     BS_API_NEEDS(bytes);
-    return bs_recorder_write_ipc(recorder->recorder, instrument_id, bytes, count, done, context, err);
+    return bs_recorder_write_ipc(
+        recorder->recorder, instrument_id, bytes, count, done, context, err);
 }
 
-basalt_status basalt_recorder_set_metadata(basalt_recorder *recorder, const char *key,
-    const char *value, basalt_error *err)
+basalt_status basalt_recorder_set_metadata(
+    basalt_recorder *recorder, const char *key, const char *value, basalt_error *err)
 {
     BS_API_NEEDS(recorder);
     BS_API_NEEDS(key);
@@ -94,8 +96,8 @@ basalt_status basalt_recorder_flush(basalt_recorder *recorder, basalt_error *err
     return bs_recorder_flush(recorder->recorder, err);
 }
 
-basalt_status basalt_recorder_get_stats(basalt_recorder *recorder, basalt_recorder_stats *out_stats,
-    basalt_error *err)
+basalt_status basalt_recorder_get_stats(
+    basalt_recorder *recorder, basalt_recorder_stats *out_stats, basalt_error *err)
 {
     BS_API_NEEDS(out_stats);
     memset(out_stats, 0, sizeof *out_stats);

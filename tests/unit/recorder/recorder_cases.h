@@ -66,8 +66,8 @@ static inline void test_schema_make(struct test_schema *schema, bool other)
 
 /* Rows first, first + 1, ...: t is the number, v half of it, label "row N", or bytes that are not
  * UTF-8 if `spoiled`. */
-static inline basalt_status fill_batch(struct bs_array_builder *builder, uint64_t first,
-    uint64_t rows, basalt_error *err)
+static inline basalt_status fill_batch(
+    struct bs_array_builder *builder, uint64_t first, uint64_t rows, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     void *t = NULL, *v = NULL;

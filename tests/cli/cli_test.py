@@ -1,0 +1,361 @@
+"""cli_test.py BASALT - the command as its users see it: output, exit codes, signals. What it writes is
+read by h5py, pandas, numpy and pyarrow, and what they write is read by it."""
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy as np
+import pyarrow as pa
+
+BASALT = os.path.abspath(sys.argv.pop(1))
+NOT_FOUND, BUSY, EXISTS, UNSUPPORTED, MISMATCH, NOT_HDF5 = 11, 12, 17, 18, 25, 28
+
+
+def run(*arguments, stdin=b"", expect=0):
+    done = subprocess.run([BASALT, *map(str, arguments)], input=stdin, capture_output=True, timeout=120)
+    if expect is not None and done.returncode != expect:
+        raise AssertionError(f"{arguments} gave {done.returncode}, not {expect}: {done.stderr.decode()}")
+    if expect not in (0, None):
+        assert done.stderr.count(b"\n") >= 1, f"{arguments} failed without a word"
+    return done
+
+
+def stream(table, batch_rows=None):
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        for batch in table.to_batches(max_chunksize=batch_rows):
+            writer.write(batch)
+    return sink.getvalue()
+
+
+def sample(rows=1000):
+    numbers = np.arange(rows)
+    return pa.table({
+        "time": pa.array(numbers * 1_000_001, pa.timestamp("us", "UTC")),
+        "third": pa.array([None if i % 7 == 3 else i / 3 for i in range(rows)], pa.float64()),
+        "single": pa.array((numbers / 7).astype("f4")),
+        "count": pa.array(numbers.astype("u2")),
+        "odd": pa.array(numbers % 2 == 1),
+        "label": pa.array([("", "plain", 'a,"b"', "two\nlines", " blank ")[i % 5] + f"{i}" * (i % 3)
+                           for i in range(rows)]),
+        "day": pa.array((numbers - 500).astype("i4"), pa.date32()),
+    })
+
+
+class Command(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="basalt-cli-")
+        self.path = os.path.join(self.folder.name, "x.h5")
+        self.addCleanup(self.folder.cleanup)
+
+    def record(self, table, instrument="probe"):
+        return run("record", self.path, "--instrument", instrument, stdin=stream(table, 100))
+
+    def in_folder(self, name):
+        return os.path.join(self.folder.name, name)
+
+
+class Lines(Command):
+    COMMANDS = ["demo", "record", "ls", "cat", "stat", "verify", "recover", "backup"]
+
+    def test_help_has_an_example(self):
+        self.assertIn(b"basalt COMMAND", run("--help").stdout)
+        for command in self.COMMANDS:
+            text = run(command, "--help").stdout.decode()
+            self.assertIn(f"usage: basalt {command}", text)
+            self.assertIn("example: ", text)
+            self.assertLessEqual(max(map(len, text.splitlines())), 100)
+
+    def test_lines_that_are_not_understood(self):
+        for line in (["nonsense"], [], ["cat"], ["cat", self.path], ["ls", "--frob", self.path],
+                     ["cat", self.path, "/a", "--rows", "5"], ["cat", self.path, "/a", "--rows", "7:3"],
+                     ["cat", self.path, "/a", "--format", "xml"], ["record"], ["stat", "a", "b"],
+                     ["record", self.path, "noequals"], ["record", self.path, "--compression", "12"],
+                     ["record", self.path, "--durability", "eternal"], ["ls", self.path, "--depth", "x"]):
+            run(*line, expect=2)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_version(self):
+        self.assertRegex(run("--version").stdout, rb"^basalt \d+\.\d+\.\d+\n$")
+
+    def test_bad_files(self):
+        text = self.in_folder("text.h5")
+        with open(text, "w") as out:
+            out.write("this is not HDF5\n" * 100)
+        for command in (["ls", text], ["cat", text, "/a"], ["stat", text], ["verify", text]):
+            run(*command, expect=NOT_HDF5)
+        for command in ("ls", "stat", "verify", "recover"):
+            run(command, self.in_folder("missing.h5"), expect=NOT_FOUND)
+            self.assertGreaterEqual(run(command, self.folder.name, expect=None).returncode, 10)
+
+    def test_foreign_file(self):
+        with h5py.File(self.path, "w") as file:
+            file["a"] = np.arange(5)
+        run("stat", self.path, expect=UNSUPPORTED)
+        run("record", self.path, "--resume", stdin=stream(sample(5)), expect=UNSUPPORTED)
+        self.assertIn(b"/a", run("ls", self.path).stdout)
+
+
+class Record(Command):
+    def test_rows_are_what_h5py_reads(self):
+        table = sample()
+        self.assertIn(b"1,000 rows in 10 batches", self.record(table).stdout)
+        self.assertEqual(os.listdir(self.folder.name), ["x.h5"])
+        with h5py.File(self.path) as file:
+            group = file["probe"]
+            self.assertEqual(group.attrs["instrument_id"], "probe")
+            np.testing.assert_array_equal(group["time"][:], np.arange(1000) * 1_000_001)
+            third = group["third"][:]
+            self.assertTrue(np.isnan(third[3]))
+            self.assertEqual(third[1], 1 / 3)
+            labels = [text.decode() for text in group["label"][:]]
+            self.assertEqual(labels, table["label"].to_pylist())
+
+    def test_never_overwrites(self):
+        self.record(sample(10))
+        run("record", self.path, stdin=stream(sample(10)), expect=EXISTS)
+        run("record", self.path, "--resume", "--instrument", "probe", stdin=stream(sample(7)))
+        other = pa.table({"time": pa.array([1.5])})
+        run("record", self.path, "--resume", "--instrument", "probe", stdin=stream(other), expect=MISMATCH)
+        with h5py.File(self.path) as file:
+            self.assertEqual(len(file["probe/time"]), 17)
+
+    def test_several_streams_from_fifos_and_files(self):
+        fifos = {name: self.in_folder(name) for name in ("a", "b")}
+        for path in fifos.values():
+            os.mkfifo(path)
+        with open(self.in_folder("c"), "wb") as out:
+            out.write(stream(sample(300)))
+        process = subprocess.Popen([BASALT, "record", self.path, "--json", "c=" + self.in_folder("c")]
+                                   + [f"{n}={p}" for n, p in fifos.items()], stdout=subprocess.PIPE)
+        for name, path in fifos.items():
+            with open(path, "wb") as out:
+                out.write(stream(sample(100 if name == "a" else 200), 10))
+        summary = json.loads(process.communicate(timeout=60)[0])
+        self.assertEqual((process.returncode, summary["rows"], summary["batches"]), (0, 600, 31))
+        with h5py.File(self.path) as file:
+            self.assertEqual({n: len(file[n]["count"]) for n in "abc"}, {"a": 100, "b": 200, "c": 300})
+
+    def test_signals_end_it_cleanly(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            path, fifo = self.in_folder(f"s{number}.h5"), self.in_folder(f"f{number}")
+            os.mkfifo(fifo)
+            process = subprocess.Popen([BASALT, "record", path, "a=" + fifo], stdout=subprocess.PIPE)
+            with open(fifo, "wb", buffering=0) as out:
+                whole = stream(sample(50), 10)
+                out.write(whole[:-8])  # no end of stream
+                self.wait_live(path)
+                self.wait_rows(path, "a", 50)
+                process.send_signal(number)
+                process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0)
+            self.assertEqual(run("stat", "--live", path, expect=1).stdout.count(b"closed cleanly"), 1)
+            with h5py.File(path) as file:
+                self.assertEqual(len(file["a/count"]), 50)
+
+    def wait_live(self, path):
+        for _ in range(600):
+            if run("stat", "--live", path, expect=None).returncode == 0:
+                return
+            time.sleep(0.1)
+        self.fail("the recording did not begin")
+
+    def wait_rows(self, path, family, rows):
+        for _ in range(600):
+            done = run("cat", path, family, "--fresh", "--json", expect=None)
+            if done.returncode == 0 and len(json.loads(done.stdout)) == rows:
+                return
+            time.sleep(0.1)
+        self.fail("the rows did not come")
+
+    def test_streams_that_are_cut(self):
+        whole = stream(sample(1000), 100)
+        run("record", self.path, stdin=b"", expect=16)
+        for cut in (10, 1000, len(whole) // 2 + 3):
+            path = self.in_folder(f"cut{cut}.h5")
+            self.assertGreaterEqual(run("record", path, stdin=whole[:cut], expect=None).returncode, 10)
+            run("verify", path)
+        with h5py.File(path) as file:  # what came before the cut is there
+            self.assertEqual(len(file["data/count"]) % 100, 0)
+            self.assertGreater(len(file["data/count"]), 0)
+
+    def test_killed_then_recovered(self):
+        fifo = self.in_folder("f")
+        os.mkfifo(fifo)
+        process = subprocess.Popen([BASALT, "record", self.path, "a=" + fifo, "--quiet"])
+        with open(fifo, "wb", buffering=0) as out:
+            out.write(stream(sample(500), 10)[:-8])
+            self.wait_live(self.path)
+            self.wait_rows(self.path, "a", 500)
+            self.assertIn(f"process {process.pid}".encode(), run("stat", "--live", self.path).stdout)
+            run("recover", self.path, expect=BUSY)
+            run("record", self.path, "--resume", stdin=stream(sample(1)), expect=BUSY)
+            process.kill()
+            process.wait()
+        run("stat", "--live", self.path, expect=1)
+        self.assertEqual(json.loads(run("stat", self.path, "--json").stdout)["state"], "crashed")
+        plan = run("recover", "--dry-run", self.path).stdout.decode()
+        self.assertIn("x.h5-log.", plan)
+        self.assertEqual(len(json.loads(run("cat", self.path, "a", "--fresh", "--json").stdout)), 500)
+        done = json.loads(run("recover", self.path, "--json").stdout)
+        self.assertTrue(done["needed"])
+        self.assertEqual(os.listdir(self.folder.name).count("x.h5"), 1)
+        self.assertFalse([n for n in os.listdir(self.folder.name) if "-log." in n])
+        with h5py.File(self.path) as file:
+            self.assertEqual(len(file["a/count"]), 500)
+        self.assertIn(b"nothing to recover", run("recover", self.path).stdout)
+
+
+class Look(Command):
+    def setUp(self):
+        super().setUp()
+        self.table = sample()
+        self.record(self.table)
+
+    def test_ls(self):
+        text = run("ls", self.path).stdout.decode()
+        for word in ("/probe", "/probe/time", "1000", "shuffle"):
+            self.assertIn(word, text)
+        self.assertNotIn(".basalt", text)
+        self.assertIn(".basalt", run("ls", self.path, "--all").stdout.decode())
+        entries = {e["path"]: e for e in json.loads(run("ls", self.path, "--json", "--attributes").stdout)}
+        self.assertEqual(entries["/probe/third"]["shape"], [1000])
+        self.assertEqual(entries["/probe"]["attributes"]["instrument_id"], "probe")
+        self.assertGreater(entries["/probe/third"]["stored_bytes"], 0)
+        run("ls", self.path, "/nowhere", expect=NOT_FOUND)
+        self.assertEqual(len(json.loads(run("ls", self.path, "/probe", "--depth", 0, "--json").stdout)), 1)
+
+    def test_stat(self):
+        found = json.loads(run("stat", self.path, "--json").stdout)
+        self.assertEqual((found["state"], found["rows"], found["log_files"]), ("closed", 1000, 0))
+        self.assertEqual(found["families"][0]["name"], "probe")
+        self.assertEqual(found["families"][0]["columns"], 7)
+        self.assertGreater(found["families"][0]["stored_bytes"], 0)
+        self.assertIn("probe", run("stat", self.path).stdout.decode())
+
+    def test_csv_comes_back(self):
+        rows = list(csv.reader(io.StringIO(run("cat", self.path, "/probe").stdout.decode(), newline="")))
+        self.assertEqual(rows[0], self.table.column_names)
+        self.assertEqual(len(rows), 1001)
+        for row, expected in zip(rows[1:], self.table.to_pylist()):
+            self.assertEqual(row[1] == "", expected["third"] is None)
+            if row[1]:
+                self.assertEqual(float(row[1]), expected["third"])
+            self.assertEqual(np.float32(row[2]), np.float32(expected["single"]))
+            self.assertEqual(int(row[3]), expected["count"])
+            self.assertEqual(row[4], str(expected["odd"]).lower())
+            self.assertEqual(row[5], expected["label"])
+            self.assertEqual(row[6], expected["day"].isoformat())
+            self.assertEqual(row[0], expected["time"].strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+    def test_json_comes_back(self):
+        rows = json.loads(run("cat", self.path, "/probe", "--format", "json").stdout)
+        self.assertEqual(len(rows), 1000)
+        for row, expected in zip(rows, self.table.to_pylist()):
+            self.assertEqual((row["third"], row["count"], row["odd"], row["label"]),
+                             (expected["third"], expected["count"], expected["odd"], expected["label"]))
+
+    def test_arrow_comes_back(self):
+        for more in ([], ["--fresh"]):
+            data = run("cat", self.path, "/probe", "--format", "arrow", *more).stdout
+            found = pa.ipc.open_stream(data).read_all()
+            self.assertEqual(found.schema.names, self.table.schema.names)
+            self.assertEqual(found.to_pylist(), self.table.to_pylist())
+
+    def test_npy_comes_back(self):
+        data = run("cat", self.path, "/probe/count", "--format", "npy").stdout
+        np.testing.assert_array_equal(np.load(io.BytesIO(data)).astype("i8"), np.arange(1000))
+        run("cat", self.path, "/probe", "--format", "npy", expect=UNSUPPORTED)  # text
+        numbers = self.table.drop_columns(["label"])
+        self.path = self.in_folder("numbers.h5")
+        self.record(numbers)
+        found = np.load(io.BytesIO(run("cat", self.path, "/probe", "--format", "npy").stdout))
+        self.assertEqual(list(found.dtype.names), numbers.column_names)
+        np.testing.assert_array_equal(found["third"], numbers["third"].to_numpy())
+        np.testing.assert_array_equal(found["odd"], numbers["odd"].to_numpy())
+        np.testing.assert_array_equal(found["day"], numbers["day"].to_numpy())
+        np.testing.assert_array_equal(found["time"], numbers["time"].to_numpy())
+
+    def test_rows(self):
+        def counts(*more):
+            return [r["count"] for r in json.loads(run("cat", self.path, "/probe", "--json", *more).stdout)]
+        for more in ([], ["--fresh"]):
+            self.assertEqual(counts("--rows", "10:13", *more), [10, 11, 12])
+            self.assertEqual(counts("--rows", ":2", *more), [0, 1])
+            self.assertEqual(counts("--rows", "998:", *more), [998, 999])
+            self.assertEqual(counts("--rows", "5:5", *more), [])
+            self.assertEqual(counts("--rows", "990:5000", *more), list(range(990, 1000)))
+
+    def test_floats_are_the_shortest_that_come_back(self):
+        values = [0.1, 1 / 3, 1e300, 5e-324, -0.0, 123456789.0, float("nan"), float("inf")]
+        table = pa.table({"d": pa.array(values), "f": pa.array(np.array(values[:3], "f4").tolist() * 2
+                                                               + [0.1, 2.5], pa.float32())})
+        self.path = self.in_folder("floats.h5")
+        self.record(table)
+        rows = run("cat", self.path, "/probe").stdout.decode().split("\r\n")[1:-1]
+        self.assertEqual([r.split(",")[0] for r in rows][:7],
+                         ["0.1", "0.3333333333333333", "1e+300", "4.94065645841247e-324", "-0", "123456789", "nan"])
+        self.assertEqual(rows[0].split(",")[1], "0.1")
+        found = json.loads(run("cat", self.path, "/probe", "--json").stdout)
+        self.assertEqual(found[6]["d"], "NaN")
+        self.assertEqual(found[7]["d"], "Infinity")
+
+    def test_verify_finds_a_flipped_byte(self):
+        self.assertEqual(json.loads(run("verify", self.path, "--json").stdout), {"faults": [], "checked": True})
+        with h5py.File(self.path) as file:
+            offset = file["probe/third"].id.get_chunk_info(0).byte_offset
+        with open(self.path, "r+b") as file:
+            file.seek(offset + 20)
+            byte = file.read(1)[0]
+            file.seek(offset + 20)
+            file.write(bytes([byte ^ 0x55]))
+        done = run("verify", self.path, expect=1)
+        self.assertIn(b"third", done.stdout)
+        self.assertEqual(len(json.loads(run("verify", self.path, "--json", expect=1).stdout)["faults"]),
+                         done.stdout.count(b"\n"))
+
+    def test_backup(self):
+        copy = self.in_folder("copy.h5")
+        self.assertGreater(json.loads(run("backup", self.path, copy, "--json").stdout)["bytes"], 0)
+        run("backup", self.path, copy, expect=EXISTS)
+        run("verify", copy)
+        with h5py.File(self.path) as one, h5py.File(copy) as other:
+            for name in one["probe"]:
+                if isinstance(one["probe"][name], h5py.Dataset):
+                    np.testing.assert_array_equal(one["probe"][name][()], other["probe"][name][()])
+
+    def test_output_that_nobody_takes(self):
+        done = subprocess.run(f"{BASALT} cat {self.path} /probe > /dev/full", shell=True, capture_output=True)
+        self.assertGreaterEqual(done.returncode, 10)
+        self.assertIn(b"standard output", done.stderr)
+
+
+class Foreign(Command):
+    def test_cat_of_what_h5py_wrote(self):
+        with h5py.File(self.path, "w") as file:
+            file["cube"] = np.arange(24, dtype="f4").reshape(4, 3, 2)
+            file["words"] = ["one", "two", "drei"]
+            file["big"] = np.arange(5, dtype=">i4")
+            file.create_dataset("zipped", data=np.arange(10000), chunks=(1000,), compression="gzip", shuffle=True)
+            file["scalar"] = 7
+        cube = np.load(io.BytesIO(run("cat", self.path, "/cube", "--format", "npy").stdout))
+        np.testing.assert_array_equal(cube, np.arange(24, dtype="f4").reshape(4, 3, 2))
+        self.assertEqual([r["cube"] for r in json.loads(run("cat", self.path, "/cube", "--json").stdout)],
+                         np.arange(24).reshape(4, 3, 2).tolist())
+        self.assertEqual(run("cat", self.path, "/words").stdout, b"words\r\none\r\ntwo\r\ndrei\r\n")
+        self.assertEqual(run("cat", self.path, "/big", "--rows", "3:").stdout, b"big\r\n3\r\n4\r\n")
+        zipped = np.load(io.BytesIO(run("cat", self.path, "/zipped", "--format", "npy").stdout))
+        np.testing.assert_array_equal(zipped, np.arange(10000))
+        self.assertEqual(run("cat", self.path, "/scalar").stdout, b"scalar\r\n7\r\n")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
