@@ -66,16 +66,21 @@ static basalt_status open_plain(struct bs_column_reader *reader, const struct bs
     size_t field, const char *link, const struct bs_h5_type *type, uint64_t rows, basalt_error *err)
 {
     struct bs_h5_type *byte = NULL;
+    basalt_error absent = {.status = BASALT_OK};
     basalt_status status = BASALT_OK;
     BS_TRY(open_below(reader->h5, family, "", link, NULL, &reader->values, err));
     BS_TRY(check_dataset(reader->values, type, rows, family, field, err));
     if (!reader->field->nullable) goto out;
-    status = open_below(reader->h5, family, ".basalt/validity:", link, NULL, &reader->mask, err);
-    if (status == BASALT_NOT_FOUND) { /* no null yet */
+    status =
+        open_below(reader->h5, family, ".basalt/validity:", link, NULL, &reader->mask, &absent);
+    if (status == BASALT_NOT_FOUND) { /* no null yet; `err` must not speak of it */
         status = BASALT_OK;
         goto out;
     }
-    if (status) goto out;
+    if (status) {
+        if (err) *err = absent;
+        goto out;
+    }
     byte = bs_h5_type_integer(1, false);
     if (!byte) {
         status = bs_fail_memory(err, sizeof *byte);
