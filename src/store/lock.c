@@ -207,12 +207,11 @@ void bs_lock_protect(struct bs_store *store)
     store->mode_before = info.mode;
 }
 
-void bs_lock_unprotect(struct bs_store *store)
+basalt_status bs_lock_unprotect(struct bs_store *store, basalt_error *err)
 {
-    if (!store->mode_before) return;
-    if (store->file->ops->set_mode(store->file, store->mode_before, NULL) ||
-        bs_file_sync(store->file, NULL)) {
-        atomic_fetch_add(&store->warnings, 1);
-    }
+    const uint32_t mode = store->mode_before;
     store->mode_before = 0;
+    if (!mode) return BASALT_OK;
+    const basalt_status status = store->file->ops->set_mode(store->file, mode, err);
+    return status ? status : bs_file_sync(store->file, err);
 }

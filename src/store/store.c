@@ -26,11 +26,10 @@ out:
 static basalt_status close_writer(struct bs_store *store, basalt_error *err)
 {
     basalt_status status = bs_checkpoint_run(store, true, err);
+    if (!status) status = bs_lock_unprotect(store, err);
     if (status) return status;
     bs_wal_writer_close(store->wal);
     store->wal = NULL;
-    /* First: a file without a log that nobody may write would look as if its owner wanted it so. */
-    bs_lock_unprotect(store);
     return bs_wal_remove_all(store->parts.vfs, store->path, 0, err);
 }
 

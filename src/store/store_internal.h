@@ -348,7 +348,8 @@ BS_MUST_USE basalt_status bs_lock_open(struct bs_store *store, basalt_error *err
 BS_MUST_USE basalt_status bs_lock_take(struct bs_store *store, basalt_error *err);
 BS_MUST_USE basalt_status bs_lock_check_path(struct bs_store *store, basalt_error *err);
 void bs_lock_protect(struct bs_store *store); /* failing is a warning: counted */
-void bs_lock_unprotect(struct bs_store *store);
+/* Before the log goes: only beside a log is a file without write permission known as ours. */
+BS_MUST_USE basalt_status bs_lock_unprotect(struct bs_store *store, basalt_error *err);
 
 /* ---- the store ---------------------------------------------------------------------------------*/
 
