@@ -140,6 +140,12 @@ basalt_status bs_family_new(const char *name, uint32_t id, struct bs_schema *sch
     return BASALT_OK;
 }
 
+basalt_status bs_family_count_natural(struct bs_family *family, basalt_error *err)
+{
+    const basalt_status status = bs_name_set_add(&family->attributes, "instrument_id", err);
+    return status ? status : bs_name_set_add(&family->attributes, "created_at", err);
+}
+
 void bs_family_free(struct bs_family *family)
 {
     if (!family) return;

@@ -158,7 +158,8 @@ static void make_pipeline(int level, uint32_t element_bytes, struct bs_pipeline 
         return;
     }
     if (element_bytes > 1) add_filter(out, BS_FILTER_SHUFFLE, 1, true, element_bytes);
-    add_filter(out, BS_FILTER_DEFLATE, 1, true, (uint32_t)level);
+    /* Not optional: left out where it does not shrink, a chunk would have no checksum at all. */
+    add_filter(out, BS_FILTER_DEFLATE, 0, true, (uint32_t)level);
 }
 
 static basalt_status make_dataset(const struct bs_file_work *work, const struct bs_family *family,

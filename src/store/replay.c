@@ -68,6 +68,7 @@ static basalt_status take_creation(
     BS_TRY(bs_schema_decode(from->schema, from->schema_bytes, &schema, err));
     BS_TRY(bs_family_new(from->name, op->family_id, schema, &options, &family, err));
     family->created_wall_ns = from->created_wall_ns;
+    BS_TRY(bs_family_count_natural(family, err));
     void *grown =
         bs_realloc(replay->created, (replay->created_count + 1) * sizeof *replay->created);
     if (!grown) {

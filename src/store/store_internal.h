@@ -154,7 +154,9 @@ struct bs_family {
 
 BS_MUST_USE basalt_status bs_family_new(const char *name, uint32_t id, struct bs_schema *schema,
     const basalt_family_options *options, struct bs_family **out_family, basalt_error *err);
-void bs_family_free(struct bs_family *family);                /* NULL is fine */
+void bs_family_free(struct bs_family *family); /* NULL is fine */
+/* Of a family that is new: the attributes that it gets by itself count too. */
+BS_MUST_USE basalt_status bs_family_count_natural(struct bs_family *family, basalt_error *err);
 uint32_t bs_family_width_max(const struct bs_schema *schema); /* bytes of the widest value */
 uint64_t bs_family_chunk_rows_first(const struct bs_family *family);
 uint64_t bs_family_chunk_rows_grown(const struct bs_family *family);

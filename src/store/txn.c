@@ -321,6 +321,7 @@ basalt_status bs_txn_create_family(struct bs_txn *txn, const char *name,
     BS_TRY(bs_family_new(
         name, atomic_fetch_add(&store->catalogue.id_next, 1), schema, &filled, &family, err));
     family->created_wall_ns = bs_wall_ns();
+    BS_TRY(bs_family_count_natural(family, err));
     BS_TRY(put_creation(txn, family, err));
     BS_TRY(keep_created(txn, family, err));
     family = NULL;
