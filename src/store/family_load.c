@@ -271,12 +271,21 @@ static basalt_status load_group(
     struct bs_family *family = NULL;
     struct bs_bytes name = {0};
     uint64_t address, repeat;
-    basalt_status status = bs_h5_group_find(loading->h5, group, ".basalt", &address, NULL);
+    basalt_error why = {0};
+    basalt_status status = bs_h5_group_find(loading->h5, group, ".basalt", &address, &why);
     if (status == BASALT_NOT_FOUND) return BASALT_OK;
-    if (status) return bs_h5_group_find(loading->h5, group, ".basalt", &address, err);
+    if (status) {
+        if (err) *err = why;
+        return status;
+    }
     BS_TRY(bs_h5_object_open(loading->h5, address, &own, err));
     if (!bs_h5_attribute_find(own, "id")) goto out;
-    if (bs_name_unescape(link, &name, &repeat, NULL) || repeat != 1) goto out; /* not our link */
+    status = bs_name_unescape(link, &name, &repeat, err);
+    if (status == BASALT_BAD_ARGUMENT || (!status && repeat != 1)) { /* not a link of ours */
+        status = BASALT_OK;
+        goto out;
+    }
+    if (status) goto out;
     bs_bytes_u8(&name, 0);
     BS_TRY(bs_bytes_check(&name, err));
     status = make_family(loading->h5, group, own, (const char *)name.data, &family, err);
