@@ -74,6 +74,8 @@ BS_MUST_USE basalt_status bs_schema_json(
     const struct bs_schema *schema, struct bs_bytes *out, basalt_error *err);
 BS_MUST_USE basalt_status bs_field_type_name(const struct bs_field *field, struct bs_bytes *out,
     basalt_error *err); /* "timestamp[ns, tz=UTC]" */
+/* Appends `text` as a JSON string. JSON is text, so a byte that is not UTF-8 shows as U+FFFD. */
+void bs_json_string(struct bs_bytes *out, const char *text, size_t count);
 /* Fields `indices[0..count)` of `schema`, in that order. */
 BS_MUST_USE basalt_status bs_schema_project(const struct bs_schema *schema, const size_t *indices,
     size_t count, struct bs_schema **out_schema, basalt_error *err);

@@ -60,9 +60,7 @@ static size_t character_bytes(const char *text, size_t left)
     return count <= left && bs_utf8_valid(text, count) ? count : 0;
 }
 
-/* A JSON string. JSON is text, so a byte that is not UTF-8 shows as U+FFFD; the IPC form of the
- * schema keeps it. */
-static void put_string(struct bs_bytes *out, const char *text, size_t count)
+void bs_json_string(struct bs_bytes *out, const char *text, size_t count)
 {
     bs_bytes_u8(out, '"');
     for (size_t at = 0; at < count;) {
@@ -96,7 +94,7 @@ static void put_metadata(struct bs_bytes *out, const char *metadata)
             if (part == 1) bs_bytes_u8(out, ':');
             memcpy(&length, metadata, sizeof length);
             metadata += sizeof length;
-            put_string(out, metadata, (size_t)length);
+            bs_json_string(out, metadata, (size_t)length);
             metadata += length;
         }
     }
@@ -114,9 +112,9 @@ basalt_status bs_schema_json(
         type.count = 0;
         BS_TRY(bs_field_type_name(field, &type, err));
         bs_bytes_text(out, "%s{\"name\":", i > 0 ? "," : "");
-        put_string(out, field->name, strlen(field->name));
+        bs_json_string(out, field->name, strlen(field->name));
         bs_bytes_text(out, ",\"type\":");
-        put_string(out, (const char *)type.data, type.count);
+        bs_json_string(out, (const char *)type.data, type.count);
         bs_bytes_text(out, ",\"nullable\":%s", field->nullable ? "true" : "false");
         if (field->metadata) put_metadata(out, field->metadata);
         bs_bytes_u8(out, '}');

@@ -139,5 +139,9 @@ void bs_name_escape(const char *name, size_t count, uint64_t repeat, struct bs_b
 /* Undoes it; appended to `out`, no NUL. BAD_ARGUMENT if `link` is not the escape of any name. */
 BS_MUST_USE basalt_status bs_name_unescape(
     const char *link, struct bs_bytes *out, uint64_t *out_repeat, basalt_error *err);
+/* The links of a family's columns, one a field of its schema, in one pass. bs_links_free. */
+BS_MUST_USE basalt_status bs_links_create(
+    const struct bs_schema *schema, char ***out_links, basalt_error *err);
+void bs_links_free(char **links, size_t count); /* NULL is fine */
 
 #endif

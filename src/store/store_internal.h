@@ -267,10 +267,6 @@ enum bs_form {
     BS_FORM_MASKED /* group {values, mask}: nullable integers and booleans */
 };
 enum bs_form bs_field_form(const struct bs_field *field);
-/* Links of all fields in one pass; bs_links_free. */
-BS_MUST_USE basalt_status bs_links_create(
-    const struct bs_schema *schema, char ***out_links, basalt_error *err);
-void bs_links_free(char **links, size_t count);
 bool bs_link_taken(char *const *links, size_t count, const char *link);
 BS_MUST_USE basalt_status bs_field_type(
     const struct bs_field *field, struct bs_h5_type **out_type, basalt_error *err);

@@ -1,0 +1,62 @@
+/* hdf5.c - basalt/hdf5.h. */
+#include "api/api_internal.h"
+#include "tables/tables.h"
+
+struct basalt_hdf5 {
+    struct bs_vfs *vfs;
+    struct bs_hdf5 *file;
+};
+
+basalt_status basalt_hdf5_open(const char *path, basalt_hdf5 **out_file, basalt_error *err)
+{
+    BS_API_NEEDS(out_file);
+    *out_file = NULL;
+    BS_API_NEEDS(path);
+    basalt_hdf5 *file = bs_alloc_zeroed(1, sizeof *file);
+    if (!file) return bs_fail_memory(err, sizeof *file);
+    basalt_status status = bs_vfs_local_create(&file->vfs, err);
+    if (!status) status = bs_hdf5_open(file->vfs, path, &file->file, err);
+    if (!status) {
+        *out_file = file;
+        file = NULL;
+    }
+    basalt_hdf5_close(&file);
+    return status;
+}
+
+void basalt_hdf5_close(basalt_hdf5 **file)
+{
+    if (!file || !*file) return;
+    bs_hdf5_close((*file)->file);
+    bs_vfs_free((*file)->vfs);
+    bs_free(*file);
+    *file = NULL;
+}
+
+basalt_status basalt_hdf5_walk(basalt_hdf5 *file, const char *path, unsigned depth_max,
+    basalt_hdf5_entry_fn each, void *context, basalt_error *err)
+{
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    BS_API_NEEDS(each);
+    return bs_hdf5_walk(file->file, path, depth_max, each, context, err);
+}
+
+basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const char *path,
+    basalt_hdf5_attribute_fn each, void *context, basalt_error *err)
+{
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    BS_API_NEEDS(each);
+    return bs_hdf5_each_attribute(file->file, path, each, context, err);
+}
+
+basalt_status basalt_hdf5_scan(basalt_hdf5 *file, const char *path, uint64_t first_row,
+    uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err)
+{
+    BS_API_NEEDS(out_stream);
+    memset(out_stream, 0, sizeof *out_stream);
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    return bs_hdf5_scan(file->file, path, first_row, row_count, out_stream, err);
+}

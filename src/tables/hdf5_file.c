@@ -1,0 +1,300 @@
+/* hdf5_file.c - any HDF5 file: open it, and walk over what is in it. */
+#include "tables/tables_internal.h"
+
+basalt_status bs_hdf5_open(
+    struct bs_vfs *vfs, const char *path, struct bs_hdf5 **out_file, basalt_error *err)
+{
+    *out_file = NULL;
+    struct bs_hdf5 *file = bs_alloc_zeroed(1, sizeof *file);
+    if (!file) return bs_fail_memory(err, sizeof *file);
+    basalt_status status = bs_file_open(vfs, path, BS_OPEN_READ, &file->file, err);
+    if (!status) status = bs_h5_file_open(file->file, &file->h5, err);
+    if (status) {
+        bs_hdf5_close(file);
+        return status;
+    }
+    *out_file = file;
+    return BASALT_OK;
+}
+
+void bs_hdf5_close(struct bs_hdf5 *file)
+{
+    if (!file) return;
+    bs_h5_file_close(file->h5);
+    bs_file_close(file->file);
+    bs_free(file);
+}
+
+basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
+    basalt_hdf5_attribute_fn each, void *context, basalt_error *err)
+{
+    struct bs_h5_object *object = NULL;
+    struct bs_bytes type = {0}, value = {0};
+    bool go_on = true;
+    basalt_status status = bs_h5_object_open_path(file->h5, path, &object, err);
+    if (status) return status;
+    for (size_t i = 0; go_on && i < bs_h5_attribute_count(object); i++) {
+        const struct bs_h5_attribute *attribute = bs_h5_attribute_at(object, i);
+        type.count = value.count = 0;
+        BS_TRY(bs_h5_type_text(attribute->type, &type, err));
+        BS_TRY(bs_attribute_json(file->h5, attribute, &value, err));
+        bs_bytes_u8(&type, 0);
+        bs_bytes_u8(&value, 0);
+        BS_TRY(bs_bytes_check(&type, err));
+        BS_TRY(bs_bytes_check(&value, err));
+        go_on = each(context, attribute->name, (const char *)type.data, (const char *)value.data);
+    }
+out:
+    bs_bytes_free(&type);
+    bs_bytes_free(&value);
+    bs_h5_object_close(object);
+    return status;
+}
+
+/* ---- walk -------------------------------------------------------------------------------------- */
+
+/* Addresses that have been seen: open addressing, a power of two slots, at most half full. */
+struct seen {
+    uint64_t *slots; /* address + 1, 0: free */
+    size_t capacity, count;
+};
+
+struct walk {
+    struct bs_hdf5 *file;
+    basalt_hdf5_entry_fn each;
+    void *context;
+    unsigned depth_max;
+    bool stopped;
+    struct seen seen;
+    struct bs_bytes path; /* of the object at hand, no NUL */
+    struct bs_bytes type, filters;
+    unsigned depth;
+};
+
+static size_t slot_of(const struct seen *seen, uint64_t address)
+{
+    size_t at = (size_t)(address * 0x9E3779B97F4A7C15u) & (seen->capacity - 1);
+    while (seen->slots[at] && seen->slots[at] != address + 1) at = (at + 1) & (seen->capacity - 1);
+    return at;
+}
+
+static basalt_status seen_grow(struct seen *seen, basalt_error *err)
+{
+    const struct seen old = *seen;
+    seen->capacity = BS_MAX(old.capacity * 2, 64);
+    seen->slots = bs_alloc_zeroed(seen->capacity, sizeof *seen->slots);
+    if (!seen->slots) {
+        *seen = old;
+        return bs_fail_memory(err, old.capacity * 2 * sizeof *seen->slots);
+    }
+    for (size_t i = 0; i < old.capacity; i++) {
+        if (old.slots[i]) seen->slots[slot_of(seen, old.slots[i] - 1)] = old.slots[i];
+    }
+    bs_free(old.slots);
+    return BASALT_OK;
+}
+
+static basalt_status seen_add(struct seen *seen, uint64_t address, bool *out_new, basalt_error *err)
+{
+    if (seen->count * 2 >= seen->capacity) {
+        const basalt_status status = seen_grow(seen, err);
+        if (status) return status;
+    }
+    uint64_t *slot = &seen->slots[slot_of(seen, address)];
+    *out_new = *slot == 0;
+    if (*slot == 0) seen->count++;
+    *slot = address + 1;
+    return BASALT_OK;
+}
+
+static basalt_status add_chunk(void *context, const struct bs_h5_chunk *chunk, basalt_error *err)
+{
+    (void)err;
+    *(uint64_t *)context += chunk->stored_bytes;
+    return BASALT_OK;
+}
+
+static basalt_status stored_bytes(struct walk *walk, const struct bs_h5_object *object,
+    const struct bs_h5_dataset *dataset, uint64_t *out_bytes, basalt_error *err)
+{
+    *out_bytes = 0;
+    if (dataset->layout == BS_H5_CHUNKED) {
+        return bs_h5_chunks_each(walk->file->h5, object, add_chunk, out_bytes, err);
+    }
+    const bool stored = dataset->layout == BS_H5_COMPACT || dataset->address != BS_H5_UNDEFINED;
+    if (stored && dataset->layout != BS_H5_VIRTUAL) *out_bytes = dataset->stored_bytes;
+    return BASALT_OK;
+}
+
+/* "shuffle, deflate 4" */
+static void put_filters(struct bs_bytes *out, const struct bs_pipeline *pipeline)
+{
+    for (unsigned i = 0; i < pipeline->count; i++) {
+        const struct bs_filter *filter = &pipeline->filters[i];
+        const char *name = bs_filter_name(filter->id);
+        bs_bytes_text(out, "%s", i > 0 ? ", " : "");
+        if (name) {
+            bs_bytes_text(out, "%s", name);
+        } else {
+            bs_bytes_text(out, "filter %u", filter->id);
+        }
+        if (filter->id == BS_FILTER_DEFLATE && filter->parameter_count > 0) {
+            bs_bytes_text(out, " %" PRIu32, filter->parameters[0]);
+        }
+    }
+}
+
+static basalt_status describe_dataset(struct walk *walk, const struct bs_h5_object *object,
+    basalt_hdf5_entry *entry, basalt_error *err)
+{
+    static const char *const layouts[] = {"compact", "contiguous", "chunked", "virtual"};
+    const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
+    uint64_t count;
+    basalt_status status = bs_h5_space_count(&dataset->space, &count, err);
+    if (status) return status;
+    entry->rank = dataset->space.rank;
+    memcpy(entry->dims, dataset->space.dims, sizeof dataset->space.dims);
+    memcpy(entry->max_dims, dataset->space.max_dims, sizeof dataset->space.max_dims);
+    entry->layout = layouts[dataset->layout];
+    if (dataset->layout == BS_H5_CHUNKED) {
+        memcpy(entry->chunk_dims, dataset->chunk_dims, sizeof dataset->chunk_dims);
+    }
+    walk->filters.count = 0;
+    put_filters(&walk->filters, &dataset->pipeline);
+    bs_bytes_u8(&walk->filters, 0);
+    status = bs_bytes_check(&walk->filters, err);
+    if (status) return status;
+    entry->filters = (const char *)walk->filters.data;
+    entry->raw_bytes = count * dataset->type->size_bytes;
+    return stored_bytes(walk, object, dataset, &entry->stored_bytes, err);
+}
+
+/* Calls the walker with the path at hand. */
+static basalt_status show(struct walk *walk, basalt_hdf5_entry *entry, basalt_error *err)
+{
+    const size_t bytes = walk->path.count;
+    bs_bytes_u8(&walk->path, 0);
+    const basalt_status status = bs_bytes_check(&walk->path, err);
+    if (status) return status;
+    entry->path = (const char *)walk->path.data;
+    entry->depth = walk->depth;
+    if (!entry->filters) entry->filters = "";
+    if (!entry->layout) entry->layout = "";
+    if (!entry->type) entry->type = "";
+    if (!entry->target) entry->target = "";
+    walk->stopped = !walk->each(walk->context, entry);
+    walk->path.count = bytes;
+    return BASALT_OK;
+}
+
+static basalt_status show_object(
+    struct walk *walk, const struct bs_h5_object *object, basalt_error *err)
+{
+    const enum bs_h5_object_kind kind = bs_h5_object_kind(object);
+    const struct bs_h5_type *type = bs_h5_object_type(object);
+    basalt_hdf5_entry entry = {.attributes = bs_h5_attribute_count(object)};
+    basalt_status status = BASALT_OK;
+    entry.kind = kind == BS_H5_GROUP ? BASALT_HDF5_GROUP
+        : kind == BS_H5_DATASET      ? BASALT_HDF5_DATASET
+                                     : BASALT_HDF5_TYPE;
+    if (type) {
+        walk->type.count = 0;
+        status = bs_h5_type_text(type, &walk->type, err);
+        bs_bytes_u8(&walk->type, 0);
+        if (!status) status = bs_bytes_check(&walk->type, err);
+        entry.type = (const char *)walk->type.data;
+    }
+    if (!status && kind == BS_H5_DATASET) status = describe_dataset(walk, object, &entry, err);
+    return status ? status : show(walk, &entry, err);
+}
+
+static basalt_status walk_object(struct walk *walk, uint64_t address, basalt_error *err);
+
+/* Puts the link's name behind the path; what it leads to is walked or shown. */
+static basalt_status walk_link(void *context, const struct bs_h5_link *link, basalt_error *err)
+{
+    struct walk *walk = context;
+    const size_t bytes = walk->path.count;
+    basalt_status status = BASALT_OK;
+    if (walk->stopped) return BASALT_OK;
+    if (bytes != 1) bs_bytes_u8(&walk->path, '/'); /* the root's path ends in one */
+    bs_bytes_put(&walk->path, link->name, strlen(link->name));
+    walk->depth++;
+    if (link->kind == BS_H5_LINK_HARD) {
+        status = walk_object(walk, link->address, err);
+    } else {
+        basalt_hdf5_entry entry = {.target = link->target};
+        entry.kind =
+            link->kind == BS_H5_LINK_SOFT ? BASALT_HDF5_SOFT_LINK : BASALT_HDF5_EXTERNAL_LINK;
+        status = show(walk, &entry, err);
+    }
+    walk->depth--;
+    walk->path.count = bytes;
+    return status;
+}
+
+/* An object that this reader does not know is shown with the reason as its type, so that the others
+ * are still listed. */
+static basalt_status show_unknown(struct walk *walk, const basalt_error *reason, basalt_error *err)
+{
+    basalt_hdf5_entry entry = {.kind = BASALT_HDF5_DATASET, .type = reason->message};
+    return show(walk, &entry, err);
+}
+
+static basalt_status walk_object(struct walk *walk, uint64_t address, basalt_error *err)
+{
+    struct bs_h5_object *object = NULL;
+    basalt_error reason = {0};
+    bool is_new = false;
+    basalt_status status = seen_add(&walk->seen, address, &is_new, err);
+    if (status || !is_new) return status;
+    status = bs_h5_object_open(walk->file->h5, address, &object, &reason);
+    if (status == BASALT_UNSUPPORTED) return show_unknown(walk, &reason, err);
+    if (status) {
+        if (err) *err = reason;
+        return status;
+    }
+    BS_TRY(show_object(walk, object, err));
+    if (walk->stopped || bs_h5_object_kind(object) != BS_H5_GROUP) goto out;
+    if (walk->depth >= walk->depth_max) goto out;
+    if (walk->depth >= BS_WALK_DEPTH_MAX) {
+        status = bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "groups are nested deeper than %d", BS_WALK_DEPTH_MAX);
+        goto out;
+    }
+    BS_TRY(bs_h5_group_each(walk->file->h5, object, walk_link, walk, err));
+out:
+    bs_h5_object_close(object);
+    return status;
+}
+
+/* "/a/b" of "a/b/", "/" of "". */
+static void put_normal_path(struct bs_bytes *out, const char *path)
+{
+    bs_bytes_u8(out, '/');
+    while (*path) {
+        const size_t count = strcspn(path, "/");
+        if (count > 0 && out->count > 1) bs_bytes_u8(out, '/');
+        bs_bytes_put(out, path, count);
+        path += count;
+        path += strspn(path, "/");
+    }
+}
+
+basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned depth_max,
+    basalt_hdf5_entry_fn each, void *context, basalt_error *err)
+{
+    struct walk walk = {.file = file, .each = each, .context = context, .depth_max = depth_max};
+    struct bs_h5_object *object = NULL;
+    basalt_status status = bs_h5_object_open_path(file->h5, path, &object, err);
+    if (status) return status;
+    const uint64_t address = bs_h5_object_address(object);
+    bs_h5_object_close(object);
+    put_normal_path(&walk.path, path);
+    status = walk_object(&walk, address, err);
+    bs_free(walk.seen.slots);
+    bs_bytes_free(&walk.path);
+    bs_bytes_free(&walk.type);
+    bs_bytes_free(&walk.filters);
+    return status;
+}
