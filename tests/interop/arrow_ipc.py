@@ -252,8 +252,9 @@ def test_memory(rng, library):
         for a, b in zip(found, expected.to_batches()):
             same(a, b, "from memory")
         # and back, without a copy of ours
+        lent = ctypes.create_string_buffer(bytes(got), len(got))  # until the stream is released
         status = basalt.basalt_ipc_read_bytes(
-            ctypes.c_char_p(bytes(got)), ctypes.c_size_t(len(got)), memory, ctypes.byref(error))
+            lent, ctypes.c_size_t(len(got)), memory, ctypes.byref(error))
         assert status == 0, error.message
         with pa.RecordBatchReader._import_from_c(ctypes.addressof(memory)) as back:
             for a, b in zip(list(back), batches):
