@@ -88,6 +88,24 @@ static basalt_status count_rows(struct source *source, uint64_t *out_rows, basal
     return status;
 }
 
+static bool take_shape(void *context, const basalt_hdf5_entry *entry)
+{
+    struct npy_shape *shape = context;
+    if (entry->kind != BASALT_HDF5_DATASET || entry->rank < 2) return true;
+    shape->rank = entry->rank - 1;
+    memcpy(shape->dims, entry->dims + 1, shape->rank * sizeof shape->dims[0]);
+    return true;
+}
+
+static basalt_status find_shape(
+    struct source *source, struct npy_shape *out_shape, basalt_error *err)
+{
+    *out_shape = (struct npy_shape){.rank = 0};
+    const basalt_status status = count_rows(source, &out_shape->rows, err);
+    if (status || !source->file) return status;
+    return basalt_hdf5_walk(source->file, source->path, 0, take_shape, out_shape, err);
+}
+
 static int write_file(void *context, const void *bytes, size_t count)
 {
     errno = EIO;
@@ -98,14 +116,14 @@ static basalt_status write_rows(struct source *source, FILE *out, basalt_error *
 {
     struct ArrowArrayStream stream;
     const char *format = source->options->format;
-    uint64_t rows = 0;
+    struct npy_shape shape;
     basalt_status status = BASALT_OK;
-    if (strcmp(format, "npy") == 0) status = count_rows(source, &rows, err);
+    if (strcmp(format, "npy") == 0) status = find_shape(source, &shape, err);
     if (!status) status = source_scan(source, &stream, err);
     if (status) return status;
     if (strcmp(format, "arrow") == 0) return basalt_ipc_write(&stream, write_file, out, err);
     if (strcmp(format, "npy") == 0) {
-        status = write_npy(&stream, rows, out, err);
+        status = write_npy(&stream, &shape, out, err);
     } else if (strcmp(format, "json") == 0) {
         status = write_json(&stream, out, err);
     } else {

@@ -88,9 +88,14 @@ basalt_status values_check(const struct ArrowSchema *schema, basalt_error *err);
 
 basalt_status write_csv(struct ArrowArrayStream *stream, FILE *out, basalt_error *err);
 basalt_status write_json(struct ArrowArrayStream *stream, FILE *out, basalt_error *err);
-/* `rows` is what the stream will give in all: the header says it first. */
+/* What the header says first: the rows that the stream will give in all; and of a dataset of several
+ * dimensions, whose rows are flat lists in Arrow, the dimensions behind the first. */
+struct npy_shape {
+    uint64_t rows, dims[BASALT_HDF5_RANK_MAX];
+    unsigned rank; /* of `dims`; 0: as the Arrow type says */
+};
 basalt_status write_npy(
-    struct ArrowArrayStream *stream, uint64_t rows, FILE *out, basalt_error *err);
+    struct ArrowArrayStream *stream, const struct npy_shape *shape, FILE *out, basalt_error *err);
 
 basalt_status stream_schema(
     struct ArrowArrayStream *stream, struct ArrowSchema *out_schema, basalt_error *err);

@@ -27,6 +27,11 @@ static bool hidden(const struct listing *listing, const char *path)
     return found && (found[8] == '\0' || found[8] == '/');
 }
 
+static bool is_link(const basalt_hdf5_entry *entry)
+{
+    return entry->kind == BASALT_HDF5_SOFT_LINK || entry->kind == BASALT_HDF5_EXTERNAL_LINK;
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void json_dims(const char *key, const uint64_t *dims, unsigned rank)
@@ -78,10 +83,10 @@ static void json_entry(struct listing *listing, const basalt_hdf5_entry *entry)
     printf("%s{\"path\":", listing->count ? ",\n " : "");
     json_text(stdout, entry->path);
     json_field("kind", kind_name(entry->kind));
-    if (entry->target) json_field("target", entry->target);
+    if (is_link(entry)) json_field("target", entry->target);
     if (entry->kind == BASALT_HDF5_DATASET) json_dataset(entry);
     if (entry->kind == BASALT_HDF5_TYPE) json_field("type", entry->type);
-    if (listing->attributes) {
+    if (listing->attributes && !is_link(entry)) {
         fputs(",\"attributes\":{", stdout);
         listing->first_attribute = true;
         listing->status = basalt_hdf5_each_attribute(
@@ -136,7 +141,7 @@ static void text_entry(struct listing *listing, const basalt_hdf5_entry *entry)
     const bool plain = entry->kind == BASALT_HDF5_GROUP;
     printf("%s%*s", entry->path, listing->width - columns_of(entry->path), "");
     if (plain || entry->kind == BASALT_HDF5_TYPE) printf("  %s", kind_name(entry->kind));
-    if (entry->target) printf("  -> %s (%s)", entry->target, kind_name(entry->kind));
+    if (is_link(entry)) printf("  -> %s (%s)", entry->target, kind_name(entry->kind));
     if (entry->kind == BASALT_HDF5_DATASET) {
         text_shape(entry);
         text_storage(entry);
@@ -145,7 +150,7 @@ static void text_entry(struct listing *listing, const basalt_hdf5_entry *entry)
         printf("  %" PRIu64 " attribute%s", entry->attributes, entry->attributes == 1 ? "" : "s");
     }
     putchar('\n');
-    if (listing->attributes && !entry->target) {
+    if (listing->attributes && !is_link(entry)) {
         listing->status = basalt_hdf5_each_attribute(
             listing->file, entry->path, text_attribute, listing, listing->err);
     }

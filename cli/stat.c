@@ -143,11 +143,13 @@ static void print_text(const char *path, const struct report_data *data)
     struct size_texts texts = {.next = 0};
     const basalt_store_stats *stats = &data->stats;
     print_state(path, &data->found);
-    printf("  file  %s, checkpoint %" PRIu64
-           ": %s live, %s free, %s resting until readers are gone\n",
-        size_text(&texts, data->found.file_bytes), data->found.commit_number,
-        size_text(&texts, stats->live_bytes), size_text(&texts, stats->free_bytes),
-        size_text(&texts, stats->retired_bytes));
+    printf("  file  %s, checkpoint %" PRIu64 "\n", size_text(&texts, data->found.file_bytes),
+        data->found.commit_number);
+    if (stats->live_bytes) { /* found by who has looked at all of the file */
+        printf("        %s live, %s free, %s resting until readers are gone\n",
+            size_text(&texts, stats->live_bytes), size_text(&texts, stats->free_bytes),
+            size_text(&texts, stats->retired_bytes));
+    }
     printf("  log   %s in %u file%s\n", size_text(&texts, data->found.log_bytes),
         data->found.log_files, data->found.log_files == 1 ? "" : "s");
     printf("  rows  %s in %s families\n\n", count_text(&texts, stats->rows),

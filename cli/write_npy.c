@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define NPY_ALIGN 64
-#define DIMENSIONS_MAX 8
+#define DIMENSIONS_MAX BASALT_HDF5_RANK_MAX
 #define ELEMENT_BYTES_MAX ((uint64_t)1 << 24)
 
 struct npy_column {
@@ -105,10 +105,9 @@ static basalt_status describe(
 
 /* ---- header ---------------------------------------------------------------------------------- */
 
-static void put_dimensions(FILE *out, const struct npy_column *column)
+static void put_dimensions(FILE *out, const uint64_t *dims, unsigned rank)
 {
-    for (unsigned i = 0; i < column->depth; i++)
-        fprintf(out, "%" PRIu64 ",", column->dimensions[i]);
+    for (unsigned i = 0; i < rank; i++) fprintf(out, "%" PRIu64 ",", dims[i]);
 }
 
 static void put_python_text(FILE *out, const char *text)
@@ -126,7 +125,7 @@ static void put_python_text(FILE *out, const char *text)
 }
 
 static void put_description(
-    FILE *out, const struct npy_column *columns, int64_t count, uint64_t rows)
+    FILE *out, const struct npy_column *columns, int64_t count, const struct npy_shape *shape)
 {
     fputs("{'descr': ", out);
     if (count == 1) {
@@ -139,26 +138,30 @@ static void put_description(
             fprintf(out, ", '%s'", columns[i].descr);
             if (columns[i].depth) {
                 fputs(", (", out);
-                put_dimensions(out, &columns[i]);
+                put_dimensions(out, columns[i].dimensions, columns[i].depth);
                 fputc(')', out);
             }
             fputs("), ", out);
         }
         fputc(']', out);
     }
-    fprintf(out, ", 'fortran_order': False, 'shape': (%" PRIu64 ",", rows);
-    if (count == 1) put_dimensions(out, &columns[0]);
+    fprintf(out, ", 'fortran_order': False, 'shape': (%" PRIu64 ",", shape->rows);
+    if (count == 1 && shape->rank) {
+        put_dimensions(out, shape->dims, shape->rank);
+    } else if (count == 1) {
+        put_dimensions(out, columns[0].dimensions, columns[0].depth);
+    }
     fputs("), }", out);
 }
 
-static basalt_status put_header(
-    FILE *out, const struct npy_column *columns, int64_t count, uint64_t rows, basalt_error *err)
+static basalt_status put_header(FILE *out, const struct npy_column *columns, int64_t count,
+    const struct npy_shape *shape, basalt_error *err)
 {
     char *text = NULL;
     size_t length = 0;
     FILE *memory = open_memstream(&text, &length);
     if (!memory) return fail(err, BASALT_NO_MEMORY, "no memory for the header");
-    put_description(memory, columns, count, rows);
+    put_description(memory, columns, count, shape);
     if (fclose(memory)) {
         free(text);
         return fail(err, BASALT_NO_MEMORY, "no memory for the header");
@@ -258,8 +261,19 @@ static basalt_status put_rows(struct ArrowArrayStream *stream, const struct npy_
     return status;
 }
 
+static bool shape_fits(
+    const struct npy_shape *shape, const struct npy_column *columns, int64_t count)
+{
+    uint64_t elements = 1;
+    for (unsigned i = 0; i < shape->rank; i++) {
+        if (shape->dims[i] && elements > ELEMENT_BYTES_MAX / shape->dims[i]) return false;
+        elements *= shape->dims[i];
+    }
+    return !shape->rank || (count == 1 && elements == columns[0].elements);
+}
+
 basalt_status write_npy(
-    struct ArrowArrayStream *stream, uint64_t rows, FILE *out, basalt_error *err)
+    struct ArrowArrayStream *stream, const struct npy_shape *shape, FILE *out, basalt_error *err)
 {
     struct ArrowSchema schema;
     struct npy_column *columns = NULL;
@@ -272,8 +286,11 @@ basalt_status write_npy(
     for (int64_t i = 0; i < schema.n_children && !status; i++) {
         status = describe(schema.children[i], &columns[i], err);
     }
-    if (!status) status = put_header(out, columns, schema.n_children, rows, err);
-    if (!status) status = put_rows(stream, columns, schema.n_children, rows, out, err);
+    if (!status && !shape_fits(shape, columns, schema.n_children)) {
+        status = fail(err, BASALT_CONFLICT, "the rows do not have the shape that the dataset says");
+    }
+    if (!status) status = put_header(out, columns, schema.n_children, shape, err);
+    if (!status) status = put_rows(stream, columns, schema.n_children, shape->rows, out, err);
     free(columns);
     schema.release(&schema);
     return status;
