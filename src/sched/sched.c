@@ -56,7 +56,7 @@ struct bs_job {
     basalt_error error;
 };
 
-/* ---- cancel ------------------------------------------------------------------------------------ */
+/* ---- cancel ---------------------------------------------------------------------------------- */
 
 void bs_cancel_request(struct bs_cancel *cancel)
 {
@@ -69,7 +69,7 @@ basalt_status bs_cancel_check(const struct bs_cancel *cancel, basalt_error *err)
     return bs_fail(err, BASALT_CANCELLED, BASALT_NO_OFFSET, "the operation was cancelled");
 }
 
-/* ---- the ring of jobs and a job's queue: all under the job's mutex ------------------------------- */
+/* ---- the ring of jobs and a job's queue: all under the job's mutex --------------------------- */
 
 static void ring_append(struct pool *pool, struct bs_job *job)
 {
@@ -165,7 +165,7 @@ static void job_run_one(struct bs_job *job)
     job_finish_tasks(job, 1);
 }
 
-/* ---- workers ------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static void worker(void *argument)
 {
@@ -254,7 +254,7 @@ unsigned bs_sched_threads(const struct bs_sched *sched)
     return sched->pools[BS_PRIORITY_FOREGROUND].thread_count;
 }
 
-/* ---- jobs ---------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 basalt_status bs_job_create(struct bs_sched *sched, enum bs_priority priority,
     const struct bs_cancel *cancel, struct bs_job **out_job, basalt_error *err)

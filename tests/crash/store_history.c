@@ -4,6 +4,8 @@
 #include "tests/harness/harness_memory.h"
 #include "tests/harness/test.h"
 
+#include <stdlib.h>
+
 #define BUDGET_BYTES ((uint64_t)1 << 30)
 #define SYNC_NS 100000 /* of a sync while there is a crowd */
 
@@ -14,7 +16,7 @@ const struct family_sketch family_sketches[FAMILIES] = {
     [LATE] = {"late", {"seq", "level"}, {"l", "i"}, {false, true}, 128, 1},
 };
 
-/* ---- rows ----------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 int64_t row_sequence(unsigned family, uint64_t row)
 {
@@ -111,7 +113,7 @@ out:
     return status;
 }
 
-/* ---- promises: all under the lock ------------------------------------------------------------------- */
+/* ---- promises: all under the lock ------------------------------------------------------------ */
 
 static struct promise *present(struct history *history)
 {
@@ -147,7 +149,7 @@ static void note_synced(struct history *history, const struct promise *then, boo
     now->step_synced = BS_MAX(now->step_synced, then->step_buffered);
 }
 
-/* ---- what is done ---------------------------------------------------------------------------------- */
+/* ---- what is done ---------------------------------------------------------------------------- */
 
 /* `count` rows of each family of the set commit as one. Each family has one thread that appends. */
 static basalt_status commit_rows(struct history *history, const unsigned *families, size_t set,
@@ -254,7 +256,7 @@ static basalt_status commit_one(struct history *history, unsigned family, uint64
     return commit_rows(history, &family, 1, count, durability, err);
 }
 
-/* ---- lives ------------------------------------------------------------------------------------------ */
+/* ---- lives ----------------------------------------------------------------------------------- */
 
 void history_options(basalt_store_options *out_options)
 {
@@ -296,12 +298,51 @@ void history_kill(struct history *history)
     history->store = NULL;
 }
 
+static basalt_status adopt_family(
+    struct history *history, struct bs_snapshot *snapshot, unsigned family, basalt_error *err)
+{
+    struct promise *now = present(history);
+    uint64_t rows = 0;
+    basalt_status status = bs_snapshot_rows(snapshot, family_sketches[family].name, &rows, err);
+    const bool there = status != BASALT_NOT_FOUND;
+    if (there && status) return status;
+    if (rows < now->buffered[family] || rows > now->attempted[family] ||
+        (!there && now->made_buffered[family])) {
+        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+            "%s has %llu rows, %llu were acknowledged", family_sketches[family].name,
+            (unsigned long long)rows, (unsigned long long)now->buffered[family]);
+    }
+    now->attempted[family] = rows;
+    now->made_buffered[family] |= there;
+    return BASALT_OK;
+}
+
+basalt_status history_adopt(struct history *history, basalt_error *err)
+{
+    struct bs_snapshot *snapshot = NULL;
+    char *step = NULL;
+    basalt_status status = bs_snapshot_create(history->store, &snapshot, err);
+    for (unsigned f = 0; !status && f < FAMILIES; f++) {
+        status = adopt_family(history, snapshot, f, err);
+    }
+    bs_snapshot_close(&snapshot);
+    if (status) return status;
+    if (present(history)->step_attempted) {
+        status = bs_store_get_attribute(history->store, NULL, "step", &step, err);
+        if (status == BASALT_NOT_FOUND) status = BASALT_OK;
+        if (!status) present(history)->step_attempted = step ? strtoull(step, NULL, 10) : 0;
+        bs_free(step);
+    }
+    if (!status) mark(history);
+    return status;
+}
+
 basalt_status history_live(struct history *history, unsigned steps, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
     for (unsigned i = 0; !status && i < steps; i++) {
         const uint64_t what = test_random(&history->random) % 32;
-        const uint64_t count = 1 + test_random(&history->random) % (what & 1 ? 8 : 60);
+        const uint64_t count = 1 + test_random(&history->random) % (what & 1 ? 8 : 40);
         const basalt_durability durability =
             test_random(&history->random) % 3 ? BASALT_BUFFERED : BASALT_SYNC;
         if (what < 2) {
@@ -373,7 +414,7 @@ basalt_status history_live_in_a_crowd(struct history *history, unsigned steps, b
     return status;
 }
 
-/* ---- a history ---------------------------------------------------------------------------------------- */
+/* ---- a history ------------------------------------------------------------------------------- */
 
 struct history *history_create(uint64_t seed, basalt_error *err)
 {

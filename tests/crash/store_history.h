@@ -64,6 +64,9 @@ void history_options(basalt_store_options *out_options);
 BS_MUST_USE basalt_status history_open(struct history *history, basalt_error *err);
 BS_MUST_USE basalt_status history_close(struct history *history, basalt_error *err);
 void history_kill(struct history *history); /* the process dies: nothing is synced or removed */
+/* After an open that followed a failure: goes on from the rows that are there. CORRUPT if fewer are
+ * than were acknowledged, or more than were handed over. */
+BS_MUST_USE basalt_status history_adopt(struct history *history, basalt_error *err);
 
 /* One thread: transactions, appends, checkpoints, attributes, by chance. */
 BS_MUST_USE basalt_status history_live(struct history *history, unsigned steps, basalt_error *err);

@@ -143,7 +143,7 @@ static basalt_status open_writer(struct history *history, basalt_error *err)
     return BASALT_OK;
 }
 
-/* ---- several threads at once ----------------------------------------------------------------------- */
+/* ---- several threads at once ----------------------------------------------------------------- */
 
 #define COMMITTERS 3
 #define COMMITS_EACH 60
@@ -216,7 +216,7 @@ static basalt_status live(struct history *history, unsigned steps, basalt_error 
     return status;
 }
 
-/* ---- looking at an image -------------------------------------------------------------------------- */
+/* ---- looking at an image --------------------------------------------------------------------- */
 
 struct replay {
     struct history *history;

@@ -43,7 +43,7 @@ static basalt_status fail(struct bs_vfs *vfs, const char *what, const char *path
         "made to fail: cannot %s \"%.120s\"", what, path);
 }
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void faulty_close(struct bs_file *file)
 {
@@ -195,7 +195,7 @@ static const struct bs_file_ops file_ops = {
     .count_sharers = faulty_count_sharers,
 };
 
-/* ---- the file system --------------------------------------------------------------------------- */
+/* ---- the file system ------------------------------------------------------------------------- */
 
 static void faulty_free(struct bs_vfs *vfs)
 {

@@ -70,7 +70,7 @@ struct enumeration {
     bool stopped;
 };
 
-/* ---- one image ----------------------------------------------------------------------------------- */
+/* ---- one image ------------------------------------------------------------------------------- */
 
 /* True the first time. */
 static bool note_seen(struct enumeration *self, uint64_t key)
@@ -142,7 +142,7 @@ static void emit(struct enumeration *self, enum powerloss_kind kind,
     harness_free(files);
 }
 
-/* ---- images of a kill ----------------------------------------------------------------------------- */
+/* ---- images of a kill ------------------------------------------------------------------------ */
 
 static struct powerloss_content **all_caches(struct enumeration *self)
 {
@@ -193,7 +193,7 @@ static void emit_kills(struct enumeration *self)
     harness_free(contents);
 }
 
-/* ---- images of a power loss ------------------------------------------------------------------------ */
+/* ---- images of a power loss ------------------------------------------------------------------ */
 
 /* Does sector number `sector` of the torn write's `sectors` arrive? */
 static bool torn_keeps(const struct choice *choice, size_t sector, size_t sectors)
@@ -339,19 +339,24 @@ static void choose_prefix(struct enumeration *self, size_t count)
     for (size_t i = 0; i < count; i++) self->choice.chosen[i] = true;
 }
 
-/* By chance: each unit for itself, or of each file a prefix. */
+/* By chance: each unit for itself; of each file a prefix; the last ones alone, as if the disk went
+ * backwards; or each file wholly or not at all. A name is always for itself. */
 static void choose_some(struct enumeration *self)
 {
     choose_none(self);
     const uint64_t seed = test_random(&self->random);
+    const size_t count = self->unit_count, start = (size_t)(seed >> 16) % count;
     const unsigned often = 1 + (unsigned)(seed >> 8) % 7; /* of 8 */
-    for (size_t i = 0; i < self->unit_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct powerloss_event *event = self->units[i].event;
-        if (seed & 1) {
-            self->choice.chosen[i] = test_random(&self->random) % 8 < often;
-        } else {
-            uint64_t of_node = seed + (powerloss_is_of_names(event->kind) ? i : 7919 * event->node);
-            self->choice.chosen[i] = i < test_random(&of_node) % (self->unit_count + 1);
+        const bool name = powerloss_is_of_names(event->kind);
+        uint64_t of_node = seed + (name ? i : 7919 * event->node);
+        bool *chosen = &self->choice.chosen[i];
+        switch (seed % 4) {
+        case 0: *chosen = test_random(&self->random) % 8 < often; break;
+        case 1: *chosen = i < test_random(&of_node) % (count + 1); break;
+        case 2: *chosen = i >= start; break;
+        default: *chosen = test_random(&of_node) % 8 < often; break;
         }
     }
 }
@@ -461,7 +466,7 @@ static void emit_power_losses(struct enumeration *self)
     emit_garbage(self);
 }
 
-/* ---- playing the trace ----------------------------------------------------------------------------- */
+/* ---- playing the trace ----------------------------------------------------------------------- */
 
 static void add_unit(struct enumeration *self, const struct powerloss_event *event)
 {

@@ -3,7 +3,7 @@
 
 #include "tests/harness/harness_memory.h"
 
-/* ---- contents ----------------------------------------------------------------------------------- */
+/* ---- contents -------------------------------------------------------------------------------- */
 
 static void content_resize(struct powerloss_content *content, size_t size)
 {
@@ -73,7 +73,7 @@ uint64_t powerloss_content_hash(struct powerloss_content *content)
     return content->hash;
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 struct powerloss_entry *powerloss_names_find(const struct powerloss_names *names, const char *path)
 {

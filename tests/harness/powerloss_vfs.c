@@ -26,7 +26,7 @@ static struct bs_file *inner_of(struct bs_file *file)
     return open_of(file)->inner;
 }
 
-/* ---- the trace: all under the lock --------------------------------------------------------------- */
+/* ---- the trace: all under the lock ----------------------------------------------------------- */
 
 static void record(struct powerloss_vfs *self, struct powerloss_event event)
 {
@@ -97,7 +97,7 @@ static void record_bytes(struct bs_file *file, enum powerloss_event_kind kind, c
             .bytes = harness_copy(bytes, count)});
 }
 
-/* ---- files that change ---------------------------------------------------------------------------- */
+/* ---- files that change ----------------------------------------------------------------------- */
 
 static basalt_status powerloss_write_at(
     struct bs_file *file, const void *bytes, size_t count, uint64_t offset, basalt_error *err)
@@ -174,7 +174,7 @@ static basalt_status powerloss_set_mode(struct bs_file *file, uint32_t mode, bas
     return change(file, POWERLOSS_SET_MODE, mode, err);
 }
 
-/* ---- files that are only asked -------------------------------------------------------------------- */
+/* ---- files that are only asked --------------------------------------------------------------- */
 
 static void powerloss_close(struct bs_file *file)
 {
@@ -248,7 +248,7 @@ static const struct bs_file_ops file_ops = {
     .count_sharers = powerloss_count_sharers,
 };
 
-/* ---- the file system ------------------------------------------------------------------------------- */
+/* ---- the file system ------------------------------------------------------------------------- */
 
 static void powerloss_free(struct bs_vfs *vfs)
 {
