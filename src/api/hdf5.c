@@ -1,4 +1,4 @@
-/* hdf5.c - basalt/hdf5.h. */
+/* hdf5.c - basalt/hdf5.h. A file has a file system of its own, so that it needs no environment. */
 #include "api/api_internal.h"
 #include "tables/tables.h"
 
@@ -9,18 +9,19 @@ struct basalt_hdf5 {
 
 basalt_status basalt_hdf5_open(const char *path, basalt_hdf5 **out_file, basalt_error *err)
 {
+    basalt_hdf5 *opened;
+    basalt_status status = BASALT_OK;
     BS_API_NEEDS(out_file);
     *out_file = NULL;
     BS_API_NEEDS(path);
-    basalt_hdf5 *file = bs_alloc_zeroed(1, sizeof *file);
-    if (!file) return bs_fail_memory(err, sizeof *file);
-    basalt_status status = bs_vfs_local_create(&file->vfs, err);
-    if (!status) status = bs_hdf5_open(file->vfs, path, &file->file, err);
-    if (!status) {
-        *out_file = file;
-        file = NULL;
-    }
-    basalt_hdf5_close(&file);
+    opened = bs_alloc_zeroed(1, sizeof *opened);
+    if (!opened) return bs_fail_memory(err, sizeof *opened);
+    BS_TRY(bs_vfs_local_create(&opened->vfs, err));
+    BS_TRY(bs_hdf5_open(opened->vfs, path, &opened->file, err));
+    *out_file = opened;
+    opened = NULL;
+out:
+    basalt_hdf5_close(&opened);
     return status;
 }
 

@@ -227,7 +227,7 @@ static basalt_status check_text_bytes(const struct column *column, uint64_t more
 /* The validity map exists and covers `rows` rows. */
 static basalt_status cover_validity(struct column *column, uint64_t rows, basalt_error *err)
 {
-    uint8_t *room;
+    uint8_t *room = NULL;
     const size_t bytes = (size_t)((rows + 7) / 8);
     if (bytes <= column->validity.count) return BASALT_OK;
     const size_t more = bytes - column->validity.count;

@@ -356,8 +356,10 @@ BS_MUST_USE basalt_status bs_h5_check_unchanged(struct bs_h5_writer *writer, bas
 
 /* Extents retired by commits up to and including `commit` may be reused from now on. */
 void bs_h5_reclaim(struct bs_h5_writer *writer, uint64_t commit);
-/* Shortens the file to its last used byte: prepares nothing, call between settle and the next
- * change; needs its own flip afterwards because the end-of-file address moves. */
+/* Every prepare lowers the end-of-file address by what is free at the end. This cuts the file there, if
+ * nothing was appended since the last settle; under the same conditions as a reclaim, for a reader of
+ * an older root reads zeros behind the end. */
+BS_MUST_USE basalt_status bs_h5_shorten(struct bs_h5_writer *writer, basalt_error *err);
 struct bs_h5_space_stats {
     uint64_t file_bytes, live_bytes, free_bytes, retired_bytes; /* live: reached by the root */
     uint64_t oldest_retired;  /* lowest commit with retired extents; 0: none */

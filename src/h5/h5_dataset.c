@@ -153,6 +153,7 @@ static bool overlap_of(
     const struct bs_h5_dataset *dataset = assembly->object->dataset;
 
     overlap->rank = dataset->space.rank;
+    overlap->low[0] = overlap->high[0] = 0; /* chunks have a dimension, but the compiler asks */
     for (unsigned i = 0; i < overlap->rank; i++) {
         const uint64_t from = i ? 0 : assembly->first;
         const uint64_t to = i ? dataset->space.dims[i] : assembly->first + assembly->count;

@@ -344,7 +344,7 @@ static basalt_status column_check(
     }
     if (spec->chunk_rows == 0 || spec->chunk_rows > BS_CHUNK_BYTES_MAX / spec->type->size_bytes) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "a chunk of %" PRIu64 " rows of %u bytes is not between 1 row and 1 GiB",
+            "a chunk of %" PRIu64 " rows of %u bytes is not between 1 row and 256 MiB",
             spec->chunk_rows, (unsigned)spec->type->size_bytes);
     }
     return BASALT_OK;

@@ -26,7 +26,7 @@ static basalt_status rechunk_check(
     const struct bs_column *column = node->as.column;
     if (chunk_rows == 0 || chunk_rows > BS_CHUNK_BYTES_MAX / column->element_bytes) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "a chunk of %" PRIu64 " rows of %u bytes is not between 1 row and 1 GiB", chunk_rows,
+            "a chunk of %" PRIu64 " rows of %u bytes is not between 1 row and 256 MiB", chunk_rows,
             (unsigned)column->element_bytes);
     }
     if (column->variable && chunk_rows % column->chunk_rows) {
@@ -56,9 +56,10 @@ static basalt_status rows_put(
     const size_t element_bytes = job->new->element_bytes;
     basalt_status status = BASALT_OK;
     while (!status && rows > 0) {
-        const uint64_t part = BS_MIN(rows, job->new->chunk_rows - job->count);
+        uint64_t part = BS_MIN(rows, job->new->chunk_rows - job->count);
         uint8_t *to = job->rows + job->count * element_bytes;
         if (!from && job->count == 0 && part == job->new->chunk_rows) {
+            part = rows - rows % job->new->chunk_rows; /* absent chunks, however many */
             job->node->as.column = job->new;
             status = bs_h5_append_fill(job->writer, job->node, job->scratch, part, err);
             job->node->as.column = job->old;

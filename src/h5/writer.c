@@ -465,6 +465,13 @@ basalt_status bs_h5_prepare(struct bs_h5_writer *writer, uint64_t commit, uint64
     writer->next_identity.log_position = log_position;
     bs_node_dirty(writer->identity_node);
     BS_TRY(plan_node(writer->root, &scratch, &writer->plan, err));
+#ifdef BASALT_MUTANT_reuse_one_commit_early
+    for (size_t i = 0; i < writer->plan.given_up.count; i++) {
+        const struct bs_h5_extent extent = writer->plan.given_up.items[i];
+        bs_space_give_up(&writer->space, extent.address, extent.bytes);
+    }
+    writer->plan.given_up.count = 0;
+#endif
     plan_place(writer);
     writer->next_identity.root = writer->root->next_address;
     writer->next_identity.end_of_file = bs_space_trim(&writer->space);
@@ -569,6 +576,17 @@ basalt_status bs_h5_check_unchanged(struct bs_h5_writer *writer, basalt_error *e
 void bs_h5_reclaim(struct bs_h5_writer *writer, uint64_t commit)
 {
     bs_space_reclaim(&writer->space, commit);
+}
+
+basalt_status bs_h5_shorten(struct bs_h5_writer *writer, basalt_error *err)
+{
+    uint64_t size = 0;
+    const uint64_t end = bs_load_u64(writer->current + FLIP_AT);
+    basalt_status status = bs_writer_check(writer, err);
+    if (status || writer->is_new || writer->space.end > end) return status;
+    status = bs_file_size(writer->file, &size, err);
+    if (status || size <= end) return status;
+    return writer->file->ops->set_size(writer->file, end, err);
 }
 
 void bs_h5_space_stats(const struct bs_h5_writer *writer, struct bs_h5_space_stats *out_stats)

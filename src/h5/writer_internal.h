@@ -22,7 +22,7 @@
 #define BS_INDEX_DEPTH_MAX 11     /* 64^11 is more than 2^64 */
 #define BS_LINK_MESSAGES_MAX 1024 /* beyond it a group has a symbol table */
 #define BS_LINK_NAME_BYTES_MAX 60000
-#define BS_CHUNK_BYTES_MAX ((uint64_t)1 << 30)
+#define BS_CHUNK_BYTES_MAX ((uint64_t)1 << 28)
 
 /* ---- extents ------------------------------------------------------------------------------- */
 

@@ -173,17 +173,10 @@ static basalt_status verify_store(
 {
     uint64_t faults = 0;
     struct bs_view *view;
-    struct bs_h5_identity identity;
     bs_lsn position;
     bs_view_take(store, &view, &position);
     struct bs_h5_file *h5 = view->root->h5;
     basalt_status status = bs_h5_verify(h5, report_fault, report_progress, verifying, &faults, err);
-    if (!status) status = bs_h5_identity_read(h5, &identity, err);
-    if (!status &&
-        (identity.root != bs_h5_file_superblock(h5)->root ||
-            identity.end_of_file != bs_h5_file_superblock(h5)->end_of_file)) {
-        report(verifying, "another program wrote to the file since Basalt's last checkpoint");
-    }
     if (!status) {
         verify_families(store, verifying);
         status = verify_log(store, verifying, err);

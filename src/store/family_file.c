@@ -32,7 +32,8 @@ basalt_status bs_field_type(
     case BS_KIND_FLOAT: *out_type = bs_h5_type_float(field->width_bytes); break;
     case BS_KIND_TEXT: *out_type = bs_h5_type_variable_string(); break;
     case BS_KIND_BINARY: *out_type = bs_h5_type_variable_bytes(); break;
-    case BS_KIND_FIXED: *out_type = bs_h5_type_opaque(field->width_bytes, "binary"); break;
+    /* No tag: libhdf5 converts opaque data between equal tags only, and h5py asks for none. */
+    case BS_KIND_FIXED: *out_type = bs_h5_type_opaque(field->width_bytes, ""); break;
     default: *out_type = bs_h5_type_integer(field->width_bytes, true); break;
     }
     return *out_type ? BASALT_OK : bs_fail_memory(err, sizeof **out_type);
