@@ -177,10 +177,11 @@ void bs_element_convert(const struct bs_element *element, uint8_t *values, uint6
     }
 }
 
-static basalt_status put_texts(struct bs_h5_file *h5, const struct bs_h5_type *type,
+basalt_status bs_element_put_texts(struct bs_h5_file *h5, const struct bs_element *element,
     const uint8_t *bytes, uint64_t count, struct bs_array_builder *builder, size_t field,
     basalt_error *err)
 {
+    const struct bs_h5_type *type = element->type;
     if (type->kind == BS_H5_STRING) {
         return put_fixed_texts(type, bytes, count, builder, field, err);
     }
@@ -205,7 +206,7 @@ basalt_status bs_element_read(struct bs_h5_file *h5, const struct bs_element *el
     uint8_t *raw = bs_alloc(bytes);
     if (!raw) return bs_fail_memory(err, bytes);
     basalt_status status = bs_h5_read(h5, dataset, first, count, raw, err);
-    if (!status) status = put_texts(h5, element->type, raw, elements, builder, field, err);
+    if (!status) status = bs_element_put_texts(h5, element, raw, elements, builder, field, err);
     bs_free(raw);
     return status;
 }

@@ -39,6 +39,7 @@ void bs_table_free(struct bs_table *table)
     if (!table) return;
     for (size_t i = 0; i < table->column_count; i++) bs_column_close(&table->columns[i]);
     bs_free(table->columns);
+    bs_h5_object_close(table->compound);
     bs_schema_release(table->schema);
     bs_free(table->shape);
     bs_free(table);
@@ -129,10 +130,20 @@ static basalt_status open_column(
     return status ? status : set_one_schema(table, path, err);
 }
 
+/* Takes over `object`. */
+static basalt_status open_dataset(
+    struct bs_table *table, struct bs_h5_object *object, const char *path, basalt_error *err)
+{
+    if (bs_h5_object_type(object)->kind == BS_H5_COMPOUND) {
+        return bs_table_open_compound(table, object, err);
+    }
+    return open_column(table, object, path, err);
+}
+
 /* Every column has as many rows as the first. */
 static basalt_status count_rows(struct bs_table *table, basalt_error *err)
 {
-    for (size_t i = 0; i < table->column_count; i++) {
+    for (size_t i = 0; !table->compound && i < table->column_count; i++) {
         const uint64_t rows = bs_column_rows(&table->columns[i]);
         if (i == 0) table->rows = rows;
         if (rows == table->rows) continue;
@@ -172,7 +183,7 @@ static basalt_status open_object(struct bs_table *table, const char *path, basal
     if (status) return status;
     switch (bs_h5_object_kind(object)) {
     case BS_H5_GROUP: status = open_group(table, object, path, err); break;
-    case BS_H5_DATASET: status = open_column(table, object, path, err); break;
+    case BS_H5_DATASET: status = open_dataset(table, object, path, err); break;
     default:
         bs_h5_object_close(object);
         status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET, "it is a type, not data");
@@ -202,6 +213,7 @@ basalt_status bs_table_open(
 static uint64_t row_bytes(const struct bs_table *table)
 {
     uint64_t bytes = 0;
+    if (table->compound) return BS_MAX(bs_h5_object_type(table->compound)->size_bytes, 1);
     for (size_t i = 0; i < table->column_count; i++) {
         const struct bs_table_column *column = &table->columns[i];
         const struct bs_h5_dataset *dataset = bs_h5_object_dataset(column->values);
@@ -214,13 +226,28 @@ uint64_t bs_table_batch_rows(const struct bs_table *table, uint64_t first)
 {
     const uint64_t bytes = row_bytes(table);
     uint64_t rows = BS_MAX(BS_MIN(BS_TABLE_BATCH_BYTES / bytes, BS_TABLE_BATCH_ROWS_MAX), 1);
-    if (table->column_count == 0) return rows;
-    const struct bs_h5_dataset *dataset = bs_h5_object_dataset(table->columns[0].values);
-    if (dataset->layout != BS_H5_CHUNKED || dataset->chunk_dims[0] == 0) return rows;
+    const struct bs_h5_object *object = table->compound;
+    if (!object && table->column_count > 0) object = table->columns[0].values;
+    const struct bs_h5_dataset *dataset = object ? bs_h5_object_dataset(object) : NULL;
+    if (!dataset || dataset->layout != BS_H5_CHUNKED || !dataset->chunk_dims[0]) return rows;
     const uint64_t chunk = dataset->chunk_dims[0];
     if (chunk > rows && chunk <= CHUNK_BYTES_MAX / bytes) rows = chunk;
     if (chunk <= rows) rows = rows / chunk * chunk - first % chunk;
     return rows;
+}
+
+static basalt_status read_columns(struct bs_table *table, uint64_t first, uint64_t count,
+    struct bs_array_builder *builder, basalt_error *err)
+{
+    for (size_t i = 0; i < table->column_count; i++) {
+        const basalt_status status =
+            bs_column_read(table->h5, &table->columns[i], first, count, builder, i, err);
+        if (status) {
+            bs_error_prefix(err, "column \"%.80s\"", table->schema->fields[i].name);
+            return status;
+        }
+    }
+    return BASALT_OK;
 }
 
 basalt_status bs_table_read(struct bs_table *table, uint64_t first, uint64_t count,
@@ -229,10 +256,9 @@ basalt_status bs_table_read(struct bs_table *table, uint64_t first, uint64_t cou
     struct bs_array_builder *builder = NULL;
     const uint64_t values = table->list_count ? count * table->list_count : count;
     basalt_status status = bs_array_builder_create(table->schema, values, &builder, err);
-    for (size_t i = 0; !status && i < table->column_count; i++) {
-        status = bs_column_read(table->h5, &table->columns[i], first, count, builder, i, err);
-        if (status) bs_error_prefix(err, "column \"%.80s\"", table->schema->fields[i].name);
-    }
+    if (status) return status;
+    status = table->compound ? bs_table_read_compound(table, first, count, builder, err)
+                             : read_columns(table, first, count, builder, err);
     if (!status) return bs_array_builder_finish(&builder, out, err);
     bs_array_builder_free(builder);
     return status;

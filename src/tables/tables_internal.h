@@ -37,6 +37,10 @@ BS_MUST_USE basalt_status bs_element_find(
 BS_MUST_USE basalt_status bs_element_read(struct bs_h5_file *h5, const struct bs_element *element,
     const struct bs_h5_object *dataset, uint64_t first, uint64_t count, uint64_t per_row,
     struct bs_array_builder *builder, size_t field, basalt_error *err);
+/* Texts or bytes as bs_h5_read gave them. */
+BS_MUST_USE basalt_status bs_element_put_texts(struct bs_h5_file *h5,
+    const struct bs_element *element, const uint8_t *bytes, uint64_t count,
+    struct bs_array_builder *builder, size_t field, basalt_error *err);
 /* As bs_h5_read gave them, to little-endian integers of all their bits, in place. */
 void bs_element_convert(const struct bs_element *element, uint8_t *values, uint64_t count);
 /* Bytes of a fixed-length string without its padding. */
@@ -55,6 +59,7 @@ struct bs_table_column {
     struct bs_h5_object *values;  /* owned; of a categorical column the codes */
     struct bs_element element;    /* of the values; of a categorical column of the categories */
     uint64_t list_count;          /* elements a row */
+    uint32_t member_offset;       /* of a member of records: bytes from their start */
     struct ArrowArray categories; /* their values, one column; released: the column is not so */
     struct bs_element code;
     struct bs_h5_object *mask; /* owned; NULL: no nulls */
@@ -67,8 +72,9 @@ struct bs_table {
     size_t column_count;
     struct bs_table_column *columns; /* as many as the schema has fields */
     uint64_t rows;
-    uint64_t list_count; /* 0, or the only column has that many values a row */
-    char *shape;         /* "[2,3]", the dimensions of a row if they are several; or NULL */
+    struct bs_h5_object *compound; /* owned; NULL, or the records whose members the columns are */
+    uint64_t list_count;           /* 0, or the only column has that many values a row */
+    char *shape; /* "[2,3]", the dimensions of a row if they are several; or NULL */
 };
 
 BS_MUST_USE basalt_status bs_table_open(
@@ -87,6 +93,12 @@ BS_MUST_USE basalt_status bs_schema_of(
 /* table_group.c: the columns of a group. *out_found is false if it is no table. */
 BS_MUST_USE basalt_status bs_table_open_group(
     struct bs_table *table, const struct bs_h5_object *group, bool *out_found, basalt_error *err);
+
+/* table_compound.c. Takes over `object`, a dataset of records, also when it fails. */
+BS_MUST_USE basalt_status bs_table_open_compound(
+    struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
+BS_MUST_USE basalt_status bs_table_read_compound(struct bs_table *table, uint64_t first,
+    uint64_t count, struct bs_array_builder *builder, basalt_error *err);
 
 /* ---- columns (table_column.c) ---- */
 

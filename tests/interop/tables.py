@@ -215,7 +215,14 @@ def test_texts(folder):
         f["latin"] = np.array([b"caf\xe9"])
         f.create_dataset("floats", (2,), dtype=h5py.vlen_dtype("f8"))
         f.create_dataset("references", data=[f["latin"].ref], dtype=h5py.ref_dtype)
-        f["compound"] = np.zeros(2, dtype=[("x", "i4"), ("y", "f8")])
+        record = [("x", ">i4"), ("a text", "S5"), ("y", "f8"), ("b", "?"),
+                  ("v", h5py.string_dtype())]
+        rows = [(i, f"t{i % 10}", i / 8, i % 3 == 0, "w" * (i % 4)) for i in range(1000)]
+        f.create_dataset("compound", data=np.array(rows, dtype=record), chunks=(30,))
+        f["compound scalar"] = np.array((1, 2.5), dtype=[("x", "i4"), ("y", "f4")])
+        f["complex"] = np.array([1 + 2j, 3 - 4j])
+        f["compound 2d"] = np.zeros((2, 2), dtype=[("x", "i4")])
+        f["compound with array"] = np.zeros(2, dtype=[("x", "i4"), ("many", "f4", (3,))])
         f["long double"] = np.zeros(2, dtype="longdouble")
         f["type"] = np.dtype("f8")
     with File(path) as f:
@@ -226,7 +233,14 @@ def test_texts(folder):
         assert f.scan("padded").column(0).to_pylist() == ["ab", " c"]
         assert f.scan("2d").column(0).to_pylist() == [["a", "b"], ["cc", ""]]
         assert f.scan("sequence").column(0).to_pylist() == [b"\1\2\3", b""]
-        for name, word in [("floats", "sequence of <f8"), ("references", "object reference"),
+        table = f.scan("compound")
+        assert table.column_names == ["x", "a text", "y", "b", "v"]
+        assert [tuple(r.values()) for r in table.to_pylist()] == rows
+        assert f.scan("compound", 25, 40).equals(table.slice(25, 40))
+        assert f.scan("compound scalar").to_pylist() == [{"x": 1, "y": 2.5}]
+        assert f.scan("complex").to_pydict() == {"r": [1, 3], "i": [2, -4]}
+        for name, word in [("compound 2d", "2 dimensions"), ("compound with array", "many"),
+                           ("floats", "sequence of <f8"), ("references", "object reference"),
                            ("long double", "f16"), ("type", "type"), ("/", "no table")]:
             refused(UNSUPPORTED, lambda: f.scan(name), word)
         try:
