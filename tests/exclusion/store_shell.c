@@ -37,6 +37,7 @@ static basalt_status open_store(struct shell *shell, const char *words)
     basalt_store_options_init(&options, sizeof options);
     options.checkpoint_age_ms = 0; /* only when told */
     options.grace_ms = 0;
+    options.log_segment_bytes = 1 << 20;
     options.allow_hard_links = links != NULL;
     if (links) *links = '\0';
     for (int i = 0; i < 5; i++)

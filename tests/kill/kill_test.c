@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KILLS_DEFAULT = 200, KILLS_A_FILE = 25, H5DUMP_EVERY = 16, ARGUMENT_BYTES = 24 };
+enum { KILLS_DEFAULT = 200, KILLS_A_FILE = 10, H5DUMP_EVERY = 16, ARGUMENT_BYTES = 24 };
 #define FIRST_COMMIT_NS_MAX ((uint64_t)60 * 1000000000u) /* a hang, not a slow machine */
 
 struct history {
