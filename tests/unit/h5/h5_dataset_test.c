@@ -104,7 +104,7 @@ TEST(h5_dataset, every_chunk_index_of_the_newest_format)
 TEST(h5_dataset, large_array_indexes_have_pages)
 {
     static const char *const forms[] = {"", "g", "1", "1g", "u"};
-    const hsize_t dims[1] = {300000}, chunk[1] = {5};
+    const hsize_t dims[1] = {60000}, chunk[1] = {5};
     struct fixture fixture;
 
     fixture_begin(&fixture, FIXTURE_LATEST);
@@ -292,6 +292,55 @@ TEST(h5_dataset, variable_length_texts)
         CHECK(!seen.wrong);
         bs_h5_object_close(object);
         fixture_check_sound(&fixture, true);
+    }
+    fixture_end(&fixture);
+}
+
+/* ---- threads ---------------------------------------------------------------------------------- */
+
+struct thread_reader {
+    struct bs_h5_file *h5;
+    const struct bs_h5_object *object;
+    unsigned seed, wrong;
+};
+
+static void read_ranges(void *argument)
+{
+    struct thread_reader *reader = argument;
+    static const uint64_t rows = 2000;
+    uint64_t seed = reader->seed;
+    int32_t values[100];
+
+    for (unsigned i = 0; i < 200; i++) {
+        struct bs_h5_object *root = NULL;
+        const uint64_t first = test_random(&seed) % (rows - 100);
+        reader->wrong += bs_h5_read(reader->h5, reader->object, first, 100, values, NULL) != 0;
+        for (uint64_t at = 0; at < 100; at++) reader->wrong += values[at] != (int32_t)(first + at);
+        reader->wrong += bs_h5_object_open_path(reader->h5, "/", &root, NULL) != 0;
+        bs_h5_object_close(root);
+    }
+}
+
+TEST(h5_dataset, threads_share_a_file_and_an_object)
+{
+    struct fixture fixture;
+    const hsize_t dims[1] = {2000}, chunk[1] = {64};
+
+    fixture_begin(&fixture, FIXTURE_EARLIEST);
+    add_chunked(&fixture, "shared", 1, dims, chunk, "sg");
+    if (fixture_open(&fixture)) {
+        struct bs_h5_object *object = fixture_object(&fixture, "shared");
+        struct thread_reader readers[4];
+        struct bs_thread *threads[4] = {0};
+        for (unsigned i = 0; i < 4; i++) {
+            readers[i] = (struct thread_reader){fixture.h5, object, i, 0};
+            CHECK_OK(bs_thread_start("reader", read_ranges, &readers[i], &threads[i], err));
+        }
+        for (unsigned i = 0; i < 4; i++) {
+            bs_thread_join(threads[i]);
+            CHECK_EQ(readers[i].wrong, 0);
+        }
+        bs_h5_object_close(object);
     }
     fixture_end(&fixture);
 }

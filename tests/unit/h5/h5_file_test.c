@@ -79,6 +79,7 @@ TEST(h5_file, truncated_anywhere_is_refused)
         fixture_count_up(&fixture, "data", 1, dims, NULL, H5P_DEFAULT);
         H5Fclose(fixture.file);
         uint8_t *bytes = read_file(fixture.path, &count);
+        REQUIRE(bytes && count > 60);
         write_file(path, bytes, count - 1);
         expect_refusal(path, BASALT_CORRUPT, "truncated");
         write_file(path, bytes, 60);
@@ -192,6 +193,7 @@ TEST(h5_file, a_superblock_being_written_is_waited_for)
     fixture_begin(&fixture, FIXTURE_LATEST);
     H5Fclose(fixture.file);
     uint8_t *bytes = read_file(fixture.path, &count);
+    REQUIRE(bytes && count > 48);
     struct mender mender = {fixture.path, bytes[20]};
     bytes[20] ^= 1;
     write_file(fixture.path, bytes, count);
