@@ -356,6 +356,11 @@ BS_MUST_USE basalt_status bs_h5_check_unchanged(struct bs_h5_writer *writer, bas
 
 /* Extents retired by commits up to and including `commit` may be reused from now on. */
 void bs_h5_reclaim(struct bs_h5_writer *writer, uint64_t commit);
+/* Moves what lies high into free space, so that the commit after the next can end the file lower: what
+ * is reclaimed decides how much. Says whether a commit is worth its syncs now. After a failure the
+ * writer is unusable for more (close it). Strings of full chunks stay where they are. */
+BS_MUST_USE basalt_status bs_h5_compact(struct bs_h5_writer *writer,
+    struct bs_codec_scratch *scratch, bool *out_worth_a_commit, basalt_error *err);
 /* Every prepare lowers the end-of-file address by what is free at the end. This cuts the file there, if
  * nothing was appended since the last settle; under the same conditions as a reclaim, for a reader of
  * an older root reads zeros behind the end. */

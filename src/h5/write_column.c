@@ -62,8 +62,7 @@ static struct bs_index_entry *partial_entry(struct bs_column *column)
     return partial && last && last->first_row == column->rows - partial ? last : NULL;
 }
 
-/* Bytes that the extent of a stored chunk has. */
-static uint64_t extent_bytes(const struct bs_column *column, const struct bs_index_entry *entry)
+uint64_t bs_column_extent_bytes(const struct bs_column *column, const struct bs_index_entry *entry)
 {
     return entry->bytes + (column->sum_room && is_raw(column, entry) ? SUM_BYTES : 0u);
 }
@@ -132,7 +131,7 @@ static basalt_status entry_put(
 {
     if (!partial) return bs_index_push(append->node, &append->column->index, entry, append->err);
     if (partial->address != entry->address) {
-        const uint64_t bytes = extent_bytes(append->column, partial);
+        const uint64_t bytes = bs_column_extent_bytes(append->column, partial);
         if (append->column->tail_is_new) {
             bs_space_untake(append->space, partial->address, bytes);
         } else {
@@ -548,6 +547,83 @@ basalt_status bs_h5_finish_tail(struct bs_h5_writer *writer, struct bs_h5_node *
     }
     if (!status) column->sum_known = false;
     bs_free(filled);
+    return status;
+}
+
+/* ---- moving the tail's strings --------------------------------------------------------------- */
+
+static void references_change(uint8_t *references, uint64_t rows, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = 0; i < rows; i++) {
+        uint8_t *at = references + i * BS_H5_VARIABLE_BYTES;
+        if (bs_load_u32(at) > 0 && bs_load_u64(at + 4) == from) bs_store_u64(at + 4, to);
+    }
+}
+
+/* Copies the collections beyond `line` down, into `moved` (the old ones), and changes references. */
+static basalt_status collections_lower(const struct append *append, uint64_t line, uint8_t *chunk,
+    struct bs_extents *moved, uint64_t *moved_bytes)
+{
+    struct bs_column *column = append->column;
+    const uint64_t rows = column->rows % column->chunk_rows;
+    for (size_t i = 0; i < column->collections.count; i++) {
+        struct bs_h5_extent *at = &column->collections.items[i];
+        uint64_t to;
+        if (at->address + at->bytes <= line) continue;
+        basalt_status status = bs_extent_lower(
+            append->node->writer, at->address, at->bytes, at->bytes, &to, append->err);
+        if (status) return status;
+        if (to == BS_H5_UNDEFINED) continue;
+        status = bs_extents_add(moved, at->address, at->bytes, append->err);
+        if (status) {
+            bs_space_untake(append->space, to, at->bytes);
+            return status;
+        }
+        references_change(chunk, rows, at->address, to);
+        at->address = to;
+        *moved_bytes += at->bytes;
+    }
+    return BASALT_OK;
+}
+
+basalt_status bs_column_lower_strings(struct bs_h5_node *node, struct bs_codec_scratch *scratch,
+    uint64_t line, uint64_t *out_moved_bytes, basalt_error *err)
+{
+    struct append append;
+    struct bs_extents moved = {0};
+    uint8_t *chunk = NULL;
+    *out_moved_bytes = 0;
+    if (!node->as.column->variable) return BASALT_OK;
+    basalt_status status = append_begin(node->writer, node, scratch, &append, err);
+    if (status) return status;
+    struct bs_column *column = append.column;
+    struct bs_index_entry *partial = partial_entry(column);
+    const size_t chunk_bytes = (size_t)bs_column_chunk_bytes(column);
+    bool high = false;
+    for (size_t i = 0; partial && i < column->collections.count; i++) {
+        const struct bs_h5_extent *at = &column->collections.items[i];
+        high |= at->address + at->bytes > line;
+    }
+    if (!high) return BASALT_OK;
+    chunk = bs_alloc(chunk_bytes);
+    if (!chunk) return bs_fail_memory(err, chunk_bytes);
+    BS_TRY(bs_column_read_chunk(node, partial, scratch, chunk, err));
+    BS_TRY(collections_lower(&append, line, chunk, &moved, out_moved_bytes));
+    if (moved.count == 0) goto out;
+    bs_node_dirty(node);
+    if (is_raw(column, partial)) {
+        BS_TRY(store_tail(
+            &append, partial, partial->first_row, chunk, column->rows % column->chunk_rows));
+    } else {
+        BS_TRY(store_full(&append, partial, partial->first_row, chunk));
+    }
+    for (size_t i = 0; i < moved.count; i++) {
+        bs_space_give_up(append.space, moved.items[i].address, moved.items[i].bytes);
+    }
+out:
+    if (status) column->collections_known = false; /* the references may be those of before */
+    bs_extents_free(&moved);
+    bs_free(chunk);
     return status;
 }
 

@@ -56,6 +56,11 @@ basalt_status bs_symbols_create(struct bs_h5_node *group, basalt_error *err)
     return BASALT_OK;
 }
 
+void bs_symbols_renew(struct bs_symbols *symbols)
+{
+    symbols->rebuild = true;
+}
+
 void bs_symbols_forget(struct bs_h5_node *child)
 {
     struct bs_symbol_node *leaf = child->leaf;

@@ -337,7 +337,7 @@ static void plan_place(struct bs_h5_writer *writer)
     for (size_t i = 0; i < plan->count; i++) {
         if (plan->blocks[i].to_place) bytes += (plan->blocks[i].bytes + 7) & ~(uint64_t)7;
     }
-    uint64_t at = bs_space_take_free(&writer->space, bytes);
+    uint64_t at = writer->compacting ? BS_H5_UNDEFINED : bs_space_take_free(&writer->space, bytes);
     for (size_t i = 0; i < plan->count; i++) {
         struct bs_block *block = &plan->blocks[i];
         if (!block->to_place) continue;
@@ -531,6 +531,7 @@ void bs_h5_settle(struct bs_h5_writer *writer)
     memcpy(writer->current, writer->next, BS_H5_SUPERBLOCK_BYTES);
     bs_space_retire(&writer->space, writer->identity.commit);
     writer->is_new = false;
+    writer->compacting = false;
     writer->state = BS_WRITER_READY;
 }
 

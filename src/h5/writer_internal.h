@@ -9,6 +9,7 @@
  *   write_column.c     rows into chunks and tails
  *   write_strings.c    variable-length elements
  *   write_free.c       everything that an unlinked object occupied
+ *   write_compact.c    what lies high moves down
  *   write_load.c       the tree of a file that is there already */
 #ifndef BS_WRITER_INTERNAL_H
 #define BS_WRITER_INTERNAL_H
@@ -206,6 +207,7 @@ void bs_symbol_node_encode(const struct bs_symbol_node *node, struct bs_bytes *o
 void bs_symbol_heap_encode(const struct bs_symbols *symbols, struct bs_bytes *out);
 void bs_symbol_names_encode(const struct bs_symbols *symbols, struct bs_bytes *out);
 void bs_symbols_settle(struct bs_symbols *symbols);
+void bs_symbols_renew(struct bs_symbols *symbols); /* the next plan writes all of it anew */
 void bs_symbols_forget(struct bs_h5_node *child); /* before it is detached */
 BS_MUST_USE basalt_status bs_symbols_extents(
     const struct bs_symbols *symbols, struct bs_extents *out, basalt_error *err);
@@ -285,6 +287,16 @@ static inline uint64_t bs_column_chunk_bytes(const struct bs_column *column)
 BS_MUST_USE basalt_status bs_column_read_chunk(struct bs_h5_node *node,
     const struct bs_index_entry *entry, struct bs_codec_scratch *scratch, uint8_t *out,
     basalt_error *err);
+/* Bytes that the extent of a stored chunk has. */
+uint64_t bs_column_extent_bytes(
+    const struct bs_column *column, const struct bs_index_entry *entry);
+/* Moves the strings of the partial last chunk that reach beyond `line` down. */
+BS_MUST_USE basalt_status bs_column_lower_strings(struct bs_h5_node *node,
+    struct bs_codec_scratch *scratch, uint64_t line, uint64_t *out_moved_bytes, basalt_error *err);
+/* Copies what an extent stores to the lowest free place that has room, if that is lower; else
+ * *out_address is undefined. The old place is left alone. */
+BS_MUST_USE basalt_status bs_extent_lower(struct bs_h5_writer *writer, uint64_t address,
+    uint64_t stored_bytes, uint64_t extent_bytes, uint64_t *out_address, basalt_error *err);
 void bs_column_fill(const struct bs_column *column, uint8_t *out, uint64_t rows);
 
 /* ---- strings ------------------------------------------------------------------------------- */
@@ -364,6 +376,7 @@ struct bs_h5_writer {
     struct bs_pipeline_shared *pipelines;
     struct bs_plan plan;
     enum bs_writer_state state;
+    bool compacting;                         /* the next commit's blocks go as low as they can */
     bool is_new;                             /* no commit yet: the first block is not written */
     uint8_t current[BS_H5_SUPERBLOCK_BYTES]; /* in force; zeros if is_new */
     uint8_t next[BS_H5_SUPERBLOCK_BYTES];

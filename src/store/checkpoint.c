@@ -208,7 +208,7 @@ static void publish(struct bs_store *store, struct bs_view *view, bs_lsn cut)
 }
 
 /* The view is made before the flip: nothing that can fail may stand between the two. */
-static basalt_status flip_and_show(struct bs_store *store, bs_lsn cut, basalt_error *err)
+basalt_status bs_checkpoint_show(struct bs_store *store, bs_lsn cut, basalt_error *err)
 {
     struct bs_root *root = NULL;
     struct bs_view *view = NULL;
@@ -240,7 +240,7 @@ static basalt_status flush(struct bs_store *store, bool finish, basalt_error *er
         bs_file_reclaim(store);
         status = write_everything(store, frozen, cut, finish, err);
     }
-    if (!status) status = flip_and_show(store, cut, err);
+    if (!status) status = bs_checkpoint_show(store, cut, err);
     if (status) {
         drop_writer(store);
         return status;

@@ -12,7 +12,8 @@
  *
  * Retired space is used again when no view of this process, no pin of another Basalt process and no
  * stock reader can see it, and the grace time since the flip that freed it is over. The clock of the
- * grace time is in memory: what is free when a file is opened counts as retired then. */
+ * grace time is in memory: what is free when a file is opened counts as retired then. A clean close
+ * does not wait for it: see shrink.c. */
 #include "store/store_internal.h"
 
 #define MARKS_PER_GRACE 32u
@@ -170,4 +171,17 @@ void bs_file_reclaim(struct bs_store *store)
     if (sharers || (asked && asked != BASALT_UNSUPPORTED)) return;
     commit = oldest_pin(store, commit);
     if (space.oldest_retired <= commit) bs_h5_reclaim(store->writer, commit);
+}
+
+bool bs_file_reclaim_at_close(struct bs_store *store)
+{
+    unsigned sharers = 0;
+    const uint64_t commit = store->commit;
+    const basalt_status asked = store->file->ops->count_sharers(store->file, &sharers, NULL);
+    const bool known =
+        asked == BASALT_OK || (asked == BASALT_UNSUPPORTED && store->options.grace_ms == 0);
+    if (!known || sharers || bs_roots_oldest(store) < commit) return false;
+    if (oldest_pin(store, commit) < commit) return false;
+    bs_h5_reclaim(store->writer, commit);
+    return true;
 }

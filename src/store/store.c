@@ -26,6 +26,7 @@ out:
 static basalt_status close_writer(struct bs_store *store, basalt_error *err)
 {
     basalt_status status = bs_checkpoint_run(store, true, err);
+    if (!status) status = bs_store_shrink(store, err);
     if (!status) status = bs_lock_unprotect(store, err);
     if (status) return status;
     bs_wal_writer_close(store->wal);

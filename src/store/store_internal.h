@@ -455,6 +455,9 @@ struct bs_txn {
 /* As the checkpointer: everything committed before the call goes into the file. */
 BS_MUST_USE basalt_status bs_checkpoint_run(
     struct bs_store *store, bool closing, basalt_error *err);
+/* Flips to what the writer has, with this cut, and publishes the view of it. */
+BS_MUST_USE basalt_status bs_checkpoint_show(
+    struct bs_store *store, bs_lsn cut, basalt_error *err);
 BS_MUST_USE basalt_status bs_checkpoint_start(struct bs_store *store, basalt_error *err);
 void bs_checkpoint_stop(struct bs_store *store);
 BS_MUST_USE basalt_status bs_checkpoint_request(struct bs_store *store, basalt_error *err);
@@ -463,8 +466,13 @@ BS_MUST_USE basalt_status bs_checkpoint_request(struct bs_store *store, basalt_e
 BS_MUST_USE basalt_status bs_file_flip(
     struct bs_store *store, bs_lsn cut, struct bs_h5_file **out_h5, basalt_error *err);
 void bs_file_reclaim(struct bs_store *store);
+/* All that is retired, grace time or not, if it is known that nobody can be looking. */
+bool bs_file_reclaim_at_close(struct bs_store *store);
 void bs_file_note_open(struct bs_store *store); /* the grace time of what is free begins */
 void bs_file_note_space(struct bs_store *store);
+
+/* shrink.c: after the last checkpoint of a clean close. Fails only if the store is poisoned. */
+BS_MUST_USE basalt_status bs_store_shrink(struct bs_store *store, basalt_error *err);
 
 /* recovery.c */
 BS_MUST_USE basalt_status bs_recovery_open(struct bs_store *store, basalt_error *err);
