@@ -108,9 +108,9 @@ static basalt_status check_family(const char *name, const struct bs_schema *sche
             "the compression level %d is not one of 0 to 9", options->compression_level);
     }
     if (options->chunk_rows > BS_CHUNK_ROWS_MAX ||
-        options->chunk_rows * bs_family_width_max(schema) > (uint64_t)1 << 30) {
+        options->chunk_rows * bs_family_width_max(schema) > (uint64_t)256 << 20) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "chunks of %llu rows are too large: at most 16,777,216 rows and 1 GiB a column",
+            "chunks of %llu rows are too large: at most 16,777,216 rows and 256 MiB a column",
             (unsigned long long)options->chunk_rows);
     }
     return BASALT_OK;

@@ -238,6 +238,7 @@ static basalt_status flush(struct bs_store *store, bool finish, basalt_error *er
     status = need_writer(store, err);
     if (!status) {
         bs_file_reclaim(store);
+        if (bs_h5_shorten(store->writer, NULL)) atomic_fetch_add(&store->warnings, 1);
         status = write_everything(store, frozen, cut, finish, err);
     }
     if (!status) status = bs_checkpoint_show(store, cut, err);
