@@ -140,21 +140,22 @@ static basalt_status remove_file(void *context, const char *name, basalt_error *
     return vfs->ops->remove(vfs, path, err);
 }
 
-/* Runs sessions in which one step fails, each in an empty file system. */
-static void fail_each(const struct faulty_options *options, unsigned threads, bool abandon)
+/* Runs sessions in which one step fails, each in an empty file system; every second one is killed at
+ * its end. */
+static void fail_each(const struct faulty_options *options)
 {
     uint64_t failed = 0;
     struct bs_vfs *memory = NULL;
     struct help_env env;
     struct help_schema schema;
     REQUIRE_OK(bs_vfs_memory_create(&memory, err));
-    help_env_open(&env, faulty_create(memory, options), threads);
+    help_env_open(&env, faulty_create(memory, options), 0);
     help_schema_open(&schema, "t:l,x:g?,n:i?,note:u");
     EACH_FAULT (step) {
         const int64_t before = test_live_allocations();
         struct progress progress = {0};
         basalt_error why = {0};
-        failed += session(&env, &schema, abandon, &progress, &why) != BASALT_OK;
+        failed += session(&env, &schema, step % 2, &progress, &why) != BASALT_OK;
         fault_stop();
         verify(&env, &schema, &progress);
         CHECK_OK(memory->ops->list(memory, "/", remove_file, memory, err));
@@ -168,12 +169,7 @@ static void fail_each(const struct faulty_options *options, unsigned threads, bo
 
 TEST(store_fault, each_step_of_a_session)
 {
-    fail_each(NULL, 0, false);
-}
-
-TEST(store_fault, each_step_of_a_session_that_is_killed)
-{
-    fail_each(NULL, 0, true);
+    fail_each(NULL);
 }
 
 TEST(store_fault, half_writes_and_a_full_disk)
@@ -182,5 +178,5 @@ TEST(store_fault, half_writes_and_a_full_disk)
         .operations = FAULTY_WRITE | FAULTY_SET_SIZE | FAULTY_RESERVE | FAULTY_SYNC,
         .partial_writes = true,
         .no_log_memory = true};
-    fail_each(&options, 0, false);
+    fail_each(&options);
 }
