@@ -68,7 +68,7 @@ static inline uint64_t kit_below(uint64_t *seed, uint64_t limit)
 static inline struct bs_schema *kit_schema(
     const char *const *formats, size_t count, bool nullable, uint64_t *seed)
 {
-    static char names[64][8];
+    static char names[64][24];
     struct ArrowSchema children[64], *pointers[64], root;
     struct bs_schema *schema = NULL;
     memset(&root, 0, sizeof root);
