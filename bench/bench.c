@@ -84,12 +84,16 @@ void bench_schema(struct ArrowSchema *out_schema)
     if (!block) abort();
     for (unsigned i = 0; i < BENCH_COLUMNS; i++) {
         snprintf(block->names[i], sizeof block->names[i], "c%u", i);
-        block->children[i] = (struct ArrowSchema){
-            .format = "g", .name = block->names[i], .release = release_child};
+        block->children[i] =
+            (struct ArrowSchema){.format = "g", .name = block->names[i], .release = release_child};
         block->pointers[i] = &block->children[i];
     }
-    *out_schema = (struct ArrowSchema){.format = "+s", .name = "", .n_children = BENCH_COLUMNS,
-        .children = block->pointers, .release = release_schema, .private_data = block};
+    *out_schema = (struct ArrowSchema){.format = "+s",
+        .name = "",
+        .n_children = BENCH_COLUMNS,
+        .children = block->pointers,
+        .release = release_schema,
+        .private_data = block};
 }
 
 basalt_store *bench_open(const char *path, const basalt_store_options *options, int level)
@@ -136,15 +140,21 @@ static void fill(struct one_batch *batch, unsigned at, uint64_t *noise)
             const double when = (double)(at * BENCH_BATCH_ROWS + row) * 1e-3;
             *noise = *noise * 6364136223846793005u + 1442695040888963407u;
             const double grain = (double)(*noise >> 52) / 4096.0; /* a 12-bit converter */
-            batch->values[column][row] = floor(sin(when * (column + 1)) * 2048.0 + grain * 4.0) / 16.0;
+            batch->values[column][row] =
+                floor(sin(when * (column + 1)) * 2048.0 + grain * 4.0) / 16.0;
         }
         batch->buffers[column][1] = batch->values[column];
-        batch->columns[column] = (struct ArrowArray){.length = BENCH_BATCH_ROWS, .n_buffers = 2,
-            .buffers = batch->buffers[column], .release = release_nothing};
+        batch->columns[column] = (struct ArrowArray){.length = BENCH_BATCH_ROWS,
+            .n_buffers = 2,
+            .buffers = batch->buffers[column],
+            .release = release_nothing};
         batch->pointers[column] = &batch->columns[column];
     }
-    batch->array = (struct ArrowArray){.length = BENCH_BATCH_ROWS, .n_buffers = 1,
-        .buffers = batch->own_buffers, .n_children = BENCH_COLUMNS, .children = batch->pointers,
+    batch->array = (struct ArrowArray){.length = BENCH_BATCH_ROWS,
+        .n_buffers = 1,
+        .buffers = batch->own_buffers,
+        .n_children = BENCH_COLUMNS,
+        .children = batch->pointers,
         .release = release_nothing};
 }
 

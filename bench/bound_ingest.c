@@ -50,7 +50,8 @@ static void *write_half(void *argument)
         size_t used = 0;
         for (size_t i = 0; i <= block_count[half->side]; i++) {
             if (i == block_count[half->side] || used + PIECE > CHUNK) {
-                const size_t count = level ? deflate_chunk(compressor, raw, used, spare, packed) : used;
+                const size_t count =
+                    level ? deflate_chunk(compressor, raw, used, spare, packed) : used;
                 const off_t at = __atomic_fetch_add(&data_end, (off_t)count, __ATOMIC_RELAXED);
                 if (pwrite(data_file, level ? packed : raw, count, at) < 0) abort();
                 used = 0;
@@ -119,7 +120,8 @@ static void append_all(const char *log_path, uint64_t wanted)
     for (uint64_t i = 0; i < wanted; i++) {
         char *block = malloc(BENCH_BATCH_BYTES);
         if (!block) abort();
-        for (unsigned c = 0; c < BENCH_COLUMNS; c++) memcpy(block + c * PIECE, bench_column(batches, i, c), PIECE);
+        for (unsigned c = 0; c < BENCH_COLUMNS; c++)
+            memcpy(block + c * PIECE, bench_column(batches, i, c), PIECE);
         if (log_used + BENCH_BATCH_BYTES > SEGMENT) {
             munmap(log, SEGMENT);
             log = make_log(log_path);
@@ -141,7 +143,8 @@ static void append_all(const char *log_path, uint64_t wanted)
 int main(int argc, char **argv)
 {
     const char *path = bench_text(argc, argv, "--path", "bound.bin");
-    const uint64_t wanted = bench_number(argc, argv, "--megabytes", 1024) * 1000000 / BENCH_BATCH_BYTES;
+    const uint64_t wanted =
+        bench_number(argc, argv, "--megabytes", 1024) * 1000000 / BENCH_BATCH_BYTES;
     char log_path[4096];
     pthread_t worker;
 

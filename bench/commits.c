@@ -39,8 +39,12 @@ static void *commit_until(void *argument)
             .length = 1, .n_buffers = 2, .buffers = column_buffers[i], .release = release_nothing};
         pointers[i] = &columns[i];
     }
-    const struct ArrowArray row = {.length = 1, .n_buffers = 1, .buffers = no_buffers,
-        .n_children = BENCH_COLUMNS, .children = pointers, .release = release_nothing};
+    const struct ArrowArray row = {.length = 1,
+        .n_buffers = 1,
+        .buffers = no_buffers,
+        .n_children = BENCH_COLUMNS,
+        .children = pointers,
+        .release = release_nothing};
     while (bench_seconds() < work->until) {
         bench_check(basalt_append(work->store, "wave", &row, NULL, BASALT_SYNC, &error), &error);
         atomic_fetch_add(&work->commits, 1);
@@ -58,7 +62,8 @@ static double bare_rate(const char *path, double seconds)
     memset(block, 1, sizeof block);
     const double until = bench_seconds() + seconds;
     while (bench_seconds() < until) {
-        if (pwrite(file, block, sizeof block, (off_t)(count * sizeof block % BARE_BYTES)) < 0) exit(1);
+        if (pwrite(file, block, sizeof block, (off_t)(count * sizeof block % BARE_BYTES)) < 0)
+            exit(1);
         if (fdatasync(file)) exit(1);
         count++;
     }

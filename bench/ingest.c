@@ -9,7 +9,8 @@
 int main(int argc, char **argv)
 {
     const char *path = bench_text(argc, argv, "--path", "ingest.h5");
-    const uint64_t wanted = bench_number(argc, argv, "--megabytes", 1024) * 1000000 / BENCH_BATCH_BYTES;
+    const uint64_t wanted =
+        bench_number(argc, argv, "--megabytes", 1024) * 1000000 / BENCH_BATCH_BYTES;
     const uint64_t rate = bench_number(argc, argv, "--rate", 0);
     basalt_error error = {0};
     basalt_store_stats stats;
@@ -22,7 +23,8 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; i < wanted; i++) {
         if (rate) bench_sleep_until(start + (double)i / (double)rate);
         const double before = bench_seconds();
-        bench_check(basalt_append(store, "wave", bench_batch(batches, i), NULL, BASALT_BUFFERED, &error),
+        bench_check(
+            basalt_append(store, "wave", bench_batch(batches, i), NULL, BASALT_BUFFERED, &error),
             &error);
         latency[i] = bench_seconds() - before;
     }

@@ -24,7 +24,8 @@ static void fill_and_die(const char *path, uint64_t count)
     options.checkpoint_age_ms = 0;
     basalt_store *store = bench_open(path, &options, 0);
     for (uint64_t i = 0; i < count; i++) {
-        bench_check(basalt_append(store, "wave", bench_batch(batches, i), NULL, BASALT_BUFFERED, &error),
+        bench_check(
+            basalt_append(store, "wave", bench_batch(batches, i), NULL, BASALT_BUFFERED, &error),
             &error);
     }
     kill(getpid(), SIGKILL);
@@ -33,7 +34,8 @@ static void fill_and_die(const char *path, uint64_t count)
 int main(int argc, char **argv)
 {
     const char *path = bench_text(argc, argv, "--path", "recovery.h5");
-    const uint64_t count = bench_number(argc, argv, "--megabytes", 512) * 1000000 / BENCH_BATCH_BYTES;
+    const uint64_t count =
+        bench_number(argc, argv, "--megabytes", 512) * 1000000 / BENCH_BATCH_BYTES;
     basalt_error error = {0};
     basalt_store *store = NULL;
     basalt_store_stats stats;

@@ -69,7 +69,7 @@ static void show_status(struct demo *demo)
     char line[256];
     pace_update(&demo->pace, &demo->stats);
     if (demo->pace.rows_a_second <= 0) return;
-    status_line(line, sizeof line, &demo->pace, &demo->stats);
+    status_line(line, sizeof line, 10, &demo->pace, &demo->stats);
     const double at = (double)(now_ns() - demo->started_ns) / 1e9;
     if (demo->terminal) {
         printf("\r\033[K  %s%4.1f s%s  %s", BOLD(demo), at, PLAIN(demo), line);

@@ -16,11 +16,11 @@ const char demo_script_look[] =
     "            seen.append(f'{name} {len(times):,}')\n"
     "            newest = int(times[-1]) if len(times) else 0\n"
     "    volts = file['waveform/volts'] if 'waveform/volts' in file else []\n"
-    "    last = f', last {volts[-1]:+.4f} V' if len(volts) else ''\n"
     "    age = time.time() - newest / 1e9 if seen else 0\n"
     "    took = (time.perf_counter() - began) * 1e3\n"
-    "    print(' · '.join(seen) + f' · waveform {len(volts):,}{last}'\n"
-    "          f' · newest row {age:.1f} s old · read in {took:.0f} ms' if seen else 'no rows yet')\n";
+    "    last = f'{volts[-1]:+.3f} V' if len(volts) else 'none'\n"
+    "    print('rows: ' + ', '.join(seen) + f', waveform {len(volts):,} (last {last});'\n"
+    "          f' newest {age:.1f} s old, {took:.0f} ms' if seen else 'no rows yet')\n";
 
 /* argv: the file. A line an instrument: name, rows, rows that are not what they must be. */
 const char demo_script_count[] =

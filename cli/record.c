@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,10 +51,11 @@ void pace_update(struct pace *pace, const basalt_recorder_stats *stats)
     pace->bytes = stats->bytes_written;
 }
 
-void status_line(
-    char *out, size_t out_bytes, const struct pace *pace, const basalt_recorder_stats *stats)
+void status_line(char *out, size_t out_bytes, int indent, const struct pace *pace,
+    const basalt_recorder_stats *stats)
 {
     struct size_texts texts = {.next = 0};
+    struct winsize window = {.ws_col = 0};
     char synced[48] = "not synced yet";
     if (stats->store.since_sync_ns != UINT64_MAX) {
         snprintf(synced, sizeof synced, "synced %" PRIu64 " ms ago",
@@ -64,6 +66,9 @@ void status_line(
         size_text(&texts, (uint64_t)pace->bytes_a_second), size_text(&texts, stats->file_size),
         size_text(&texts, stats->store.log_bytes), stats->queue_messages,
         size_text(&texts, stats->queue_bytes), synced);
+    const bool asked = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > indent;
+    if (asked && strlen(out) >= (size_t)(window.ws_col - indent))
+        out[window.ws_col - indent - 1] = '\0';
 }
 
 void signals_hold(sigset_t *out_set, int extra)
@@ -177,7 +182,7 @@ static void show_status(struct session *session, struct pace *pace)
     char line[256];
     if (basalt_recorder_get_stats(session->recorder, &stats, NULL)) return;
     pace_update(pace, &stats);
-    status_line(line, sizeof line, pace, &stats);
+    status_line(line, sizeof line, 0, pace, &stats);
     fprintf(stderr, "\r\033[K%s", line);
 }
 

@@ -14,9 +14,10 @@ struct pace {
 };
 
 void pace_update(struct pace *pace, const basalt_recorder_stats *stats);
-/* "1,234 rows/s  8.1 MB/s | file 12 MB  log 64 MB | queue 3 (120 KB) | synced 4 ms ago" */
-void status_line(
-    char *out, size_t out_bytes, const struct pace *pace, const basalt_recorder_stats *stats);
+/* "1,234 rows/s  8.1 MB/s | file 12 MB  log 64 MB | queue 3 (120 KB) | synced 4 ms ago", cut to a line
+ * of the terminal, of which `indent` columns are used. */
+void status_line(char *out, size_t out_bytes, int indent, const struct pace *pace,
+    const basalt_recorder_stats *stats);
 
 /* Blocks SIGINT, SIGTERM and `extra` (0: none) in this thread and those it makes. */
 void signals_hold(sigset_t *out_set, int extra);

@@ -62,16 +62,16 @@ typedef int (*basalt_read_fn)(void *context, void *out, size_t capacity, size_t 
 typedef int (*basalt_write_fn)(void *context, const void *bytes, size_t count);
 
 /* Reads an Arrow IPC stream from `read` as it is pulled. Creates *out_stream: call its release. */
-BASALT_CHECKED basalt_status basalt_ipc_read(basalt_read_fn read, void *context,
-    struct ArrowArrayStream *out_stream, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_ipc_read(
+    basalt_read_fn read, void *context, struct ArrowArrayStream *out_stream, basalt_error *err);
 
 /* The same over bytes in memory, which must live until the stream is released. */
-BASALT_CHECKED basalt_status basalt_ipc_read_bytes(const void *bytes, size_t count,
-    struct ArrowArrayStream *out_stream, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_ipc_read_bytes(
+    const void *bytes, size_t count, struct ArrowArrayStream *out_stream, basalt_error *err);
 
 /* Pulls `stream` to its end and writes it as an Arrow IPC stream. Releases `stream`. */
-BASALT_CHECKED basalt_status basalt_ipc_write(struct ArrowArrayStream *stream,
-    basalt_write_fn write, void *context, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_ipc_write(
+    struct ArrowArrayStream *stream, basalt_write_fn write, void *context, basalt_error *err);
 
 #ifdef __cplusplus
 }

@@ -22,8 +22,8 @@ typedef struct basalt_env_options {
 BASALT_API void basalt_env_options_init(basalt_env_options *options, size_t options_bytes);
 
 /* Creates *out_env. */
-BASALT_CHECKED basalt_status basalt_env_create(const basalt_env_options *options,
-    basalt_env **out_env, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_env_create(
+    const basalt_env_options *options, basalt_env **out_env, basalt_error *err);
 
 /* BUSY, naming the number of stores still open in it, and *env stays; else frees it, sets NULL. */
 BASALT_CHECKED basalt_status basalt_env_close(basalt_env **env, basalt_error *err);

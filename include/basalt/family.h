@@ -14,7 +14,7 @@ extern "C" {
 
 typedef struct basalt_family_options {
     size_t struct_bytes;   /* set by _init */
-    int compression_level; /* deflate 1 to 9, after shuffle; 0: none, full chunks get fletcher32; default 4 */
+    int compression_level; /* deflate 1 to 9 after shuffle; 0: fletcher32 alone; default 4 */
     uint64_t chunk_rows;   /* 0 (default): 8,192, and 131,072 once there are 64 chunks */
     bool row_index;        /* default true: the _index dataset that makes it an AnnData dataframe */
 } basalt_family_options;
@@ -26,20 +26,20 @@ BASALT_CHECKED basalt_status basalt_family_create(basalt_store *store, const cha
     const struct ArrowSchema *schema, const basalt_family_options *options, basalt_error *err);
 
 /* Creates *out_schema: call its release. */
-BASALT_CHECKED basalt_status basalt_family_schema(basalt_store *store, const char *name,
-    struct ArrowSchema *out_schema, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_family_schema(
+    basalt_store *store, const char *name, struct ArrowSchema *out_schema, basalt_error *err);
 
 typedef struct basalt_family_info {
-    const char *name;      /* lent during the call */
-    uint64_t rows;         /* visible */
+    const char *name; /* lent during the call */
+    uint64_t rows;    /* visible */
     uint64_t columns;
     uint64_t chunk_rows;
     int compression_level;
 } basalt_family_info;
 /* In order of creation; a false return stops. */
 typedef bool (*basalt_family_fn)(void *context, const basalt_family_info *info);
-BASALT_CHECKED basalt_status basalt_each_family(basalt_store *store, basalt_family_fn each,
-    void *context, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_each_family(
+    basalt_store *store, basalt_family_fn each, void *context, basalt_error *err);
 BASALT_CHECKED basalt_status basalt_family_get_info(basalt_store *store, const char *name,
     basalt_family_info *out_info, basalt_error *err); /* out_info->name is `name` */
 

@@ -14,8 +14,8 @@ extern "C" {
 
 typedef struct basalt_hdf5 basalt_hdf5;
 
-BASALT_CHECKED basalt_status basalt_hdf5_open(const char *path, basalt_hdf5 **out_file,
-    basalt_error *err);
+BASALT_CHECKED basalt_status basalt_hdf5_open(
+    const char *path, basalt_hdf5 **out_file, basalt_error *err);
 BASALT_API void basalt_hdf5_close(basalt_hdf5 **file); /* NULL is fine */
 
 typedef enum basalt_hdf5_kind {
@@ -32,13 +32,13 @@ typedef struct basalt_hdf5_entry { /* texts are lent during the call */
     const char *path;              /* from the root: "/a/b" */
     unsigned depth;                /* 0: the object that the walk began at */
     basalt_hdf5_kind kind;
-    const char *type;              /* datasets, types: "<f8", "utf-8 string" */
-    const char *target;            /* soft and external links */
+    const char *type;   /* datasets, types: "<f8", "utf-8 string" */
+    const char *target; /* soft and external links */
     unsigned rank;
     uint64_t dims[BASALT_HDF5_RANK_MAX], max_dims[BASALT_HDF5_RANK_MAX]; /* UINT64_MAX: unlimited */
-    const char *layout;            /* "compact", "contiguous", "chunked" */
+    const char *layout; /* "compact", "contiguous", "chunked" */
     uint64_t chunk_dims[BASALT_HDF5_RANK_MAX];
-    const char *filters;           /* "shuffle, deflate 4"; "" if none */
+    const char *filters;              /* "shuffle, deflate 4"; "" if none */
     uint64_t raw_bytes, stored_bytes; /* stored: of the data, without metadata */
     uint64_t attributes;
 } basalt_hdf5_entry;
@@ -49,8 +49,8 @@ BASALT_CHECKED basalt_status basalt_hdf5_walk(basalt_hdf5 *file, const char *pat
     unsigned depth_max, basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 
 /* `value` as JSON text; numbers, texts, arrays of them, bytes as hexadecimal text. */
-typedef bool (*basalt_hdf5_attribute_fn)(void *context, const char *name, const char *type,
-    const char *value);
+typedef bool (*basalt_hdf5_attribute_fn)(
+    void *context, const char *name, const char *type, const char *value);
 BASALT_CHECKED basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const char *path,
     basalt_hdf5_attribute_fn each, void *context, basalt_error *err);
 

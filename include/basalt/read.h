@@ -12,19 +12,19 @@ extern "C" {
  * while it is open. */
 typedef struct basalt_snapshot basalt_snapshot;
 
-BASALT_CHECKED basalt_status basalt_snapshot_create(basalt_store *store,
-    basalt_snapshot **out_snapshot, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_snapshot_create(
+    basalt_store *store, basalt_snapshot **out_snapshot, basalt_error *err);
 BASALT_API void basalt_snapshot_close(basalt_snapshot **snapshot); /* NULL is fine */
-BASALT_CHECKED basalt_status basalt_snapshot_rows(basalt_snapshot *snapshot, const char *family,
-    uint64_t *out_rows, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_snapshot_rows(
+    basalt_snapshot *snapshot, const char *family, uint64_t *out_rows, basalt_error *err);
 
 typedef struct basalt_scan_options {
-    size_t struct_bytes;          /* set by _init */
-    const char *const *columns;   /* names, in the order wanted; NULL: all */
+    size_t struct_bytes;        /* set by _init */
+    const char *const *columns; /* names, in the order wanted; NULL: all */
     size_t column_count;
-    uint64_t first_row;           /* default 0 */
-    uint64_t row_count;           /* default UINT64_MAX: to the end */
-    uint64_t batch_rows;          /* rows an array at most; default 65,536 */
+    uint64_t first_row;  /* default 0 */
+    uint64_t row_count;  /* default UINT64_MAX: to the end */
+    uint64_t batch_rows; /* rows an array at most; default 65,536 */
 } basalt_scan_options;
 BASALT_API void basalt_scan_options_init(basalt_scan_options *options, size_t options_bytes);
 

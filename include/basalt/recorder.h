@@ -21,19 +21,19 @@ typedef enum basalt_overflow {
 } basalt_overflow;
 
 typedef struct basalt_recorder_options {
-    size_t struct_bytes;              /* set by _init */
-    basalt_store_options store;       /* access is always CREATE_NEW for a new session */
-    basalt_family_options family;     /* of instruments made by a first batch */
-    basalt_durability durability;     /* default BUFFERED */
-    basalt_overflow overflow;         /* default BLOCK */
-    uint64_t block_timeout_ms;        /* default 5000 */
-    uint64_t mailbox_bytes_max;       /* default 64 MiB of rows */
-    uint64_t mailbox_messages_max;    /* default 4096 */
-    uint64_t auto_flush_interval_ms;  /* default 0: only when asked, and by the store's own rules */
-    bool resume;                      /* default false: with a file path, go on recording into it */
+    size_t struct_bytes;             /* set by _init */
+    basalt_store_options store;      /* access is always CREATE_NEW for a new session */
+    basalt_family_options family;    /* of instruments made by a first batch */
+    basalt_durability durability;    /* default BUFFERED */
+    basalt_overflow overflow;        /* default BLOCK */
+    uint64_t block_timeout_ms;       /* default 5000 */
+    uint64_t mailbox_bytes_max;      /* default 64 MiB of rows */
+    uint64_t mailbox_messages_max;   /* default 4096 */
+    uint64_t auto_flush_interval_ms; /* default 0: only when asked, and by the store's own rules */
+    bool resume;                     /* default false: with a file path, go on recording into it */
 } basalt_recorder_options;
-BASALT_API void basalt_recorder_options_init(basalt_recorder_options *options,
-    size_t options_bytes);
+BASALT_API void basalt_recorder_options_init(
+    basalt_recorder_options *options, size_t options_bytes);
 
 /* Starts a session in `path`. A directory gets a file daq_session_YYYYMMDD_HHMMSS.h5 (local time;
  * _2, _3 … if taken): nothing is ever overwritten. A file name must not exist, unless `resume`. */
@@ -63,8 +63,8 @@ BASALT_CHECKED basalt_status basalt_recorder_write_ipc(basalt_recorder *recorder
     basalt_error *err);
 
 /* SetMetadata: a text attribute of the root. Never dropped. */
-BASALT_CHECKED basalt_status basalt_recorder_set_metadata(basalt_recorder *recorder,
-    const char *key, const char *value, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_recorder_set_metadata(
+    basalt_recorder *recorder, const char *key, const char *value, basalt_error *err);
 
 /* SetInstrumentMetadata: a text attribute of the instrument's group. Before the first batch, when no
  * group can be made because no schema is known, it is kept in the root attribute
@@ -78,11 +78,11 @@ BASALT_CHECKED basalt_status basalt_recorder_set_instrument_metadata(basalt_reco
 BASALT_CHECKED basalt_status basalt_recorder_flush(basalt_recorder *recorder, basalt_error *err);
 
 typedef struct basalt_recorder_stats {
-    uint64_t bytes_written;     /* of rows, as encoded for the log */
+    uint64_t bytes_written; /* of rows, as encoded for the log */
     uint64_t batches_written;
-    const char *file_path;      /* lent until stop */
-    uint64_t file_size;         /* bytes */
-    uint64_t num_datasets;      /* columns of all instruments */
+    const char *file_path; /* lent until stop */
+    uint64_t file_size;    /* bytes */
+    uint64_t num_datasets; /* columns of all instruments */
     uint64_t rows_written;
     uint64_t batches_dropped, rows_dropped;
     uint64_t queue_messages, queue_bytes, queue_bytes_peak;
@@ -90,8 +90,8 @@ typedef struct basalt_recorder_stats {
     basalt_store_stats store;
 } basalt_recorder_stats;
 /* GetStats: answered at once, not through the mailbox. */
-BASALT_CHECKED basalt_status basalt_recorder_get_stats(basalt_recorder *recorder,
-    basalt_recorder_stats *out_stats, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_recorder_get_stats(
+    basalt_recorder *recorder, basalt_recorder_stats *out_stats, basalt_error *err);
 
 #ifdef __cplusplus
 }

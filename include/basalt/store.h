@@ -23,17 +23,17 @@ typedef enum basalt_access {
 } basalt_access;
 
 typedef struct basalt_store_options {
-    size_t struct_bytes;             /* set by _init */
-    basalt_env *env;                 /* NULL: one for this store */
+    size_t struct_bytes; /* set by _init */
+    basalt_env *env;     /* NULL: one for this store */
     basalt_access access;
-    uint64_t memtable_bytes_max;     /* default 64 MiB: then a checkpoint starts; at twice, writers wait */
-    uint64_t log_segment_bytes;      /* default 64 MiB; at least 64 KiB; a power of two times 4 KiB */
-    uint64_t checkpoint_log_bytes;   /* default 256 MiB of log since the last cut */
-    uint64_t checkpoint_age_ms;      /* default 1000 of the oldest row; 0: never by age */
-    uint64_t grace_ms;               /* default 5000: freed space rests this long before reuse */
-    bool protect;                    /* default true: no write permission bits while a log exists */
-    bool allow_hard_links;           /* default false: a file with several names is refused */
-    const char *application;         /* root attribute of a new file; default "basalt" */
+    uint64_t memtable_bytes_max;   /* default 64 MiB: a checkpoint starts; at twice, writers wait */
+    uint64_t log_segment_bytes;    /* default 64 MiB; at least 64 KiB; a power of two times 4 KiB */
+    uint64_t checkpoint_log_bytes; /* default 256 MiB of log since the last cut */
+    uint64_t checkpoint_age_ms;    /* default 1000 of the oldest row; 0: never by age */
+    uint64_t grace_ms;             /* default 5000: freed space rests this long before reuse */
+    bool protect;                  /* default true: no write permission bits while a log exists */
+    bool allow_hard_links;         /* default false: a file with several names is refused */
+    const char *application;       /* root attribute of a new file; default "basalt" */
 } basalt_store_options;
 
 BASALT_API void basalt_store_options_init(basalt_store_options *options, size_t options_bytes);
@@ -56,32 +56,32 @@ BASALT_CHECKED basalt_status basalt_store_checkpoint(basalt_store *store, basalt
 BASALT_CHECKED basalt_status basalt_store_sync(basalt_store *store, basalt_error *err);
 
 typedef struct basalt_store_stats {
-    uint64_t families, rows;              /* rows: visible, all families */
-    uint64_t batches, bytes;              /* appended since open; bytes as encoded for the log */
-    uint64_t commits, syncs;              /* since open */
-    uint64_t checkpoints;                 /* since open */
+    uint64_t families, rows; /* rows: visible, all families */
+    uint64_t batches, bytes; /* appended since open; bytes as encoded for the log */
+    uint64_t commits, syncs; /* since open */
+    uint64_t checkpoints;    /* since open */
     uint64_t checkpoint_last_ns, checkpoint_max_ns;
-    uint64_t stalls, stall_max_ns;        /* commits that had to wait for a checkpoint or a segment */
+    uint64_t stalls, stall_max_ns; /* commits that had to wait for a checkpoint or a segment */
     uint64_t memtable_bytes;
-    uint64_t file_bytes, live_bytes, free_bytes, retired_bytes; /* of the file, as of the last flip */
+    uint64_t file_bytes, live_bytes, free_bytes, retired_bytes; /* as of the last flip */
     uint64_t log_bytes;
-    uint64_t last_sync_ns;                /* how long the last log sync took */
-    uint64_t since_sync_ns;               /* since it ended; UINT64_MAX if there was none */
-    uint64_t commit_number;               /* of the last checkpoint */
-    uint64_t log_position, cut;           /* visible position; position of the last checkpoint */
-    bool readers_known;                   /* false: stock readers can't be asked for here, the grace
+    uint64_t last_sync_ns;      /* how long the last log sync took */
+    uint64_t since_sync_ns;     /* since it ended; UINT64_MAX if there was none */
+    uint64_t commit_number;     /* of the last checkpoint */
+    uint64_t log_position, cut; /* visible position; position of the last checkpoint */
+    bool readers_known;         /* false: stock readers can't be asked for here, the grace
                                            * time alone decides about reuse */
 } basalt_store_stats;
-BASALT_CHECKED basalt_status basalt_store_get_stats(basalt_store *store,
-    basalt_store_stats *out_stats, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_store_get_stats(
+    basalt_store *store, basalt_store_stats *out_stats, basalt_error *err);
 
 /* Text attributes of the root (family NULL) or of a family; they commit like rows, `buffered`.
  * TOO_LARGE over 64,000 bytes or 1,000 attributes. */
 BASALT_CHECKED basalt_status basalt_set_attribute(basalt_store *store, const char *family,
     const char *name, const char *value, basalt_error *err);
 /* Creates *out_value: free it with basalt_free. NOT_FOUND. */
-BASALT_CHECKED basalt_status basalt_get_attribute(basalt_store *store, const char *family,
-    const char *name, char **out_value, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_get_attribute(
+    basalt_store *store, const char *family, const char *name, char **out_value, basalt_error *err);
 /* Lends both texts during the call; a false return stops. */
 typedef bool (*basalt_attribute_fn)(void *context, const char *name, const char *value);
 BASALT_CHECKED basalt_status basalt_each_attribute(basalt_store *store, const char *family,
@@ -91,27 +91,27 @@ BASALT_API void basalt_free(void *memory);
 /* ---- care of files that are not open here ------------------------------------------------------ */
 
 typedef struct basalt_inspection {
-    bool is_basalt;              /* Basalt made it */
-    bool writing;                /* a living process has it open for writing */
-    bool crashed;                /* logs lie beside it and nobody is writing */
-    char holder[160];            /* who is writing, or who was: "process 123 on host: command" */
+    bool is_basalt;   /* Basalt made it */
+    bool writing;     /* a living process has it open for writing */
+    bool crashed;     /* logs lie beside it and nobody is writing */
+    char holder[160]; /* who is writing, or who was: "process 123 on host: command" */
     uint64_t commit_number, cut;
     uint64_t file_bytes, log_bytes;
     unsigned log_files;
-    uint64_t log_records_bytes;  /* of whole records after the cut: what recovery would replay */
+    uint64_t log_records_bytes; /* of whole records after the cut: what recovery would replay */
 } basalt_inspection;
 /* Looks without locking or changing anything. */
-BASALT_CHECKED basalt_status basalt_inspect(const char *path, basalt_inspection *out_inspection,
-    basalt_error *err);
+BASALT_CHECKED basalt_status basalt_inspect(
+    const char *path, basalt_inspection *out_inspection, basalt_error *err);
 
 typedef struct basalt_recovery {
-    bool needed;                 /* false: there was no log */
-    bool superblock_restored;    /* the file's first sector was torn and came from the log */
+    bool needed;              /* false: there was no log */
+    bool superblock_restored; /* the file's first sector was torn and came from the log */
     uint64_t rows_replayed, transactions_replayed, bytes_replayed;
 } basalt_recovery;
 /* Brings file and log together, then closes cleanly, so that only the file is left. */
-BASALT_CHECKED basalt_status basalt_recover(const char *path, basalt_recovery *out_recovery,
-    basalt_error *err);
+BASALT_CHECKED basalt_status basalt_recover(
+    const char *path, basalt_recovery *out_recovery, basalt_error *err);
 
 /* Progress of something long: return false to cancel. */
 typedef bool (*basalt_progress_fn)(void *context, uint64_t done_bytes, uint64_t all_bytes);

@@ -20,8 +20,8 @@ typedef enum basalt_durability {
  * SCHEMA_MISMATCH names the first field that differs. When it returns, scans see the rows.
  * OUTCOME_UNKNOWN: the log failed; the rows may or may not be there after the next open. */
 BASALT_CHECKED basalt_status basalt_append(basalt_store *store, const char *family,
-    const struct ArrowArray *array, const struct ArrowSchema *schema,
-    basalt_durability durability, basalt_error *err);
+    const struct ArrowArray *array, const struct ArrowSchema *schema, basalt_durability durability,
+    basalt_error *err);
 
 /* Appends every array of a stream, one transaction each, and releases it. The family is made with
  * the stream's schema and `options` if it is absent. *out_rows counts those committed, also after a
@@ -33,14 +33,14 @@ BASALT_CHECKED basalt_status basalt_append_stream(basalt_store *store, const cha
 /* Changes to one or more families that commit as one. One thread at a time. */
 typedef struct basalt_txn basalt_txn;
 
-BASALT_CHECKED basalt_status basalt_txn_begin(basalt_store *store, basalt_txn **out_txn,
-    basalt_error *err);
+BASALT_CHECKED basalt_status basalt_txn_begin(
+    basalt_store *store, basalt_txn **out_txn, basalt_error *err);
 /* Copies the rows into the transaction. After a failure the transaction is as it was before. */
 BASALT_CHECKED basalt_status basalt_txn_append(basalt_txn *txn, const char *family,
     const struct ArrowArray *array, const struct ArrowSchema *schema, basalt_error *err);
 /* Ends and frees *txn either way, sets NULL. */
-BASALT_CHECKED basalt_status basalt_txn_commit(basalt_txn **txn, basalt_durability durability,
-    basalt_error *err);
+BASALT_CHECKED basalt_status basalt_txn_commit(
+    basalt_txn **txn, basalt_durability durability, basalt_error *err);
 BASALT_API void basalt_txn_rollback(basalt_txn **txn); /* NULL is fine */
 
 #ifdef __cplusplus

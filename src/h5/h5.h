@@ -18,7 +18,7 @@
 
 #define BS_H5_UNDEFINED UINT64_MAX
 #define BS_H5_RANK_MAX 32
-#define BS_H5_DEPTH_MAX 64            /* nested groups, types, B-tree levels */
+#define BS_H5_DEPTH_MAX 64 /* nested groups, types, B-tree levels */
 #define BS_H5_ATTRIBUTE_BYTES_MAX 64000
 #define BS_H5_SUPERBLOCK_BYTES 48     /* version 2 with 8-byte offsets */
 #define BS_H5_HEADER_SPACE_BYTES 4096 /* before it lies nothing but the superblock */
@@ -26,8 +26,16 @@
 /* ---- datatypes (FF IV.A.2.d) --------------------------------------------------------------- */
 
 enum bs_h5_class {
-    BS_H5_INTEGER = 0, BS_H5_FLOAT = 1, BS_H5_TIME = 2, BS_H5_STRING = 3, BS_H5_BITFIELD = 4,
-    BS_H5_OPAQUE = 5, BS_H5_COMPOUND = 6, BS_H5_REFERENCE = 7, BS_H5_ENUM = 8, BS_H5_VARIABLE = 9,
+    BS_H5_INTEGER = 0,
+    BS_H5_FLOAT = 1,
+    BS_H5_TIME = 2,
+    BS_H5_STRING = 3,
+    BS_H5_BITFIELD = 4,
+    BS_H5_OPAQUE = 5,
+    BS_H5_COMPOUND = 6,
+    BS_H5_REFERENCE = 7,
+    BS_H5_ENUM = 8,
+    BS_H5_VARIABLE = 9,
     BS_H5_ARRAY = 10
 };
 
@@ -35,86 +43,86 @@ struct bs_h5_type;
 
 struct bs_h5_member { /* of a compound or an enumeration */
     char *name;
-    uint32_t offset;          /* compound: bytes from the start */
-    struct bs_h5_type *type;  /* compound */
-    uint8_t value[16];        /* enumeration: in the base type's own byte order */
+    uint32_t offset;         /* compound: bytes from the start */
+    struct bs_h5_type *type; /* compound */
+    uint8_t value[16];       /* enumeration: in the base type's own byte order */
 };
 
 /* Immutable once decoded. */
 struct bs_h5_type {
     enum bs_h5_class kind;
-    uint32_t size_bytes;      /* of one element as it lies in the file */
+    uint32_t size_bytes; /* of one element as it lies in the file */
     bool big_endian;
-    bool is_signed;           /* integer */
-    uint16_t bit_offset, bit_precision;                    /* integer, float, bitfield */
+    bool is_signed;                     /* integer */
+    uint16_t bit_offset, bit_precision; /* integer, float, bitfield */
     uint8_t exponent_at, exponent_bits, mantissa_at, mantissa_bits, sign_at; /* float */
-    uint8_t normalization;    /* float: 0 none, 1 always set, 2 implied */
+    uint8_t normalization; /* float: 0 none, 1 always set, 2 implied */
     uint32_t exponent_bias;
-    uint8_t padding;          /* string, variable string: 0 NUL-terminated, 1 NUL pad, 2 space pad */
-    bool utf8;                /* string, variable string */
-    bool variable_string;     /* class VARIABLE: text, not a sequence */
-    uint8_t reference_kind;   /* 0 object, 1 dataset region, 2.. the newer ones */
-    char *tag;                /* opaque */
+    uint8_t padding;        /* string, variable string: 0 NUL-terminated, 1 NUL pad, 2 space pad */
+    bool utf8;              /* string, variable string */
+    bool variable_string;   /* class VARIABLE: text, not a sequence */
+    uint8_t reference_kind; /* 0 object, 1 dataset region, 2.. the newer ones */
+    char *tag;              /* opaque */
     size_t member_count;
     struct bs_h5_member *members;
-    struct bs_h5_type *base;  /* enumeration, variable, array */
-    uint8_t rank;             /* array */
+    struct bs_h5_type *base; /* enumeration, variable, array */
+    uint8_t rank;            /* array */
     uint32_t dims[BS_H5_RANK_MAX];
 };
 
-BS_MUST_USE basalt_status bs_h5_type_decode(struct bs_cursor *cursor, struct bs_h5_type **out_type,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_type_decode(
+    struct bs_cursor *cursor, struct bs_h5_type **out_type, basalt_error *err);
 /* The message that a stock library of version 1.6 on reads (versions 1 and, for arrays, 2). */
-BS_MUST_USE basalt_status bs_h5_type_encode(const struct bs_h5_type *type, struct bs_bytes *out,
-    basalt_error *err);
-BS_MUST_USE basalt_status bs_h5_type_copy(const struct bs_h5_type *type,
-    struct bs_h5_type **out_type, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_type_encode(
+    const struct bs_h5_type *type, struct bs_bytes *out, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_type_copy(
+    const struct bs_h5_type *type, struct bs_h5_type **out_type, basalt_error *err);
 void bs_h5_type_free(struct bs_h5_type *type); /* NULL is fine */
 bool bs_h5_type_equal(const struct bs_h5_type *a, const struct bs_h5_type *b);
 /* h5py's word for it: "<f8", "utf-8 string", "|V16", "enum bool", "compound {a: <i4, …}". */
-BS_MUST_USE basalt_status bs_h5_type_text(const struct bs_h5_type *type, struct bs_bytes *out,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_type_text(
+    const struct bs_h5_type *type, struct bs_bytes *out, basalt_error *err);
 /* Swaps `count` elements in place to little-endian, if they are not; nested types too. */
 void bs_h5_type_to_little_endian(const struct bs_h5_type *type, void *elements, uint64_t count);
 
 /* Makers of the types that Basalt writes, all little-endian. NULL if no memory. */
 struct bs_h5_type *bs_h5_type_integer(uint32_t size_bytes, bool is_signed);
-struct bs_h5_type *bs_h5_type_float(uint32_t size_bytes);        /* IEEE 2, 4, 8 */
-struct bs_h5_type *bs_h5_type_string(uint32_t size_bytes);       /* UTF-8, NUL-padded */
-struct bs_h5_type *bs_h5_type_variable_string(void);             /* UTF-8 */
-struct bs_h5_type *bs_h5_type_variable_bytes(void);              /* sequence of uint8 */
+struct bs_h5_type *bs_h5_type_float(uint32_t size_bytes);  /* IEEE 2, 4, 8 */
+struct bs_h5_type *bs_h5_type_string(uint32_t size_bytes); /* UTF-8, NUL-padded */
+struct bs_h5_type *bs_h5_type_variable_string(void);       /* UTF-8 */
+struct bs_h5_type *bs_h5_type_variable_bytes(void);        /* sequence of uint8 */
 struct bs_h5_type *bs_h5_type_opaque(uint32_t size_bytes, const char *tag);
-struct bs_h5_type *bs_h5_type_bool(void);                        /* h5py's enum of int8 */
+struct bs_h5_type *bs_h5_type_bool(void); /* h5py's enum of int8 */
 
 struct bs_h5_space { /* dataspace */
-    bool null;                /* H5S_NULL: no element at all */
-    uint8_t rank;             /* 0: scalar */
+    bool null;       /* H5S_NULL: no element at all */
+    uint8_t rank;    /* 0: scalar */
     uint64_t dims[BS_H5_RANK_MAX];
     uint64_t max_dims[BS_H5_RANK_MAX]; /* BS_H5_UNDEFINED: unlimited */
 };
 /* Product of the dimensions; CORRUPT if it overflows. */
-BS_MUST_USE basalt_status bs_h5_space_count(const struct bs_h5_space *space, uint64_t *out_count,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_space_count(
+    const struct bs_h5_space *space, uint64_t *out_count, basalt_error *err);
 
 /* ---- superblock (FF II.A) ------------------------------------------------------------------ */
 
 struct bs_h5_superblock {
-    uint8_t version;          /* 0 .. 3 */
+    uint8_t version; /* 0 .. 3 */
     uint8_t offset_bytes, length_bytes;
-    uint8_t flags;            /* version 3: 1 open for writing, 4 for SWMR */
-    uint64_t base;            /* file offset that addresses count from (user block) */
-    uint64_t end_of_file;     /* as stored: absolute */
-    uint64_t extension;       /* address or undefined */
-    uint64_t root;            /* address of the root group's object header */
+    uint8_t flags;        /* version 3: 1 open for writing, 4 for SWMR */
+    uint64_t base;        /* file offset that addresses count from (user block) */
+    uint64_t end_of_file; /* as stored: absolute */
+    uint64_t extension;   /* address or undefined */
+    uint64_t root;        /* address of the root group's object header */
     uint16_t group_leaf_k, group_internal_k, chunk_k; /* 4, 16, 32 unless stored otherwise */
 };
 
 /* Version 2, sizes 8. */
-void bs_h5_superblock_encode(const struct bs_h5_superblock *superblock,
-    uint8_t out[BS_H5_SUPERBLOCK_BYTES]);
+void bs_h5_superblock_encode(
+    const struct bs_h5_superblock *superblock, uint8_t out[BS_H5_SUPERBLOCK_BYTES]);
 /* CORRUPT if the checksum differs; NOT_HDF5 without the signature. */
-BS_MUST_USE basalt_status bs_h5_superblock_decode(const void *bytes, size_t count,
-    struct bs_h5_superblock *out_superblock, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_superblock_decode(
+    const void *bytes, size_t count, struct bs_h5_superblock *out_superblock, basalt_error *err);
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
@@ -124,8 +132,8 @@ struct bs_h5_object;
 /* Finds the superblock at 0, 512, 1024, 2048 …; meets a bad checksum with 100 more tries, 1 ms
  * apart, before it says CORRUPT (a writer may be at work). NOT_HDF5 names what the file seems to be.
  * A file shorter than its end-of-file address is CORRUPT ("truncated"). `file` is borrowed. */
-BS_MUST_USE basalt_status bs_h5_file_open(struct bs_file *file, struct bs_h5_file **out_h5,
-    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_file_open(
+    struct bs_file *file, struct bs_h5_file **out_h5, basalt_error *err);
 /* The view of `superblock`, which need not be the one on disk. */
 BS_MUST_USE basalt_status bs_h5_file_open_at(struct bs_file *file,
     const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], struct bs_h5_file **out_h5,
@@ -140,7 +148,7 @@ struct bs_h5_attribute {
     char *name;
     struct bs_h5_type *type;
     struct bs_h5_space space;
-    uint8_t *bytes;           /* as they lie in the file; variable ones are references */
+    uint8_t *bytes; /* as they lie in the file; variable ones are references */
     size_t byte_count;
 };
 
@@ -148,47 +156,48 @@ struct bs_h5_dataset { /* what an object of kind DATASET has; immutable */
     struct bs_h5_type *type;
     struct bs_h5_space space;
     enum bs_h5_layout layout;
-    uint64_t address;         /* contiguous data, chunk index; undefined: nothing is stored */
-    uint64_t stored_bytes;    /* contiguous: size; compact: of `compact` */
+    uint64_t address;      /* contiguous data, chunk index; undefined: nothing is stored */
+    uint64_t stored_bytes; /* contiguous: size; compact: of `compact` */
     uint8_t *compact;
-    uint8_t chunk_index;      /* 0: version-1 B-tree; 1 .. 5 as in layout version 4 */
+    uint8_t chunk_index; /* 0: version-1 B-tree; 1 .. 5 as in layout version 4 */
     uint64_t chunk_dims[BS_H5_RANK_MAX];
     struct bs_pipeline pipeline;
-    uint8_t *fill;            /* one element, or NULL: zero bytes */
+    uint8_t *fill; /* one element, or NULL: zero bytes */
 };
 
 /* Parses the header at `address`. The result is immutable: share it, then close it once. */
-BS_MUST_USE basalt_status bs_h5_object_open(struct bs_h5_file *h5, uint64_t address,
-    struct bs_h5_object **out_object, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_object_open(
+    struct bs_h5_file *h5, uint64_t address, struct bs_h5_object **out_object, basalt_error *err);
 /* "/a/b", "a/b" or "/", soft links followed (at most 16). NOT_FOUND names the missing part. */
-BS_MUST_USE basalt_status bs_h5_object_open_path(struct bs_h5_file *h5, const char *path,
-    struct bs_h5_object **out_object, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_object_open_path(
+    struct bs_h5_file *h5, const char *path, struct bs_h5_object **out_object, basalt_error *err);
 void bs_h5_object_close(struct bs_h5_object *object); /* NULL is fine */
 enum bs_h5_object_kind bs_h5_object_kind(const struct bs_h5_object *object);
 uint64_t bs_h5_object_address(const struct bs_h5_object *object);
 uint32_t bs_h5_object_links(const struct bs_h5_object *object); /* hard links to it */
 const struct bs_h5_dataset *bs_h5_object_dataset(const struct bs_h5_object *object); /* or NULL */
-const struct bs_h5_type *bs_h5_object_type(const struct bs_h5_object *object); /* dataset, committed */
+const struct bs_h5_type *bs_h5_object_type(
+    const struct bs_h5_object *object); /* dataset, committed */
 size_t bs_h5_attribute_count(const struct bs_h5_object *object);
 const struct bs_h5_attribute *bs_h5_attribute_at(const struct bs_h5_object *object, size_t index);
-const struct bs_h5_attribute *bs_h5_attribute_find(const struct bs_h5_object *object,
-    const char *name); /* NULL if absent */
+const struct bs_h5_attribute *bs_h5_attribute_find(
+    const struct bs_h5_object *object, const char *name); /* NULL if absent */
 /* Text of a string attribute (fixed or variable, scalar), NUL-terminated; bs_free it. */
 BS_MUST_USE basalt_status bs_h5_attribute_text(struct bs_h5_file *h5,
     const struct bs_h5_attribute *attribute, char **out_text, basalt_error *err);
 /* Value of an integer attribute (scalar or one element, any size). */
-BS_MUST_USE basalt_status bs_h5_attribute_u64(const struct bs_h5_attribute *attribute,
-    uint64_t *out_value, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_attribute_u64(
+    const struct bs_h5_attribute *attribute, uint64_t *out_value, basalt_error *err);
 
 enum bs_h5_link_kind { BS_H5_LINK_HARD, BS_H5_LINK_SOFT, BS_H5_LINK_EXTERNAL };
 struct bs_h5_link {
-    const char *name;         /* lent during the call */
+    const char *name; /* lent during the call */
     enum bs_h5_link_kind kind;
-    uint64_t address;         /* hard */
-    const char *target;       /* soft: path; external: "file:path" */
+    uint64_t address;   /* hard */
+    const char *target; /* soft: path; external: "file:path" */
 };
-typedef basalt_status (*bs_h5_link_fn)(void *context, const struct bs_h5_link *link,
-    basalt_error *err);
+typedef basalt_status (*bs_h5_link_fn)(
+    void *context, const struct bs_h5_link *link, basalt_error *err);
 /* Calls `each` for every link of a group, in name order where the group is indexed by name, else in
  * stored order. */
 BS_MUST_USE basalt_status bs_h5_group_each(struct bs_h5_file *h5, const struct bs_h5_object *group,
@@ -201,10 +210,10 @@ BS_MUST_USE basalt_status bs_h5_group_find(struct bs_h5_file *h5, const struct b
 BS_MUST_USE basalt_status bs_h5_read(struct bs_h5_file *h5, const struct bs_h5_object *dataset,
     uint64_t first, uint64_t count, void *out, basalt_error *err);
 /* Bytes of one row; TOO_LARGE if that overflows. */
-BS_MUST_USE basalt_status bs_h5_row_bytes(const struct bs_h5_object *dataset, uint64_t *out_bytes,
-    basalt_error *err);
-typedef basalt_status (*bs_h5_text_fn)(void *context, uint64_t index, const void *bytes,
-    size_t count, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_row_bytes(
+    const struct bs_h5_object *dataset, uint64_t *out_bytes, basalt_error *err);
+typedef basalt_status (*bs_h5_text_fn)(
+    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err);
 /* Resolves `count` variable-length elements (16 bytes each, as bs_h5_read gives them): `each` gets
  * their bytes in order. For a sequence, bytes = length x base size. */
 BS_MUST_USE basalt_status bs_h5_resolve(struct bs_h5_file *h5, const struct bs_h5_type *type,
@@ -216,8 +225,8 @@ struct bs_h5_chunk {
     uint64_t stored_bytes;
     uint32_t filter_mask;
 };
-typedef basalt_status (*bs_h5_chunk_fn)(void *context, const struct bs_h5_chunk *chunk,
-    basalt_error *err);
+typedef basalt_status (*bs_h5_chunk_fn)(
+    void *context, const struct bs_h5_chunk *chunk, basalt_error *err);
 /* The stored chunks in index order. The index is walked lazily. */
 BS_MUST_USE basalt_status bs_h5_chunks_each(struct bs_h5_file *h5,
     const struct bs_h5_object *dataset, bs_h5_chunk_fn each, void *context, basalt_error *err);
@@ -228,8 +237,8 @@ BS_MUST_USE basalt_status bs_h5_chunks_each(struct bs_h5_file *h5,
 struct bs_h5_extent {
     uint64_t address, bytes;
 };
-typedef basalt_status (*bs_h5_extent_fn)(void *context, struct bs_h5_extent extent,
-    const char *purpose, basalt_error *err);
+typedef basalt_status (*bs_h5_extent_fn)(
+    void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_walk_extents(struct bs_h5_file *h5, bs_h5_extent_fn each,
     void *context, bool *out_complete, basalt_error *err);
 
@@ -250,14 +259,14 @@ struct bs_h5_identity { /* attributes of /.basalt */
     uint8_t store_uuid[16];
     uint32_t format_version;
     uint32_t feature_compatible, feature_read_only, feature_refuse; /* masks */
-    uint64_t commit;          /* number of the checkpoint; 1 is the one that makes the file */
-    uint64_t log_position;    /* the cut */
+    uint64_t commit;            /* number of the checkpoint; 1 is the one that makes the file */
+    uint64_t log_position;      /* the cut */
     uint64_t root, end_of_file; /* as the writer left them: differ from the superblock if somebody
                                  * else wrote since */
 };
 /* NOT_FOUND if the file has no /.basalt, i.e. Basalt did not make it. */
-BS_MUST_USE basalt_status bs_h5_identity_read(struct bs_h5_file *h5,
-    struct bs_h5_identity *out_identity, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_identity_read(
+    struct bs_h5_file *h5, struct bs_h5_identity *out_identity, basalt_error *err);
 
 /* The writer of an empty file (`file` has size 0): its first commit makes it valid HDF5. */
 BS_MUST_USE basalt_status bs_h5_writer_create(struct bs_file *file,
@@ -276,8 +285,8 @@ bool bs_h5_is_group(const struct bs_h5_node *node);
  * link name as it is in the file (already escaped). */
 BS_MUST_USE basalt_status bs_h5_child(struct bs_h5_writer *writer, struct bs_h5_node *group,
     const char *name, struct bs_h5_node **out_node, basalt_error *err);
-typedef basalt_status (*bs_h5_child_fn)(void *context, const char *name, struct bs_h5_node *node,
-    basalt_error *err);
+typedef basalt_status (*bs_h5_child_fn)(
+    void *context, const char *name, struct bs_h5_node *node, basalt_error *err);
 /* Without links and objects that keep their place because another program made or linked them. */
 BS_MUST_USE basalt_status bs_h5_children(struct bs_h5_writer *writer, struct bs_h5_node *group,
     bs_h5_child_fn each, void *context, basalt_error *err);
@@ -289,10 +298,10 @@ BS_MUST_USE basalt_status bs_h5_make_fixed(struct bs_h5_writer *writer, struct b
     const void *data, struct bs_h5_node **out_dataset, basalt_error *err);
 
 struct bs_h5_column_spec {
-    const struct bs_h5_type *type;    /* copied; VARIABLE ones get their own string collections */
+    const struct bs_h5_type *type; /* copied; VARIABLE ones get their own string collections */
     uint64_t chunk_rows;
-    struct bs_pipeline pipeline;      /* of full chunks; tails are raw by chunk filter mask */
-    const void *fill;                 /* one element or NULL (zeros); copied */
+    struct bs_pipeline pipeline; /* of full chunks; tails are raw by chunk filter mask */
+    const void *fill;            /* one element or NULL (zeros); copied */
 };
 /* A 1-D chunked dataset of zero rows, unlimited. */
 BS_MUST_USE basalt_status bs_h5_make_column(struct bs_h5_writer *writer, struct bs_h5_node *parent,
@@ -308,15 +317,15 @@ BS_MUST_USE basalt_status bs_h5_set_attribute_text(struct bs_h5_writer *writer,
 BS_MUST_USE basalt_status bs_h5_set_attribute_u64(struct bs_h5_writer *writer,
     struct bs_h5_node *node, const char *name, uint64_t value, basalt_error *err);
 /* Removes the link; everything below it becomes free with the next commit. */
-BS_MUST_USE basalt_status bs_h5_unlink(struct bs_h5_writer *writer, struct bs_h5_node *parent,
-    const char *name, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_unlink(
+    struct bs_h5_writer *writer, struct bs_h5_node *parent, const char *name, basalt_error *err);
 
 uint64_t bs_h5_rows(const struct bs_h5_node *column);
 uint64_t bs_h5_chunk_rows(const struct bs_h5_node *column);
 
-struct bs_h5_piece { /* consecutive new rows; the memory lives until the call returns */
-    const void *values;       /* rows x element bytes; VARIABLE: the bytes of all rows, end to end */
-    const uint32_t *offsets;  /* VARIABLE: rows + 1 byte positions in `values`; else NULL */
+struct bs_h5_piece {         /* consecutive new rows; the memory lives until the call returns */
+    const void *values;      /* rows x element bytes; VARIABLE: the bytes of all rows, end to end */
+    const uint32_t *offsets; /* VARIABLE: rows + 1 byte positions in `values`; else NULL */
     uint64_t rows;
 };
 /* Appends the pieces in order. Full chunks are filtered and written, the rest goes raw into the tail
@@ -367,7 +376,7 @@ BS_MUST_USE basalt_status bs_h5_compact(struct bs_h5_writer *writer,
 BS_MUST_USE basalt_status bs_h5_shorten(struct bs_h5_writer *writer, basalt_error *err);
 struct bs_h5_space_stats {
     uint64_t file_bytes, live_bytes, free_bytes, retired_bytes; /* live: reached by the root */
-    uint64_t oldest_retired;  /* lowest commit with retired extents; 0: none */
+    uint64_t oldest_retired; /* lowest commit with retired extents; 0: none */
 };
 void bs_h5_space_stats(const struct bs_h5_writer *writer, struct bs_h5_space_stats *out_stats);
 

@@ -26,55 +26,56 @@ uint64_t test_random(uint64_t *state); /* splitmix64: the seed is in the test, s
 /* Live blocks from bs_alloc and friends; tests of leaks compare it before and after. */
 int64_t test_live_allocations(void);
 
-#define TEST(suite_, name_)                                                                       \
-    static void suite_##_##name_(void);                                                           \
-    static struct test_case suite_##_##name_##_case = {#suite_, #name_, suite_##_##name_, NULL};  \
-    __attribute__((constructor)) static void suite_##_##name_##_register(void)                    \
-    {                                                                                             \
-        test_register(&suite_##_##name_##_case);                                                  \
-    }                                                                                             \
+#define TEST(suite_, name_)                                                                        \
+    static void suite_##_##name_(void);                                                            \
+    static struct test_case suite_##_##name_##_case = {#suite_, #name_, suite_##_##name_, NULL};   \
+    __attribute__((constructor)) static void suite_##_##name_##_register(void)                     \
+    {                                                                                              \
+        test_register(&suite_##_##name_##_case);                                                   \
+    }                                                                                              \
     static void suite_##_##name_(void)
 
-#define CHECK(condition)                                                                          \
-    do {                                                                                          \
-        if (!(condition)) test_fail(__FILE__, __LINE__, "%s", #condition);                        \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) test_fail(__FILE__, __LINE__, "%s", #condition);                         \
     } while (0)
-#define REQUIRE(condition)                                                                        \
-    do {                                                                                          \
-        if (!(condition)) {                                                                       \
-            test_fail(__FILE__, __LINE__, "%s", #condition);                                      \
-            return;                                                                               \
-        }                                                                                         \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            test_fail(__FILE__, __LINE__, "%s", #condition);                                       \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)
-#define CHECK_EQ(a, b)                                                                            \
-    do {                                                                                          \
-        const long long a_ = (long long)(a), b_ = (long long)(b);                                 \
-        if (a_ != b_) test_fail(__FILE__, __LINE__, "%s is %lld, %s is %lld", #a, a_, #b, b_);    \
+#define CHECK_EQ(a, b)                                                                             \
+    do {                                                                                           \
+        const long long a_ = (long long)(a), b_ = (long long)(b);                                  \
+        if (a_ != b_) test_fail(__FILE__, __LINE__, "%s is %lld, %s is %lld", #a, a_, #b, b_);     \
     } while (0)
-#define CHECK_TEXT(a, b)                                                                          \
-    do {                                                                                          \
-        const char *a_ = (a), *b_ = (b);                                                          \
-        if (!a_ || !b_ || strcmp(a_, b_) != 0)                                                    \
-            test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #a, a_ ? a_ : "(null)",     \
-                b_ ? b_ : "(null)");                                                              \
+#define CHECK_TEXT(a, b)                                                                           \
+    do {                                                                                           \
+        const char *a_ = (a), *b_ = (b);                                                           \
+        if (!a_ || !b_ || strcmp(a_, b_) != 0)                                                     \
+            test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #a, a_ ? a_ : "(null)",      \
+                b_ ? b_ : "(null)");                                                               \
     } while (0)
 /* The call gives OK, or the test reports its message. */
-#define CHECK_OK(call)                                                                            \
-    do {                                                                                          \
-        basalt_error err_ = {0};                                                                  \
-        basalt_error *err = &err_;                                                                \
-        const basalt_status status_ = (call);                                                     \
-        if (status_) test_fail(__FILE__, __LINE__, "%s gives %d: %s", #call, (int)status_, err_.message); \
+#define CHECK_OK(call)                                                                             \
+    do {                                                                                           \
+        basalt_error err_ = {0};                                                                   \
+        basalt_error *err = &err_;                                                                 \
+        const basalt_status status_ = (call);                                                      \
+        if (status_)                                                                               \
+            test_fail(__FILE__, __LINE__, "%s gives %d: %s", #call, (int)status_, err_.message);   \
     } while (0)
-#define REQUIRE_OK(call)                                                                          \
-    do {                                                                                          \
-        basalt_error err_ = {0};                                                                  \
-        basalt_error *err = &err_;                                                                \
-        const basalt_status status_ = (call);                                                     \
-        if (status_) {                                                                            \
-            test_fail(__FILE__, __LINE__, "%s gives %d: %s", #call, (int)status_, err_.message);  \
-            return;                                                                               \
-        }                                                                                         \
+#define REQUIRE_OK(call)                                                                           \
+    do {                                                                                           \
+        basalt_error err_ = {0};                                                                   \
+        basalt_error *err = &err_;                                                                 \
+        const basalt_status status_ = (call);                                                      \
+        if (status_) {                                                                             \
+            test_fail(__FILE__, __LINE__, "%s gives %d: %s", #call, (int)status_, err_.message);   \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)
 
 /* ---- faults: every fallible step fails in turn -------------------------------------------------

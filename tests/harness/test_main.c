@@ -17,8 +17,9 @@ static unsigned path_count;
 void test_register(struct test_case *test)
 {
     struct test_case **at = &tests;
-    while (*at && (strcmp((*at)->suite, test->suite) < 0 ||
-                      (!strcmp((*at)->suite, test->suite) && strcmp((*at)->name, test->name) < 0))) {
+    while (*at &&
+        (strcmp((*at)->suite, test->suite) < 0 ||
+            (!strcmp((*at)->suite, test->suite) && strcmp((*at)->name, test->name) < 0))) {
         at = &(*at)->next;
     }
     test->next = *at;

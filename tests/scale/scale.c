@@ -76,8 +76,12 @@ static void rows_make(struct rows *rows, int columns, int count, double value)
             .length = count, .n_buffers = 2, .buffers = rows->buffers, .release = release_array};
         rows->pointers[i] = &rows->columns[i];
     }
-    rows->array = (struct ArrowArray){.length = count, .n_buffers = 1, .buffers = rows->none,
-        .n_children = columns, .children = rows->pointers, .release = release_array};
+    rows->array = (struct ArrowArray){.length = count,
+        .n_buffers = 1,
+        .buffers = rows->none,
+        .n_children = columns,
+        .children = rows->pointers,
+        .release = release_array};
 }
 
 struct shape {
@@ -99,8 +103,11 @@ static void shape_make(struct shape *shape, int columns)
             (struct ArrowSchema){.format = "g", .name = shape->names[i], .release = release_schema};
         shape->pointers[i] = &shape->fields[i];
     }
-    shape->schema = (struct ArrowSchema){.format = "+s", .name = "", .n_children = columns,
-        .children = shape->pointers, .release = release_schema};
+    shape->schema = (struct ArrowSchema){.format = "+s",
+        .name = "",
+        .n_children = columns,
+        .children = shape->pointers,
+        .release = release_schema};
 }
 
 static basalt_store *make_store(const char *path, int families, int columns, uint64_t age_ms)
@@ -162,7 +169,8 @@ static void instruments(const char *path, int count)
     const unsigned long long written = proc_number("/proc/self/io", "write_bytes: ") - device;
     check(basalt_store_close(&store, &error), &error);
     qsort(took, (size_t)count, sizeof *took, compare);
-    printf("{\"checkpoint_p50_ms\": %.2f, \"checkpoint_max_ms\": %.2f, \"device_bytes_a_checkpoint\": %llu}\n",
+    printf(
+        "{\"checkpoint_p50_ms\": %.2f, \"checkpoint_max_ms\": %.2f, \"device_bytes_a_checkpoint\": %llu}\n",
         took[count / 2] * 1e3, took[count - 1] * 1e3, written / (unsigned long long)count);
     free(took);
 }
@@ -201,8 +209,8 @@ static void families(const char *path, int count)
         append(store, i, 1, 1, -i);
     }
     check(basalt_store_close(&store, &error), &error);
-    printf("{\"make_s\": %.2f, \"open_s\": %.2f, \"rss_kb_peak\": %llu}\n", made - start, opened - made,
-        proc_number("/proc/self/status", "VmHWM:"));
+    printf("{\"make_s\": %.2f, \"open_s\": %.2f, \"rss_kb_peak\": %llu}\n", made - start,
+        opened - made, proc_number("/proc/self/status", "VmHWM:"));
 }
 
 static void pairs(const char *path, int count)
@@ -224,7 +232,8 @@ static void pairs(const char *path, int count)
     basalt_store_stats stats;
     check(basalt_store_get_stats(store, &stats, &error), &error);
     check(basalt_store_close(&store, &error), &error);
-    printf("{\"transactions\": %.0f, \"checkpoints\": %llu}\n", value, (unsigned long long)stats.checkpoints);
+    printf("{\"transactions\": %.0f, \"checkpoints\": %llu}\n", value,
+        (unsigned long long)stats.checkpoints);
 }
 
 int main(int argc, char **argv)
@@ -234,10 +243,15 @@ int main(int argc, char **argv)
         return 2;
     }
     const int count = atoi(argv[3]);
-    if (!strcmp(argv[1], "instruments")) instruments(argv[2], count);
-    else if (!strcmp(argv[1], "small")) small(argv[2], count);
-    else if (!strcmp(argv[1], "families")) families(argv[2], count);
-    else if (!strcmp(argv[1], "pairs")) pairs(argv[2], count);
-    else return 2;
+    if (!strcmp(argv[1], "instruments"))
+        instruments(argv[2], count);
+    else if (!strcmp(argv[1], "small"))
+        small(argv[2], count);
+    else if (!strcmp(argv[1], "families"))
+        families(argv[2], count);
+    else if (!strcmp(argv[1], "pairs"))
+        pairs(argv[2], count);
+    else
+        return 2;
     return 0;
 }
