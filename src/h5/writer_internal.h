@@ -208,7 +208,7 @@ void bs_symbol_heap_encode(const struct bs_symbols *symbols, struct bs_bytes *ou
 void bs_symbol_names_encode(const struct bs_symbols *symbols, struct bs_bytes *out);
 void bs_symbols_settle(struct bs_symbols *symbols);
 void bs_symbols_renew(struct bs_symbols *symbols); /* the next plan writes all of it anew */
-void bs_symbols_forget(struct bs_h5_node *child); /* before it is detached */
+void bs_symbols_forget(struct bs_h5_node *child);  /* before it is detached */
 BS_MUST_USE basalt_status bs_symbols_extents(
     const struct bs_symbols *symbols, struct bs_extents *out, basalt_error *err);
 /* Takes note of a table that is in the file: it is given up by the next plan, which makes a new one.
@@ -288,8 +288,7 @@ BS_MUST_USE basalt_status bs_column_read_chunk(struct bs_h5_node *node,
     const struct bs_index_entry *entry, struct bs_codec_scratch *scratch, uint8_t *out,
     basalt_error *err);
 /* Bytes that the extent of a stored chunk has. */
-uint64_t bs_column_extent_bytes(
-    const struct bs_column *column, const struct bs_index_entry *entry);
+uint64_t bs_column_extent_bytes(const struct bs_column *column, const struct bs_index_entry *entry);
 /* Moves the strings of the partial last chunk that reach beyond `line` down. */
 BS_MUST_USE basalt_status bs_column_lower_strings(struct bs_h5_node *node,
     struct bs_codec_scratch *scratch, uint64_t line, uint64_t *out_moved_bytes, basalt_error *err);

@@ -456,8 +456,7 @@ struct bs_txn {
 BS_MUST_USE basalt_status bs_checkpoint_run(
     struct bs_store *store, bool closing, basalt_error *err);
 /* Flips to what the writer has, with this cut, and publishes the view of it. */
-BS_MUST_USE basalt_status bs_checkpoint_show(
-    struct bs_store *store, bs_lsn cut, basalt_error *err);
+BS_MUST_USE basalt_status bs_checkpoint_show(struct bs_store *store, bs_lsn cut, basalt_error *err);
 BS_MUST_USE basalt_status bs_checkpoint_start(struct bs_store *store, basalt_error *err);
 void bs_checkpoint_stop(struct bs_store *store);
 BS_MUST_USE basalt_status bs_checkpoint_request(struct bs_store *store, basalt_error *err);
