@@ -4,7 +4,7 @@
  * memory is short at one place, returns a broken message as a good one: a schema is what makes stored
  * rows readable, so neither will do.
  *
- * A flatbuffer (see ipc_check.c) is written front to back: a table comes after its vtable and before
+ * A flatbuffer is written front to back: a table comes after its vtable and before
  * what it refers to, since offsets point forward; a reference is filled in when its target's place is
  * known. Positions count from the start of the message, which is a multiple of 8 in the stream. */
 #include "arrow/ipc_internal.h"
