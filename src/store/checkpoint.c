@@ -205,6 +205,7 @@ static void publish(struct bs_store *store, struct bs_view *view, bs_lsn cut)
     bs_mutex_unlock(&store->commit_lock);
     bs_memtable_release(frozen);
     if (bs_wal_remove_below(store->wal, cut, NULL)) atomic_fetch_add(&store->warnings, 1);
+    if (bs_log_remove_old(store, NULL)) atomic_fetch_add(&store->warnings, 1);
 }
 
 /* The view is made before the flip: nothing that can fail may stand between the two. */

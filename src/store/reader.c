@@ -75,7 +75,7 @@ static basalt_status replay_log(struct bs_store *store, bs_lsn from, basalt_erro
             "the log beside %.120s belongs to another store: move it away", store->path);
     }
     if (log.last <= from) return BASALT_OK;
-    return bs_replay(store, from, NULL, &end, err);
+    return bs_replay(store, from, UINT64_MAX, NULL, &end, err);
 }
 
 static basalt_status load(

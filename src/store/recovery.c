@@ -7,16 +7,20 @@
  *       `current`. Anything else is another story: CONFLICT, and nothing is changed.
  *   (2) The superblock is written again and synced, with its directory, before anything else: what
  *       was read may have come from pages that the dead process never synced.
- *   (3) A first pass finds where the last whole transaction ends. A log of a new epoch begins there,
- *       so that checkpoints during the replay have a place for their story.
- *   (4) A second pass replays what is after the cut, with a checkpoint whenever the memtable fills,
- *       and one at the end.
- *   (5) Then only the old segments go. A crash in between finds the new, empty log and begins
- *       again. */
+ *   (3) What is after the cut is replayed into the memtable. A log of a new epoch begins where the
+ *       last whole transaction ends. Then the store answers; the rows go into the file as all others.
+ *   (4) When the memtable has REPLAY_MEMTABLES times what it may have else, or the budget has no more,
+ *       there is a checkpoint during the replay. It needs a place for its story: a pass over the log
+ *       then finds its end before the replay does, and the new log is begun.
+ *   (5) The old segments go when the cut is behind them. A crash in between finds them and the new
+ *       log, which goes on where they end. What lies in them need not have been synced: so until they
+ *       are gone no sync commit is taken, and no sync is promised (bs_store_wait_recovered). */
 #include "store/store_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+
+#define REPLAY_MEMTABLES 8u
 
 /* ---- choosing the superblock -------------------------------------------------------------------- */
 
@@ -203,7 +207,8 @@ out:
 
 static basalt_status start_log(struct bs_store *store, bs_lsn at, basalt_error *err)
 {
-    struct bs_wal_options options = {.segment_bytes = (size_t)store->options.log_segment_bytes};
+    struct bs_wal_options options = {
+        .segment_bytes = (size_t)store->options.log_segment_bytes, .older_unsynced = true};
     struct bs_wal_story story = {.commit = store->commit};
     bs_holder_text(store->parts.vfs, options.holder);
     memcpy(story.store_uuid, store->uuid, sizeof story.store_uuid);
@@ -211,11 +216,6 @@ static basalt_status start_log(struct bs_store *store, bs_lsn at, basalt_error *
     memcpy(story.next, store->superblock, sizeof story.next);
     return bs_wal_writer_open(
         store->parts.vfs, store->path, &options, &story, at, &store->wal, err);
-}
-
-static basalt_status full(struct bs_store *store, basalt_error *err)
-{
-    return bs_checkpoint_run(store, false, err);
 }
 
 static basalt_status pass_over(void *context, bs_lsn start, bs_lsn end, const void *bytes,
@@ -231,26 +231,51 @@ static basalt_status pass_over(void *context, bs_lsn start, bs_lsn end, const vo
     return BASALT_OK;
 }
 
+static basalt_status continue_log(struct bs_store *store, bs_lsn end, basalt_error *err)
+{
+    store->recovered_end = end;
+    store->old_log = true;
+    return start_log(store, end, err);
+}
+
+static basalt_status full(struct bs_store *store, basalt_error *err)
+{
+    basalt_status status = BASALT_OK;
+    if (!store->wal) {
+        bs_lsn end;
+        status = bs_wal_replay(
+            store->parts.vfs, store->path, atomic_load(&store->cut), pass_over, NULL, &end, err);
+        if (!status) status = continue_log(store, end, err);
+    }
+    return status ? status : bs_checkpoint_run(store, false, err);
+}
+
 static basalt_status replay_log(
     struct bs_store *store, const struct bs_wal_inventory *log, bs_lsn from, basalt_error *err)
 {
-    bs_lsn end = from, replayed;
+    const uint64_t bytes_max =
+        BS_MIN(store->options.memtable_bytes_max, UINT64_MAX / REPLAY_MEMTABLES) * REPLAY_MEMTABLES;
+    bs_lsn end = from;
     basalt_status status = BASALT_OK;
-    const bool something = log->has_story && log->last > from;
-    if (something) {
-        status = bs_wal_replay(store->parts.vfs, store->path, from, pass_over, NULL, &end, err);
+    if (log->has_story && log->last > from) {
+        status = bs_replay(store, from, bytes_max, full, &end, err);
     }
-    if (!status) status = start_log(store, end, err);
-    if (!status && end > from) {
-        status = bs_replay(store, from, full, &replayed, err);
-        if (!status) status = bs_checkpoint_run(store, false, err);
-    }
+    if (!status && !store->wal) status = continue_log(store, end, err);
     if (status) return status;
     for (struct bs_family *family = atomic_load(&store->catalogue.first); family;
          family = atomic_load(&family->next)) {
         family->raw_tails = store->tails_pending = true; /* the dead session's */
     }
-    return bs_wal_remove_all(store->parts.vfs, store->path, bs_wal_epoch(store->wal), err);
+    return bs_log_remove_old(store, err);
+}
+
+basalt_status bs_log_remove_old(struct bs_store *store, basalt_error *err)
+{
+    if (!store->old_log || atomic_load(&store->cut) < store->recovered_end) return BASALT_OK;
+    const basalt_status status =
+        bs_wal_remove_all(store->parts.vfs, store->path, bs_wal_epoch(store->wal), err);
+    store->old_log = status != BASALT_OK;
+    return status;
 }
 
 /* From a file whose superblock is chosen to a store that takes commits. */

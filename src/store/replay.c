@@ -12,6 +12,7 @@
 struct replay {
     struct bs_store *store;
     bs_replay_full_fn full;
+    uint64_t bytes_max;
     struct bs_family **by_id;
     size_t by_id_count;
     struct bs_bundle *bundle;   /* of the transaction under way */
@@ -220,7 +221,7 @@ static basalt_status commit_transaction(struct replay *replay, bs_lsn end, basal
     store->appended = end;
     atomic_store(&store->rows_visible, store->rows_appended);
     atomic_store(&store->visible, end);
-    if (!replay->full || bs_store_memtable_bytes(store) < store->options.memtable_bytes_max) {
+    if (!replay->full || bs_store_memtable_bytes(store) < replay->bytes_max) {
         return BASALT_OK;
     }
     return replay->full(store, err);
@@ -249,10 +250,10 @@ static basalt_status take_record(void *context, bs_lsn start, bs_lsn end, const 
     return status;
 }
 
-basalt_status bs_replay(
-    struct bs_store *store, bs_lsn from, bs_replay_full_fn full, bs_lsn *out_end, basalt_error *err)
+basalt_status bs_replay(struct bs_store *store, bs_lsn from, uint64_t bytes_max,
+    bs_replay_full_fn full, bs_lsn *out_end, basalt_error *err)
 {
-    struct replay replay = {.store = store, .full = full};
+    struct replay replay = {.store = store, .full = full, .bytes_max = bytes_max};
     basalt_status status = BASALT_OK;
     *out_end = from;
     for (struct bs_family *family = atomic_load(&store->catalogue.first); family;

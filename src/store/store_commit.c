@@ -213,6 +213,22 @@ static basalt_status charge(struct bs_store *store, struct bs_bundle *bundle, ba
     return status;
 }
 
+basalt_status bs_store_wait_recovered(struct bs_store *store, basalt_error *err)
+{
+    bool failed = false;
+    basalt_status status = BASALT_OK;
+    if (atomic_load(&store->cut) >= store->recovered_end) return status;
+    const uint64_t began_ns = bs_now_ns();
+    bs_mutex_lock(&store->commit_lock);
+    while (!status && !store->poison.status && !store->closing &&
+        atomic_load(&store->cut) < store->recovered_end) {
+        status = wait_for_room(store, bs_now_ns() + ROOM_LOOK_NS, &failed, err);
+    }
+    bs_mutex_unlock(&store->commit_lock);
+    bs_store_note_stall(store, began_ns);
+    return status;
+}
+
 /* ---- under the lock ----------------------------------------------------------------------------- */
 
 static basalt_status check_creations(struct commit *commit, basalt_error *err)
@@ -433,6 +449,7 @@ basalt_status bs_txn_commit(struct bs_txn **txn, basalt_durability durability, b
         goto out;
     }
     for (size_t i = 0; i < bundle->record_count; i++) batches += (*txn)->fills[i].appends;
+    if (durability == BASALT_SYNC) BS_TRY(bs_store_wait_recovered(store, err));
     BS_TRY(seal(&commit, err));
     BS_TRY(charge(store, bundle, err));
     BS_TRY(place_when_possible(&commit, err));
@@ -534,6 +551,7 @@ basalt_status bs_store_sync(struct bs_store *store, basalt_error *err)
 {
     basalt_error why = {0};
     basalt_status status = bs_store_check(store, true, err);
+    if (!status) status = bs_store_wait_recovered(store, err);
     if (status) return status;
     bs_mutex_lock(&store->commit_lock);
     const bs_lsn end = store->appended;

@@ -411,6 +411,8 @@ struct bs_store {
     _Atomic bs_lsn cut;
     uint8_t superblock[BS_H5_SUPERBLOCK_BYTES];     /* (K) */
     bool tails_pending;                             /* (K) some family has raw tails */
+    bool old_log;         /* (K) segments of an older epoch lie there until the cut is behind them */
+    bs_lsn recovered_end; /* where they end; constant once open */
     struct bs_flip_time flips[BS_FLIPS_REMEMBERED]; /* (K) */
     _Atomic bool readers_known;
 
@@ -479,11 +481,15 @@ BS_MUST_USE basalt_status bs_create_file(struct bs_store *store, basalt_error *e
 BS_MUST_USE basalt_status bs_superblock_choose(struct bs_store *store,
     const struct bs_wal_inventory *log, uint8_t out[BS_H5_SUPERBLOCK_BYTES], bool *out_restored,
     basalt_error *err);
-/* replay.c: puts the transactions after `from` into the active memtable; with `full` called when it
- * is over the limit. */
+/* As the checkpointer: what lies there of a dead session's log goes, if the file has its rows. */
+BS_MUST_USE basalt_status bs_log_remove_old(struct bs_store *store, basalt_error *err);
+/* Until what a dead session logged, and need not have synced, is in the file. */
+BS_MUST_USE basalt_status bs_store_wait_recovered(struct bs_store *store, basalt_error *err);
+/* replay.c: puts the transactions after `from` into the active memtable; `full`, unless NULL, is called
+ * when that has `bytes_max`, or the budget has no more. */
 typedef basalt_status (*bs_replay_full_fn)(struct bs_store *store, basalt_error *err);
-BS_MUST_USE basalt_status bs_replay(struct bs_store *store, bs_lsn from, bs_replay_full_fn full,
-    bs_lsn *out_end, basalt_error *err);
+BS_MUST_USE basalt_status bs_replay(struct bs_store *store, bs_lsn from, uint64_t bytes_max,
+    bs_replay_full_fn full, bs_lsn *out_end, basalt_error *err);
 
 /* reader.c */
 BS_MUST_USE basalt_status bs_reader_open(struct bs_store *store, basalt_error *err);

@@ -31,8 +31,10 @@ struct bs_wal_story {
 };
 
 struct bs_wal_options {
-    size_t segment_bytes;             /* 0: default */
-    uint32_t mode;                    /* 0 automatic, 1 write, 2 map (BASALT_LOG=write|map) */
+    size_t segment_bytes; /* 0: default */
+    uint32_t mode;        /* 0 automatic, 1 write, 2 map (BASALT_LOG=write|map) */
+    bool older_unsynced;  /* what lies there of older epochs is not synced: the caller promises
+                          * nothing about power loss before it has put it somewhere else */
     char holder[BS_WAL_HOLDER_BYTES]; /* "process 123 on host: command", for error messages */
 };
 

@@ -21,7 +21,8 @@
  *   (7) The newest story is durable in a segment that exists: it is written into the active one,
  *       and removal moves it there before the segment that holds it goes.
  *   (8) What a new epoch continues is durable before the epoch begins: recovery may have read it
- *       from pages that the process before never synced.
+ *       from pages that the process before never synced. Unless the caller takes that upon itself
+ *       (older_unsynced): then a power loss may leave a hole before the new epoch.
  *
  * LOCKS  `lock`: lists of segments. `sync_lock`: leadership, waiters, first failure. Neither is held
  * across I/O or together with the other. The appender holds the caller's lock, so while memory is
@@ -72,7 +73,7 @@ static basalt_status sync_found(struct bs_wal_writer *writer, uint64_t number, b
 }
 
 /* Invariant 8, and the first number that is free. */
-static basalt_status settle_older(struct bs_wal_writer *writer, basalt_error *err)
+static basalt_status settle_older(struct bs_wal_writer *writer, bool sync, basalt_error *err)
 {
     struct bs_wal_found_list list;
     basalt_status status = bs_wal_find_segments(writer->vfs, writer->data_path, &list, err);
@@ -88,7 +89,7 @@ static basalt_status settle_older(struct bs_wal_writer *writer, basalt_error *er
                 found->number, writer->data_path);
             goto out;
         }
-        BS_TRY(sync_found(writer, found->number, err));
+        if (sync) BS_TRY(sync_found(writer, found->number, err));
     }
 out:
     bs_wal_found_list_free(&list);
@@ -151,7 +152,7 @@ basalt_status bs_wal_writer_open(struct bs_vfs *vfs, const char *data_path,
     bs_condition_init(&writer->maker_wake);
     bs_condition_init(&writer->made);
     BS_TRY(writer_prepare(writer, data_path, options ? options : &defaults, story, err));
-    BS_TRY(settle_older(writer, err));
+    BS_TRY(settle_older(writer, !options->older_unsynced, err));
     BS_TRY(start_segment(writer, story, err));
     status = bs_wal_maker_start(writer, err);
     if (status) {
