@@ -465,7 +465,7 @@ TEST(store_crash, one_thread_and_several_lives)
 TEST(store_crash, a_crowd)
 {
     const struct plan plan = {"crashes of the store, three threads", 2, 512,
-        {.each_max = 52, .seed = 2, .guarded_path = STORE_PATH}};
+        {.each_max = 72, .seed = 2, .guarded_path = STORE_PATH}};
     struct history *history = NULL;
     REQUIRE_OK((history = history_create(plan.seed, err)) ? BASALT_OK : err->status);
     REQUIRE_OK(history_open(history, err));
