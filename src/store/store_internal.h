@@ -409,10 +409,10 @@ struct bs_store {
     uint64_t commit;               /* (K) of the last flip */
     _Atomic uint64_t commit_shown; /* the same, for the stats */
     _Atomic bs_lsn cut;
-    uint8_t superblock[BS_H5_SUPERBLOCK_BYTES];     /* (K) */
-    bool tails_pending;                             /* (K) some family has raw tails */
-    bool old_log;         /* (K) segments of an older epoch lie there until the cut is behind them */
-    bs_lsn recovered_end; /* where they end; constant once open */
+    uint8_t superblock[BS_H5_SUPERBLOCK_BYTES]; /* (K) */
+    bool tails_pending;                         /* (K) some family has raw tails */
+    bool old_log; /* (K) segments of an older epoch lie there until the cut is behind them */
+    bs_lsn recovered_end;                           /* where they end; constant once open */
     struct bs_flip_time flips[BS_FLIPS_REMEMBERED]; /* (K) */
     _Atomic bool readers_known;
 
