@@ -89,7 +89,8 @@ static atomic_uint_least64_t points_seen, fail_at;
 bool fault_run_begin(uint64_t step)
 {
     const bool first = step == 1;
-    const bool reached = atomic_load(&points_seen) >= step - 1 && atomic_load(&fail_at) == step - 1;
+    const uint64_t before = step - FAULT_STRIDE;
+    const bool reached = atomic_load(&points_seen) >= before && atomic_load(&fail_at) == before;
     if (!first && !reached) {
         atomic_store(&fail_at, 0);
         return false;
