@@ -167,17 +167,19 @@ static basalt_status seal(struct commit *commit, basalt_error *err)
     return BASALT_OK;
 }
 
-/* Under commit_lock: waits until a checkpoint has made room, or has failed to. */
+/* Under commit_lock: waits until a checkpoint has made room, or has failed to. Not for its last steps,
+ * which remove log segments. */
 static basalt_status wait_for_room(
     struct bs_store *store, uint64_t deadline_ns, bool *out_failed, basalt_error *err)
 {
     const uint64_t failures = store->checkpoint_failures;
     const uint64_t completed = store->completed;
+    const bs_lsn cut = atomic_load(&store->cut);
     *out_failed = false;
     store->requested++;
     bs_condition_signal(&store->work);
     while (!store->poison.status && !store->closing && store->checkpoint_failures == failures &&
-        store->completed == completed) {
+        store->completed == completed && atomic_load(&store->cut) == cut) {
         if (!bs_condition_wait_until(&store->room, &store->commit_lock, deadline_ns)) break;
     }
     if (store->checkpoint_failures != failures) {
