@@ -5,6 +5,12 @@
 
 #define LEVEL_MAX 9u /* as zlib and so HDF5 count them */
 
+/* zlib matches lazily from its level 4 on, libdeflate from 5: at 4 its chunks would be the larger. */
+static int library_level(uint32_t level)
+{
+    return level == 4 ? 5 : (int)level;
+}
+
 /* What libdeflate promises for any input: 5 bytes a stored block of at least 5,000, the end of the
  * stream and zlib's 6 bytes. Kept here so that the bound needs no compressor. */
 size_t bs_deflate_bound(size_t raw_bytes)
@@ -25,7 +31,7 @@ basalt_status bs_deflate_encode(struct bs_codec_scratch *scratch, uint32_t level
         scratch->compressor = NULL;
     }
     if (!scratch->compressor) {
-        scratch->compressor = libdeflate_alloc_compressor((int)level);
+        scratch->compressor = libdeflate_alloc_compressor(library_level(level));
         scratch->level = level;
     }
     if (!scratch->compressor) return bs_fail_memory(err, 1u << 20);
