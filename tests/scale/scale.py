@@ -63,7 +63,7 @@ def small(program, folder, batches):
                                  maxshape=(None,), compression="gzip", compression_opts=1, shuffle=True)
     figures["file_bytes"], figures["h5py_bytes"] = os.path.getsize(path), os.path.getsize(peer)
     figures["size_ratio"] = round(figures["file_bytes"] / figures["h5py_bytes"], 3)
-    grown = figures["rss_kb_at_the_end"] - figures["rss_kb_at_a_quarter"]
+    grown = figures["anonymous_kb_at_the_end"] - figures["anonymous_kb_at_a_quarter"]
     assert grown < 32 * 1024, f"memory grew by {grown} KB after the first quarter"
     return figures
 
