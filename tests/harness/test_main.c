@@ -86,15 +86,32 @@ uint64_t test_random(uint64_t *state)
 
 static atomic_uint_least64_t points_seen, fail_at;
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FAULT_STRIDE 19u
+#endif
+#endif
+#ifndef FAULT_STRIDE
+#define FAULT_STRIDE 1u
+#endif
+#define FAULT_DENSE_STEPS 200u
+
+static uint64_t fault_step; /* of the run under way */
+
+uint64_t fault_step_after(uint64_t step)
+{
+    return step + (step < FAULT_DENSE_STEPS ? 1 : FAULT_STRIDE);
+}
+
 bool fault_run_begin(uint64_t step)
 {
     const bool first = step == 1;
-    const uint64_t before = step - FAULT_STRIDE;
-    const bool reached = atomic_load(&points_seen) >= before && atomic_load(&fail_at) == before;
+    const bool reached = atomic_load(&points_seen) >= fault_step && atomic_load(&fail_at) == fault_step;
     if (!first && !reached) {
         atomic_store(&fail_at, 0);
         return false;
     }
+    fault_step = step;
     atomic_store(&points_seen, 0);
     atomic_store(&fail_at, step);
     return true;
