@@ -25,6 +25,7 @@ static void print_help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like a full disk */
     signal(SIGPIPE, SIG_IGN); /* `basalt cat ... | head` ends by EPIPE, told like any other error */
     if (argc < 2) {
         print_help(stderr);

@@ -24,6 +24,8 @@ struct session {
     pthread_t main_thread;
     atomic_uint running;
     atomic_uint_least64_t rows, batches;
+    basalt_error failure; /* of the first batch that was not stored; written before `failed` is set */
+    atomic_bool failed;
 };
 
 struct input {
@@ -115,8 +117,9 @@ struct receipt { /* of one batch on its way */
 static void batch_done(void *context, const basalt_error *error)
 {
     struct receipt *receipt = context;
-    if (error->status) {
-        fprintf(stderr, "basalt: %s\n", error->message);
+    if (error->status) { /* all callbacks come from the recorder's one thread */
+        if (!atomic_load(&receipt->session->failed)) receipt->session->failure = *error;
+        atomic_store(&receipt->session->failed, true);
     } else {
         atomic_fetch_add(&receipt->session->rows, receipt->rows);
         atomic_fetch_add(&receipt->session->batches, 1);
@@ -138,6 +141,14 @@ static basalt_status send_batch(struct input *input, struct ArrowArray *array,
     return status == BASALT_DROPPED ? BASALT_OK : status; /* counted, in the file too */
 }
 
+/* A batch that could not be stored ends the recording: to read on would be to throw away. */
+static basalt_status check_stored(struct session *session, basalt_error *err)
+{
+    if (!atomic_load(&session->failed)) return BASALT_OK;
+    *err = session->failure;
+    return err->status;
+}
+
 static basalt_status pump(struct input *input, basalt_error *err)
 {
     struct ArrowArrayStream stream = {.release = NULL};
@@ -149,6 +160,7 @@ static basalt_status pump(struct input *input, basalt_error *err)
         status = stream_next(&stream, &array, err);
         if (status || !array.release) break;
         status = send_batch(input, &array, &schema, err);
+        if (!status) status = check_stored(input->session, err);
     }
     if (schema.release) schema.release(&schema);
     if (stream.release) stream.release(&stream);
@@ -286,6 +298,8 @@ static basalt_status record(struct session *session, struct input *inputs, size_
         status = joined;
         *err = first;
         err->message[0] = '\0'; /* told already, when it happened */
+    } else if (!status) {
+        status = check_stored(session, err);
     }
     print_summary(session, file, (double)(now_ns() - started_ns) / 1e9, wishes->json);
     return status;

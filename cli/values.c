@@ -140,10 +140,10 @@ static void print_clock(FILE *out, int64_t units, char unit)
 static void print_instant(FILE *out, int64_t units, char unit, bool zone)
 {
     const int64_t a_day = 86400 * units_a_second(unit);
-    const int64_t days = (units >= 0 ? units : units - a_day + 1) / a_day;
-    print_date(out, days);
+    const bool before = units % a_day < 0; /* of a day, counted from its midnight */
+    print_date(out, units / a_day - (before ? 1 : 0));
     fputc('T', out);
-    print_clock(out, units - days * a_day, unit);
+    print_clock(out, units % a_day + (before ? a_day : 0), unit);
     if (zone) fputc('Z', out);
 }
 
@@ -155,7 +155,7 @@ static void print_time(FILE *out, const char *format, const void *values, int64_
     const int64_t value = narrow ? ((const int32_t *)values)[at] : ((const int64_t *)values)[at];
     if (format[1] == 'd') {
         const int64_t a_day = format[2] == 'D' ? 1 : 86400000;
-        print_date(out, (value >= 0 ? value : value - a_day + 1) / a_day);
+        print_date(out, value / a_day - (value % a_day < 0 ? 1 : 0));
     } else if (format[1] == 't') {
         print_clock(out, value, format[2]);
     } else if (format[1] == 's') {

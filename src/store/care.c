@@ -65,12 +65,19 @@ basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *pat
 {
     struct bs_store *store = NULL;
     basalt_store_options options;
+    basalt_inspection inspection;
     memset(out_recovery, 0, sizeof *out_recovery);
     bs_store_options_fill(&options, NULL);
+    /* Without a log there is nothing to do, and then nothing is done: the log of a file that was
+     * moved away from it still builds on what the file is. */
+    basalt_status status = bs_store_inspect(parts->vfs, path, &inspection, err);
+    if (status || (inspection.is_basalt && !inspection.writing && !inspection.log_files)) {
+        return status;
+    }
     options.access = BASALT_READ_WRITE;
     options.checkpoint_age_ms = 0;
     options.log_segment_bytes = BS_WAL_SEGMENT_BYTES_MIN; /* no row will be appended */
-    basalt_status status = bs_store_open(parts, path, &options, &store, err);
+    status = bs_store_open(parts, path, &options, &store, err);
     if (status) return status;
     const basalt_recovery recovery = store->recovery;
     status = bs_store_close(&store, err);

@@ -26,6 +26,10 @@ static basalt_status current_superblock(struct bs_store *store, basalt_error *er
     basalt_status status = BASALT_OK;
     for (unsigned tries = 0; tries < BS_READER_TRIES_MAX; tries++) {
         status = read_raw(store, store->superblock, err);
+        if (!status) {
+            status = bs_superblock_check_ours(
+                store, store->superblock, sizeof store->superblock, err);
+        }
         if (status) return status;
         status =
             bs_h5_superblock_decode(store->superblock, sizeof store->superblock, &decoded, err);

@@ -66,6 +66,18 @@ static basalt_status from_story(struct bs_store *store, const struct bs_wal_inve
         store->path);
 }
 
+basalt_status bs_superblock_check_ours(
+    const struct bs_store *store, const uint8_t *superblock, size_t count, basalt_error *err)
+{
+    static const uint8_t signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    if (count < 9 || memcmp(superblock, signature, sizeof signature) != 0) return BASALT_OK;
+    if (superblock[8] >= 2) return BASALT_OK;
+    return bs_fail(err, BASALT_UNSUPPORTED, 8,
+        "%.80s is an HDF5 file that Basalt did not make (superblock version %u): it can be read, with"
+        " `basalt ls` and `cat`, and not written",
+        store->path, superblock[8]);
+}
+
 basalt_status bs_superblock_choose(struct bs_store *store, const struct bs_wal_inventory *log,
     uint8_t out[BS_H5_SUPERBLOCK_BYTES], bool *out_restored, basalt_error *err)
 {
@@ -75,6 +87,7 @@ basalt_status bs_superblock_choose(struct bs_store *store, const struct bs_wal_i
     memset(out, 0, BS_H5_SUPERBLOCK_BYTES);
     basalt_status status =
         store->file->ops->read_at(store->file, out, BS_H5_SUPERBLOCK_BYTES, 0, &count, err);
+    if (!status) status = bs_superblock_check_ours(store, out, count, err);
     if (status) return status;
     const bool readable = !bs_h5_superblock_decode(out, count, &decoded, NULL);
     if (!log->has_story) {

@@ -478,6 +478,9 @@ BS_MUST_USE basalt_status bs_store_shrink(struct bs_store *store, basalt_error *
 /* recovery.c */
 BS_MUST_USE basalt_status bs_recovery_open(struct bs_store *store, basalt_error *err);
 BS_MUST_USE basalt_status bs_create_file(struct bs_store *store, basalt_error *err);
+/* UNSUPPORTED for superblock versions that Basalt never wrote; says nothing about damage. */
+BS_MUST_USE basalt_status bs_superblock_check_ours(
+    const struct bs_store *store, const uint8_t *superblock, size_t count, basalt_error *err);
 BS_MUST_USE basalt_status bs_superblock_choose(struct bs_store *store,
     const struct bs_wal_inventory *log, uint8_t out[BS_H5_SUPERBLOCK_BYTES], bool *out_restored,
     basalt_error *err);
