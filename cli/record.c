@@ -24,7 +24,8 @@ struct session {
     pthread_t main_thread;
     atomic_uint running;
     atomic_uint_least64_t rows, batches;
-    basalt_error failure; /* of the first batch that was not stored; written before `failed` is set */
+    basalt_error
+        failure; /* of the first batch that was not stored; written before `failed` is set */
     atomic_bool failed;
 };
 

@@ -27,8 +27,8 @@ static basalt_status current_superblock(struct bs_store *store, basalt_error *er
     for (unsigned tries = 0; tries < BS_READER_TRIES_MAX; tries++) {
         status = read_raw(store, store->superblock, err);
         if (!status) {
-            status = bs_superblock_check_ours(
-                store, store->superblock, sizeof store->superblock, err);
+            status =
+                bs_superblock_check_ours(store, store->superblock, sizeof store->superblock, err);
         }
         if (status) return status;
         status =

@@ -88,7 +88,8 @@ bool fault_run_begin(uint64_t step); /* false when the run before met no fault *
 bool fault_point(void);              /* true: the caller must fail now. Any thread may call. */
 void fault_stop(void);               /* nothing fails from here to the end of this run */
 uint64_t fault_points_seen(void);
-#define EACH_FAULT(step) for (uint64_t step = 1; fault_run_begin(step); step = fault_step_after(step))
+#define EACH_FAULT(step)                                                                           \
+    for (uint64_t step = 1; fault_run_begin(step); step = fault_step_after(step))
 /* The next step; under the thread sanitizer, which has nothing to say about the rest, only every 19th
  * of a long loop. */
 uint64_t fault_step_after(uint64_t step);

@@ -106,7 +106,8 @@ uint64_t fault_step_after(uint64_t step)
 bool fault_run_begin(uint64_t step)
 {
     const bool first = step == 1;
-    const bool reached = atomic_load(&points_seen) >= fault_step && atomic_load(&fail_at) == fault_step;
+    const bool reached =
+        atomic_load(&points_seen) >= fault_step && atomic_load(&fail_at) == fault_step;
     if (!first && !reached) {
         atomic_store(&fail_at, 0);
         return false;

@@ -110,8 +110,8 @@ static void shape_make(struct shape *shape, int columns)
         .release = release_schema};
 }
 
-static basalt_store *make_store(const char *path, int families, int columns, uint64_t age_ms,
-    uint64_t memtable_bytes)
+static basalt_store *make_store(
+    const char *path, int families, int columns, uint64_t age_ms, uint64_t memtable_bytes)
 {
     basalt_error error = {0};
     basalt_store *store = NULL;
@@ -190,7 +190,8 @@ static void small(const char *path, int count)
     }
     late = proc_number("/proc/self/status", "RssAnon:");
     check(basalt_store_close(&store, &error), &error);
-    printf("{\"anonymous_kb_at_a_quarter\": %llu, \"anonymous_kb_at_the_end\": %llu, \"rss_kb_peak\": %llu}\n",
+    printf("{\"anonymous_kb_at_a_quarter\": %llu, \"anonymous_kb_at_the_end\": %llu, "
+           "\"rss_kb_peak\": %llu}\n",
         early, late, proc_number("/proc/self/status", "VmHWM:"));
 }
 
