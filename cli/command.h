@@ -48,6 +48,11 @@ bool parse_number(const char *text, uint64_t *out_number);
 
 /* Prints the error's sentence; returns the exit code. */
 int report(const basalt_error *error);
+/* "SUBJECT: SENTENCE", unless the sentence begins so itself. */
+int report_about(const char *subject, const basalt_error *error);
+/* A name for people, on one line: control characters as \n, \t, \x1b. */
+void print_shown(FILE *out, const char *text);
+int shown_columns(const char *text); /* on the screen: one a code point is near enough */
 int report_sentence(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* What is still buffered goes out; EXIT_BASALT + IO_ERROR if that fails. */
 int finish_output(int exit_code);

@@ -8,11 +8,54 @@
 #include <time.h>
 #include <unistd.h>
 
+void print_shown(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        const unsigned char byte = (unsigned char)*text;
+        if (byte == '\n' || byte == '\r' || byte == '\t') {
+            fputs(byte == '\n' ? "\\n" : byte == '\r' ? "\\r" : "\\t", out);
+        } else if (byte < 0x20 || byte == 0x7f) {
+            fprintf(out, "\\x%02x", byte);
+        } else {
+            fputc(byte, out);
+        }
+    }
+}
+
+int shown_columns(const char *text)
+{
+    int columns = 0;
+    for (; *text; text++) {
+        const unsigned char byte = (unsigned char)*text;
+        if (byte == '\n' || byte == '\r' || byte == '\t') {
+            columns += 2;
+        } else if (byte < 0x20 || byte == 0x7f) {
+            columns += 4;
+        } else {
+            columns += (byte & 0xc0) != 0x80;
+        }
+    }
+    return columns;
+}
+
 int report(const basalt_error *error)
 {
+    return report_about(NULL, error);
+}
+
+int report_about(const char *subject, const basalt_error *error)
+{
+    const char *message = error->message[0] ? error->message : basalt_status_name(error->status);
     fflush(stdout);
-    fprintf(stderr, "basalt: %s\n",
-        error->message[0] ? error->message : basalt_status_name(error->status));
+    fputs("basalt: ", stderr);
+    const size_t length = subject ? strlen(subject) : 0;
+    const bool named = length && strncmp(message, subject, length) == 0 && message[length] == ':';
+    if (length && !named) {
+        print_shown(stderr, subject);
+        fputs(": ", stderr);
+    }
+    print_shown(stderr, message);
+    fputc('\n', stderr);
     return EXIT_BASALT + (int)error->status;
 }
 
@@ -42,8 +85,9 @@ basalt_status fail(basalt_error *err, basalt_status status, const char *format, 
 basalt_status fail_write(basalt_error *err)
 {
     const int os_errno = errno;
-    const basalt_status status =
-        fail(err, BASALT_IO_ERROR, "standard output could not be written: %s", strerror(os_errno));
+    const bool full = os_errno == ENOSPC || os_errno == EDQUOT || os_errno == EFBIG;
+    const basalt_status status = fail(err, full ? BASALT_NO_SPACE : BASALT_IO_ERROR,
+        "standard output could not be written: %s", strerror(os_errno));
     if (err) err->os_errno = os_errno;
     return status;
 }

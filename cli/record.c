@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +37,8 @@ struct input {
     int descriptor;
     pthread_t thread;
     bool started, stopped; /* stopped: asked to end, not at its end */
+    bool peeked;           /* `peek` is the next byte of the input */
+    unsigned char peek;
     basalt_error error;
 };
 
@@ -90,6 +93,11 @@ static int read_input(void *context, void *out, size_t capacity, size_t *out_cou
 {
     struct input *input = context;
     *out_count = 0;
+    if (input->peeked && capacity) {
+        *(unsigned char *)out = input->peek;
+        input->peeked = false;
+        *out_count = 1;
+    }
     while (*out_count < capacity) {
         struct pollfd wait[2] = {{.fd = input->descriptor, .events = POLLIN},
             {.fd = input->session->stop_pipe[0], .events = POLLIN}};
@@ -150,10 +158,50 @@ static basalt_status check_stored(struct session *session, basalt_error *err)
     return err->status;
 }
 
-static basalt_status pump(struct input *input, basalt_error *err)
+static void release_nothing(struct ArrowArray *array)
+{
+    array->release = NULL;
+}
+
+/* No rows, of the schema: they make the instrument, so that a stream without rows leaves its columns. */
+static basalt_status send_no_rows(
+    struct input *input, const struct ArrowSchema *schema, basalt_error *err)
+{
+    static const uint64_t zeros[8];
+    static const void *buffers[3] = {NULL, zeros, zeros};
+    const size_t count = (size_t)schema->n_children;
+    struct ArrowArray *columns = calloc(count + 1, sizeof *columns);
+    struct ArrowArray **pointers = calloc(count + 1, sizeof(struct ArrowArray *));
+    basalt_status status = BASALT_NO_MEMORY;
+    for (size_t i = 0; columns && pointers && i < count; i++) {
+        const char kind = schema->children[i]->format[0];
+        columns[i] = (struct ArrowArray){.n_buffers = strchr("uUzZ", kind) ? 3 : 2,
+            .buffers = buffers,
+            .release = release_nothing};
+        pointers[i] = &columns[i];
+    }
+    struct ArrowArray array = {.n_buffers = 1,
+        .buffers = buffers,
+        .n_children = schema->n_children,
+        .children = pointers,
+        .release = release_nothing};
+    if (columns && pointers) { /* without a callback it returns when it is done, and they can go */
+        status = basalt_recorder_write(
+            input->session->recorder, input->name, &array, schema, NULL, NULL, err);
+    } else {
+        status = fail(err, BASALT_NO_MEMORY, "no memory for %zu columns", count);
+    }
+    free(columns);
+    free(pointers);
+    return status == BASALT_DROPPED ? BASALT_OK : status;
+}
+
+/* One stream, to its end mark. */
+static basalt_status pump_stream(struct input *input, basalt_error *err)
 {
     struct ArrowArrayStream stream = {.release = NULL};
     struct ArrowSchema schema = {.release = NULL};
+    bool any = false;
     basalt_status status = basalt_ipc_read(read_input, input, &stream, err);
     if (!status) status = stream_schema(&stream, &schema, err);
     while (!status) {
@@ -162,10 +210,30 @@ static basalt_status pump(struct input *input, basalt_error *err)
         if (status || !array.release) break;
         status = send_batch(input, &array, &schema, err);
         if (!status) status = check_stored(input->session, err);
+        any = true;
     }
+    if (!status && !any) status = send_no_rows(input, &schema, err);
     if (schema.release) schema.release(&schema);
     if (stream.release) stream.release(&stream);
     return status;
+}
+
+/* What `cat a.arrows b.arrows` gives is one stream behind the other, of the same schema. */
+static basalt_status pump(struct input *input, basalt_error *err)
+{
+    for (;;) {
+        size_t count = 0;
+        basalt_status status = pump_stream(input, err);
+        if (status) return status;
+        const int code = read_input(input, &input->peek, 1, &count);
+        if (code) {
+            status = fail(err, BASALT_IO_ERROR, "the input could not be read: %s", strerror(code));
+            err->os_errno = code;
+            return status;
+        }
+        if (!count) return BASALT_OK;
+        input->peeked = true;
+    }
 }
 
 static void *run_input(void *argument)
@@ -174,7 +242,7 @@ static void *run_input(void *argument)
     if (pump(input, &input->error) == BASALT_OK || input->stopped) {
         input->error.status = BASALT_OK;
     } else {
-        fprintf(stderr, "basalt: %s: %s\n", input->name, input->error.message);
+        report_about(input->name, &input->error);
     }
     atomic_fetch_sub(&input->session->running, 1);
     pthread_kill(input->session->main_thread, SIGUSR1);
@@ -253,45 +321,35 @@ static basalt_status join_inputs(struct input *inputs, size_t count, basalt_erro
     return status;
 }
 
+/* `path` NULL: nothing was stored, and there is no file. */
 static void print_summary(struct session *session, const char *path, double seconds, bool json)
 {
     struct size_texts texts = {.next = 0};
     const uint64_t rows = atomic_load(&session->rows), batches = atomic_load(&session->batches);
     if (json) {
         fputs("{\"file\":", stdout);
-        json_text(stdout, path);
+        if (path) json_text(stdout, path);
+        if (!path) fputs("null", stdout);
         printf(",\"rows\":%" PRIu64 ",\"batches\":%" PRIu64 ",\"seconds\":%.3f}\n", rows, batches,
             seconds);
-    } else {
-        printf("%s: %s rows in %s batches, %.1f s\n", path, count_text(&texts, rows),
-            count_text(&texts, batches), seconds);
+    } else if (path) {
+        printf("%s: %s row%s in %s batch%s, %.1f s\n", path, count_text(&texts, rows),
+            rows == 1 ? "" : "s", count_text(&texts, batches), batches == 1 ? "" : "es", seconds);
     }
 }
 
-static basalt_status record(struct session *session, struct input *inputs, size_t count,
-    const char *path, const basalt_recorder_options *options, const struct record_options *wishes,
-    basalt_error *err)
+/* Until all inputs have ended or a signal comes; then the recorder stops. *out_closed: the store is
+ * closed and whole. */
+static basalt_status run_session(struct session *session, struct input *inputs, size_t count,
+    const sigset_t *set, bool show, bool *out_closed, basalt_error *err)
 {
-    sigset_t set;
-    char file[4096] = "";
-    basalt_recorder_stats stats;
-    basalt_error stopping = {.status = BASALT_OK};
-    const uint64_t started_ns = now_ns();
-    basalt_status status = open_inputs(inputs, count, err);
-    if (status) return status;
-    signals_hold(&set, SIGUSR1);
-    session->main_thread = pthread_self();
-    status = basalt_recorder_start(path, options, &session->recorder, err);
-    if (status) return status;
-    if (!basalt_recorder_get_stats(session->recorder, &stats, NULL)) {
-        snprintf(file, sizeof file, "%s", stats.file_path);
-    }
-    status = start_inputs(session, inputs, count, err);
-    if (!status) wait_for_end(session, &set, isatty(STDERR_FILENO) && !wishes->quiet);
+    basalt_error stopping = {.status = BASALT_OK}, first = {.status = BASALT_OK};
+    basalt_status status = start_inputs(session, inputs, count, err);
+    if (!status) wait_for_end(session, set, show);
     if (session->stop_pipe[1] >= 0) close(session->stop_pipe[1]);
-    basalt_error first = {.status = BASALT_OK};
     const basalt_status joined = join_inputs(inputs, count, &first);
     const basalt_status stopped = basalt_recorder_stop(&session->recorder, &stopping);
+    *out_closed = !stopped;
     if (!status && stopped) {
         status = stopped;
         *err = stopping;
@@ -302,7 +360,36 @@ static basalt_status record(struct session *session, struct input *inputs, size_
     } else if (!status) {
         status = check_stored(session, err);
     }
-    print_summary(session, file, (double)(now_ns() - started_ns) / 1e9, wishes->json);
+    return status;
+}
+
+static basalt_status record(struct session *session, struct input *inputs, size_t count,
+    const char *path, const basalt_recorder_options *options, const struct record_options *wishes,
+    basalt_error *err)
+{
+    sigset_t set;
+    char file[4096] = "";
+    basalt_recorder_stats stats;
+    struct stat there;
+    bool closed = false;
+    const uint64_t started_ns = now_ns();
+    const bool ours = !options->resume || stat(path, &there) || S_ISDIR(there.st_mode);
+    basalt_status status = open_inputs(inputs, count, err);
+    if (status) return status;
+    signals_hold(&set, SIGUSR1);
+    session->main_thread = pthread_self();
+    status = basalt_recorder_start(path, options, &session->recorder, err);
+    if (status) return status;
+    if (!basalt_recorder_get_stats(session->recorder, &stats, NULL)) {
+        snprintf(file, sizeof file, "%s", stats.file_path);
+    }
+    status = run_session(
+        session, inputs, count, &set, isatty(STDERR_FILENO) && !wishes->quiet, &closed, err);
+    /* A file that this run made, and that holds nothing because it failed, is in the way of the next. */
+    const bool empty = status && closed && ours && !atomic_load(&session->rows);
+    const bool removed = empty && file[0] && !unlink(file);
+    print_summary(
+        session, removed ? NULL : file, (double)(now_ns() - started_ns) / 1e9, wishes->json);
     return status;
 }
 
@@ -335,34 +422,73 @@ static int fill_options(const struct command *command, const struct record_optio
     return EXIT_FINE;
 }
 
-/* "NAME=PATH" each; without any, standard input. */
+static bool name_taken(const struct input *inputs, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(inputs[i].name, name) == 0) return true;
+    }
+    return false;
+}
+
+static bool uses_standard_input(const struct input *inputs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!inputs[i].path) return true;
+    }
+    return false;
+}
+
+/* "NAME=PATH", where PATH "-" is standard input. */
+static int add_input(const struct command *command, const char *argument, struct session *session,
+    struct input *inputs, size_t *count)
+{
+    const char *equals = strchr(argument, '=');
+    if (!equals || equals == argument || !equals[1]) {
+        return usage_error(command, "\"%s\" is not NAME=FILE", argument);
+    }
+    const bool standard = strcmp(equals + 1, "-") == 0;
+    if (standard && uses_standard_input(inputs, *count)) {
+        return usage_error(command, "standard input can be read but once");
+    }
+    char *name = strndup(argument, (size_t)(equals - argument));
+    if (!name) return report_sentence(EXIT_BASALT + BASALT_NO_MEMORY, "no memory for a name");
+    if (name_taken(inputs, *count, name)) {
+        free(name);
+        return usage_error(command,
+            "\"%s\" names two streams: each needs a name of its own, and `cat` makes one of two",
+            argument);
+    }
+    inputs[(*count)++] = (struct input){
+        .session = session, .name = name, .path = standard ? NULL : equals + 1, .descriptor = -1};
+    return EXIT_FINE;
+}
+
+/* Without any NAME=PATH, standard input. */
 static int make_inputs(const struct command *command, const struct arguments *arguments,
     const char *instrument, struct session *session, struct input *inputs, size_t *out_count)
 {
     *out_count = 0;
+    if (strcmp(arguments->values[0], "-") == 0) {
+        return usage_error(command,
+            "the recording goes into a file, and \"-\" is none; standard input is read without a "
+            "word, or as NAME=-");
+    }
     for (int i = 1; i < arguments->count; i++) {
-        const char *equals = strchr(arguments->values[i], '=');
-        if (!equals || equals == arguments->values[i] || !equals[1]) {
-            return usage_error(command, "\"%s\" is not NAME=FILE", arguments->values[i]);
-        }
-        inputs[*out_count] = (struct input){.session = session,
-            .name = strndup(arguments->values[i], (size_t)(equals - arguments->values[i])),
-            .path = equals + 1,
-            .descriptor = -1};
-        (*out_count)++;
+        const int leave = add_input(command, arguments->values[i], session, inputs, out_count);
+        if (leave) return leave;
     }
     if (*out_count && instrument) {
         return usage_error(
             command, "--instrument names standard input, and streams are given by name");
     }
     if (!*out_count) {
-        inputs[0] = (struct input){
-            .session = session, .name = strdup(instrument ? instrument : "data"), .descriptor = -1};
-        *out_count = 1;
-        if (isatty(STDIN_FILENO)) {
-            return usage_error(
-                command, "standard input is a terminal, and an Arrow IPC stream is wanted");
-        }
+        char *name = strdup(instrument ? instrument : "data");
+        if (!name) return report_sentence(EXIT_BASALT + BASALT_NO_MEMORY, "no memory for a name");
+        inputs[(*out_count)++] = (struct input){.session = session, .name = name, .descriptor = -1};
+    }
+    if (uses_standard_input(inputs, *out_count) && isatty(STDIN_FILENO)) {
+        return usage_error(
+            command, "standard input is a terminal, and an Arrow IPC stream is wanted");
     }
     return EXIT_FINE;
 }
@@ -409,7 +535,9 @@ const struct command record_command = {"record", "record Arrow streams into a fi
     "       basalt record OUT.h5 NAME=FILE-or-FIFO ... [options]\n\n"
     "Records Arrow IPC streams, one instrument each, from standard input or from files and FIFOs, until\n"
     "they end; SIGINT and SIGTERM end it cleanly. OUT.h5 must not exist; in a directory, a file\n"
-    "daq_session_YYYYMMDD_HHMMSS.h5 is made.\n\n"
+    "daq_session_YYYYMMDD_HHMMSS.h5 is made. If it fails before a row is stored, no file is left.\n"
+    "Streams of one schema may follow one another, as `cat a.arrows b.arrows` gives them. NAME=- is\n"
+    "standard input. The IPC file format (.arrow, Feather) is refused: write a stream.\n\n"
     "  --instrument NAME   of standard input; default data\n"
     "  --durability D      volatile, buffered (default: survives kill -9), sync (power loss)\n"
     "  --overflow O        block (default), drop: when the disk is slower; drops are counted\n"

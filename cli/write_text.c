@@ -1,45 +1,63 @@
 /* write_text.c - a stream of Arrow arrays as CSV (RFC 4180) or as a JSON array of rows. */
 #include "command.h"
 
-#include <errno.h>
 #include <string.h>
 
 basalt_status stream_schema(
     struct ArrowArrayStream *stream, struct ArrowSchema *out_schema, basalt_error *err)
 {
     out_schema->release = NULL;
-    const int os_errno = stream->get_schema(stream, out_schema);
-    if (!os_errno) return BASALT_OK;
-    const char *text = stream->get_last_error(stream);
-    return fail(err, BASALT_IO_ERROR, "%s", text ? text : strerror(os_errno));
+    const int code = stream->get_schema(stream, out_schema);
+    return code ? basalt_stream_error(stream, code, err) : BASALT_OK;
 }
 
 basalt_status stream_next(
     struct ArrowArrayStream *stream, struct ArrowArray *out_array, basalt_error *err)
 {
     out_array->release = NULL;
-    const int os_errno = stream->get_next(stream, out_array);
-    if (!os_errno) return BASALT_OK;
-    const char *text = stream->get_last_error(stream);
-    return fail(err, BASALT_IO_ERROR, "%s", text ? text : strerror(os_errno));
+    const int code = stream->get_next(stream, out_array);
+    return code ? basalt_stream_error(stream, code, err) : BASALT_OK;
 }
 
-/* Calls `row` for each row of each array. */
-typedef void (*row_fn)(FILE *out, const struct ArrowSchema *schema, const struct ArrowArray *array,
-    int64_t row, uint64_t number);
+/* A format: what comes before the first row, before a row, and after the last one. */
+struct text_format {
+    void (*begin)(FILE *out, const struct ArrowSchema *schema);
+    void (*row)(FILE *out, const struct ArrowSchema *schema, const struct ArrowArray *array,
+        int64_t row, uint64_t number);
+    const char *end;
+};
 
-static basalt_status each_row(struct ArrowArrayStream *stream, const struct ArrowSchema *schema,
-    row_fn row, FILE *out, basalt_error *err)
+/* Nothing is printed before the first array has come, and no end after a failure: what is printed of a
+ * file that cannot be read does not look like a whole answer. */
+static basalt_status print_rows(struct ArrowArrayStream *stream, const struct ArrowSchema *schema,
+    const struct text_format *format, FILE *out, basalt_error *err)
 {
     uint64_t number = 0;
+    bool begun = false;
     for (;;) {
         struct ArrowArray array;
         const basalt_status status = stream_next(stream, &array, err);
-        if (status || !array.release) return status;
-        for (int64_t i = 0; i < array.length; i++) row(out, schema, &array, i, number++);
+        if (status) return status;
+        if (!begun) format->begin(out, schema);
+        begun = true;
+        if (!array.release) break;
+        for (int64_t i = 0; i < array.length; i++) format->row(out, schema, &array, i, number++);
         array.release(&array);
         if (ferror(out)) return fail_write(err);
     }
+    fputs(format->end, out);
+    return BASALT_OK;
+}
+
+static basalt_status write_text(
+    struct ArrowArrayStream *stream, const struct text_format *format, FILE *out, basalt_error *err)
+{
+    struct ArrowSchema schema;
+    basalt_status status = stream_schema(stream, &schema, err);
+    if (!status) status = values_check(&schema, err);
+    if (!status) status = print_rows(stream, &schema, format, out, err);
+    if (schema.release) schema.release(&schema);
+    return status;
 }
 
 static void csv_row(FILE *out, const struct ArrowSchema *schema, const struct ArrowArray *array,
@@ -71,15 +89,14 @@ static void csv_header(FILE *out, const struct ArrowSchema *schema)
 
 basalt_status write_csv(struct ArrowArrayStream *stream, FILE *out, basalt_error *err)
 {
-    struct ArrowSchema schema;
-    basalt_status status = stream_schema(stream, &schema, err);
-    if (!status) status = values_check(&schema, err);
-    if (!status) {
-        csv_header(out, &schema);
-        status = each_row(stream, &schema, csv_row, out, err);
-    }
-    if (schema.release) schema.release(&schema);
-    return status;
+    static const struct text_format csv = {csv_header, csv_row, ""};
+    return write_text(stream, &csv, out, err);
+}
+
+static void json_header(FILE *out, const struct ArrowSchema *schema)
+{
+    (void)schema;
+    fputc('[', out);
 }
 
 static void json_row(FILE *out, const struct ArrowSchema *schema, const struct ArrowArray *array,
@@ -91,14 +108,6 @@ static void json_row(FILE *out, const struct ArrowSchema *schema, const struct A
 
 basalt_status write_json(struct ArrowArrayStream *stream, FILE *out, basalt_error *err)
 {
-    struct ArrowSchema schema;
-    basalt_status status = stream_schema(stream, &schema, err);
-    if (!status) status = values_check(&schema, err);
-    if (!status) {
-        fputc('[', out);
-        status = each_row(stream, &schema, json_row, out, err);
-        fputs("]\n", out);
-    }
-    if (schema.release) schema.release(&schema);
-    return status;
+    static const struct text_format json = {json_header, json_row, "]\n"};
+    return write_text(stream, &json, out, err);
 }

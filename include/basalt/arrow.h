@@ -61,11 +61,20 @@ typedef int (*basalt_read_fn)(void *context, void *out, size_t capacity, size_t 
 /* Takes all `count` bytes. Returns 0 or an errno. */
 typedef int (*basalt_write_fn)(void *context, const void *bytes, size_t count);
 
-/* Reads an Arrow IPC stream from `read` as it is pulled. Creates *out_stream: call its release. */
+/* Why a call of `stream` returned `code`, not 0: the interface has but an errno and a text. A stream
+ * that Basalt made gives the whole error; of another's the status is what the errno means. Ask before
+ * the stream is released. Returns the status. */
+BASALT_CHECKED basalt_status basalt_stream_error(
+    struct ArrowArrayStream *stream, int code, basalt_error *err);
+
+/* Reads an Arrow IPC stream from `read` as it is pulled. Creates *out_stream: call its release. Takes
+ * nothing behind the stream's end mark: another call reads the next stream. UNSUPPORTED: the IPC file
+ * format. CORRUPT: not Arrow IPC at all. */
 BASALT_CHECKED basalt_status basalt_ipc_read(
     basalt_read_fn read, void *context, struct ArrowArrayStream *out_stream, basalt_error *err);
 
-/* The same over bytes in memory, which must live until the stream is released. */
+/* The same over bytes in memory, which must live until the stream is released. CORRUPT if there are
+ * bytes behind the end mark. */
 BASALT_CHECKED basalt_status basalt_ipc_read_bytes(
     const void *bytes, size_t count, struct ArrowArrayStream *out_stream, basalt_error *err);
 

@@ -1,6 +1,16 @@
 /* arrow.c - basalt/arrow.h: Arrow IPC streams. */
 #include "api/api_internal.h"
 
+basalt_status basalt_stream_error(struct ArrowArrayStream *stream, int code, basalt_error *err)
+{
+    BS_API_NEEDS(stream);
+    if (!stream->release) {
+        return bs_fail(
+            err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "the stream is released already");
+    }
+    return bs_stream_error(stream, code, err);
+}
+
 basalt_status basalt_ipc_read(
     basalt_read_fn read, void *context, struct ArrowArrayStream *out_stream, basalt_error *err)
 {

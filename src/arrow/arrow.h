@@ -144,10 +144,16 @@ BS_MUST_USE basalt_status bs_array_builder_finish(
 struct bs_stream_source {
     basalt_status (*next)(void *context, struct ArrowArray *out, basalt_error *err);
     void (*close)(void *context);
+    /* May be NULL. Else changes the schema that is handed out into what the arrays of `next` are: the
+     * lists that a bs_schema has no word for. The schema is released if it fails. */
+    basalt_status (*shape_schema)(void *context, struct ArrowSchema *schema, basalt_error *err);
 };
 BS_MUST_USE basalt_status bs_stream_create(const struct bs_schema *schema,
     const struct bs_stream_source *source, void *context, struct ArrowArrayStream *out,
     basalt_error *err);
+/* Why a call of a stream gave `code`: the body of basalt_stream_error. */
+BS_MUST_USE basalt_status bs_stream_error(
+    struct ArrowArrayStream *stream, int code, basalt_error *err);
 /* The schema of somebody else's stream. Creates *out_schema. */
 BS_MUST_USE basalt_status bs_stream_schema(
     struct ArrowArrayStream *stream, struct bs_schema **out_schema, basalt_error *err);

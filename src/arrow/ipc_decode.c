@@ -38,28 +38,7 @@ enum {
     BATCH_BUFFERS = 2,
     BATCH_COMPRESSION = 3
 };
-enum {
-    HEADER_SCHEMA = 1,
-    HEADER_DICTIONARY = 2,
-    HEADER_BATCH = 3,
-    HEADER_TENSOR = 4,
-    HEADER_SPARSE_TENSOR = 5
-};
-enum { VERSION_4 = 3, VERSION_5 = 4 };
-enum {
-    TYPE_INT = 2,
-    TYPE_FLOAT = 3,
-    TYPE_BINARY = 4,
-    TYPE_UTF8 = 5,
-    TYPE_BOOL = 6,
-    TYPE_DATE = 8,
-    TYPE_TIME = 9,
-    TYPE_TIMESTAMP = 10,
-    TYPE_FIXED = 15,
-    TYPE_DURATION = 18,
-    TYPE_LARGE_BINARY = 19,
-    TYPE_LARGE_UTF8 = 20
-};
+enum { HEADER_DICTIONARY = 2, HEADER_TENSOR = 4, HEADER_SPARSE_TENSOR = 5, VERSION_4 = 3 };
 
 /* By the number of the type; NULL: Basalt stores it. */
 static const char *const foreign_types[] = {
@@ -183,7 +162,7 @@ static basalt_status find_header(
     const uint64_t kind = value(look, root, MESSAGE_HEADER_TYPE, 1, 0);
     *out_header = follow(look, root, MESSAGE_HEADER);
     if (look->failed || *out_header == 0) return senseless(err);
-    if (version != VERSION_4 && version != VERSION_5) {
+    if (version != VERSION_4 && version != BS_IPC_VERSION_5) {
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "the Arrow stream has metadata of version %" PRIu64 "; Basalt reads versions 4 and 5",
             version + 1);
@@ -196,11 +175,12 @@ static basalt_status find_header(
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "the Arrow stream has a tensor message, which Basalt does not store");
     }
-    if (kind != HEADER_SCHEMA && kind != HEADER_BATCH) return senseless(err);
+    if (kind != BS_IPC_HEADER_SCHEMA && kind != BS_IPC_HEADER_BATCH) return senseless(err);
     if (kind != wanted) {
         return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            wanted == HEADER_SCHEMA ? "the Arrow stream does not begin with a schema"
-                                    : "the Arrow stream has a second schema; a stream has one");
+            wanted == BS_IPC_HEADER_SCHEMA
+                ? "the Arrow stream does not begin with a schema"
+                : "the Arrow stream has a second schema; a stream has one");
     }
     return BASALT_OK;
 }
@@ -252,15 +232,15 @@ static const char *time_format(struct look *look, uint64_t type)
 static const char *plain_format(struct look *look, uint64_t number_of_type, uint64_t type)
 {
     switch (number_of_type) {
-    case TYPE_INT: return integer_format(look, type);
-    case TYPE_FLOAT: return float_format(look, type);
-    case TYPE_BINARY: return "z";
-    case TYPE_UTF8: return "u";
-    case TYPE_BOOL: return "b";
-    case TYPE_DATE: return value(look, type, 0, 2, 1) == 0 ? "tdD" : "tdm";
-    case TYPE_TIME: return time_format(look, type);
-    case TYPE_LARGE_BINARY: return "Z";
-    case TYPE_LARGE_UTF8: return "U";
+    case BS_IPC_INT: return integer_format(look, type);
+    case BS_IPC_FLOAT: return float_format(look, type);
+    case BS_IPC_BINARY: return "z";
+    case BS_IPC_UTF8: return "u";
+    case BS_IPC_BOOL: return "b";
+    case BS_IPC_DATE: return value(look, type, 0, 2, 1) == 0 ? "tdD" : "tdm";
+    case BS_IPC_TIME: return time_format(look, type);
+    case BS_IPC_LARGE_BINARY: return "Z";
+    case BS_IPC_LARGE_UTF8: return "U";
     default: return NULL;
     }
 }
@@ -274,11 +254,11 @@ static void put_format(
     char unit;
     if (plain) {
         bs_bytes_text(out, "%s", plain);
-    } else if (number_of_type == TYPE_FIXED) {
+    } else if (number_of_type == BS_IPC_FIXED) {
         bs_bytes_text(out, "w:%" PRIu32, (uint32_t)value(look, type, 0, 4, 0));
-    } else if (number_of_type == TYPE_DURATION && (unit = unit_letter(look, type, 1)) != 0) {
+    } else if (number_of_type == BS_IPC_DURATION && (unit = unit_letter(look, type, 1)) != 0) {
         bs_bytes_text(out, "tD%c", unit);
-    } else if (number_of_type == TYPE_TIMESTAMP && (unit = unit_letter(look, type, 0)) != 0) {
+    } else if (number_of_type == BS_IPC_TIMESTAMP && (unit = unit_letter(look, type, 0)) != 0) {
         const char *zone = text(look, follow(look, type, 1), &zone_bytes);
         if (memchr(zone, 0, zone_bytes)) look->failed = true;
         bs_bytes_text(out, "ts%c:", unit);
@@ -398,7 +378,7 @@ basalt_status bs_ipc_decode_schema(
     struct look look = {.bytes = message, .count = count};
     uint64_t header;
     *out_schema = NULL;
-    const basalt_status status = find_header(&look, HEADER_SCHEMA, &header, err);
+    const basalt_status status = find_header(&look, BS_IPC_HEADER_SCHEMA, &header, err);
     if (status) return status;
     if (value(&look, header, SCHEMA_ENDIANNESS, 2, 0) != 0) {
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
@@ -439,7 +419,7 @@ basalt_status bs_ipc_decode_batch(const uint8_t *message, size_t count,
     size_t expected = 0;
     assert(((uintptr_t)message & 7) == 0);
     memset(out_batch, 0, sizeof *out_batch);
-    const basalt_status status = find_header(&look, HEADER_BATCH, &header, err);
+    const basalt_status status = find_header(&look, BS_IPC_HEADER_BATCH, &header, err);
     if (status) return status;
     const uint64_t compression = follow(&look, header, BATCH_COMPRESSION);
     if (!look.failed && compression) {

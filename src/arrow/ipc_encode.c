@@ -11,23 +11,6 @@
 
 #define SLOTS_MAX 7
 
-/* MessageHeader, MetadataVersion and Type of Arrow's Message.fbs and Schema.fbs. */
-enum { HEADER_SCHEMA = 1, HEADER_BATCH = 3, VERSION_5 = 4 };
-enum {
-    TYPE_INT = 2,
-    TYPE_FLOAT = 3,
-    TYPE_BINARY = 4,
-    TYPE_UTF8 = 5,
-    TYPE_BOOL = 6,
-    TYPE_DATE = 8,
-    TYPE_TIME = 9,
-    TYPE_TIMESTAMP = 10,
-    TYPE_FIXED = 15,
-    TYPE_DURATION = 18,
-    TYPE_LARGE_BINARY = 19,
-    TYPE_LARGE_UTF8 = 20
-};
-
 struct message {
     struct bs_bytes *out;
     size_t start; /* of the message in `out` */
@@ -145,17 +128,17 @@ static uint8_t type_number(const struct bs_field *field)
 {
     const bool large = field->format[0] == 'U' || field->format[0] == 'Z';
     switch (field->kind) {
-    case BS_KIND_BOOL: return TYPE_BOOL;
+    case BS_KIND_BOOL: return BS_IPC_BOOL;
     case BS_KIND_INT:
-    case BS_KIND_UINT: return TYPE_INT;
-    case BS_KIND_FLOAT: return TYPE_FLOAT;
-    case BS_KIND_TEXT: return large ? TYPE_LARGE_UTF8 : TYPE_UTF8;
-    case BS_KIND_BINARY: return large ? TYPE_LARGE_BINARY : TYPE_BINARY;
-    case BS_KIND_FIXED: return TYPE_FIXED;
-    case BS_KIND_DATE: return TYPE_DATE;
-    case BS_KIND_TIME: return TYPE_TIME;
-    case BS_KIND_TIMESTAMP: return TYPE_TIMESTAMP;
-    case BS_KIND_DURATION: return TYPE_DURATION;
+    case BS_KIND_UINT: return BS_IPC_INT;
+    case BS_KIND_FLOAT: return BS_IPC_FLOAT;
+    case BS_KIND_TEXT: return large ? BS_IPC_LARGE_UTF8 : BS_IPC_UTF8;
+    case BS_KIND_BINARY: return large ? BS_IPC_LARGE_BINARY : BS_IPC_BINARY;
+    case BS_KIND_FIXED: return BS_IPC_FIXED;
+    case BS_KIND_DATE: return BS_IPC_DATE;
+    case BS_KIND_TIME: return BS_IPC_TIME;
+    case BS_KIND_TIMESTAMP: return BS_IPC_TIMESTAMP;
+    case BS_KIND_DURATION: return BS_IPC_DURATION;
     }
     return 0;
 }
@@ -238,7 +221,7 @@ static size_t begin(struct message *message, uint8_t header_type, uint64_t body_
     message->start = message->out->count;
     bs_bytes_u32(message->out, 0);
     const struct table table = refer_to_table(message, 0, widths, 4);
-    set(message, table.slots[0], VERSION_5, 2);
+    set(message, table.slots[0], BS_IPC_VERSION_5, 2);
     set(message, table.slots[1], header_type, 1);
     set(message, table.slots[3], body_bytes, 8);
     return table.slots[2];
@@ -264,7 +247,7 @@ basalt_status bs_schema_encode(
     struct message message = {out, 0};
     const uint8_t widths[] = {2, 4, schema->metadata ? 4 : 0}; /* endianness, fields, metadata */
     const size_t before = out->count;
-    const size_t header = begin(&message, HEADER_SCHEMA, 0);
+    const size_t header = begin(&message, BS_IPC_HEADER_SCHEMA, 0);
     const struct table table = refer_to_table(&message, header, widths, 3);
     const size_t fields = refer_to_vector(&message, table.slots[1], schema->field_count);
     for (size_t i = 0; i < schema->field_count; i++) {
@@ -294,7 +277,7 @@ basalt_status bs_ipc_encode_batch(
 {
     static const uint8_t widths[] = {8, 4, 4}; /* rows, nodes, buffers */
     struct message message = {out, 0};
-    const size_t header = begin(&message, HEADER_BATCH, batch->body_bytes);
+    const size_t header = begin(&message, BS_IPC_HEADER_BATCH, batch->body_bytes);
     const struct table table = refer_to_table(&message, header, widths, 3);
     set(&message, table.slots[0], batch->rows, 8);
     put_pairs(&message, table.slots[1], batch->nodes, batch->node_count);

@@ -8,6 +8,23 @@
 #define BS_IPC_PREFIX_BYTES 8 /* continuation, length of the metadata */
 #define BS_IPC_METADATA_BYTES_MAX ((size_t)256 << 20)
 
+/* Of MessageHeader, MetadataVersion and Type in Arrow's Message.fbs and Schema.fbs: what is written. */
+enum { BS_IPC_HEADER_SCHEMA = 1, BS_IPC_HEADER_BATCH = 3, BS_IPC_VERSION_5 = 4 };
+enum {
+    BS_IPC_INT = 2,
+    BS_IPC_FLOAT = 3,
+    BS_IPC_BINARY = 4,
+    BS_IPC_UTF8 = 5,
+    BS_IPC_BOOL = 6,
+    BS_IPC_DATE = 8,
+    BS_IPC_TIME = 9,
+    BS_IPC_TIMESTAMP = 10,
+    BS_IPC_FIXED = 15,
+    BS_IPC_DURATION = 18,
+    BS_IPC_LARGE_BINARY = 19,
+    BS_IPC_LARGE_UTF8 = 20
+};
+
 struct bs_ipc_pair {
     uint64_t first, second;
 };

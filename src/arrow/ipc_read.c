@@ -14,6 +14,9 @@
 
 #define BODY_STEP_BYTES ((size_t)64 << 20)
 #define FILE_MAGIC 0x4F525241u /* "ARRO": the IPC file format begins with ARROW1 */
+/* Of a first message without 0xFFFFFFFF. Read as a length, four characters of any text are more, the
+ * last one a line's end or a tab too. */
+#define OLD_SCHEMA_BYTES_MAX 0x08000000u
 
 struct reader {
     basalt_read_fn read;
@@ -21,6 +24,7 @@ struct reader {
     uint64_t position; /* bytes read so far */
     struct bs_schema *schema;
     bool ended;
+    uint8_t first[4]; /* bytes of the stream */
 };
 
 /* What the arrays of one batch share. */
@@ -92,6 +96,26 @@ out:
     return status;
 }
 
+/* Only what begins with 0xFFFFFFFF is an Arrow stream beyond doubt. */
+static bool doubtful(const struct reader *reader)
+{
+    return reader->position >= 4 && bs_load_u32(reader->first) != BS_IPC_CONTINUATION;
+}
+
+static basalt_status not_arrow(const struct reader *reader, basalt_error *err)
+{
+    char shown[5];
+    for (int i = 0; i < 4; i++) {
+        const uint8_t byte = reader->first[i];
+        shown[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '.';
+    }
+    shown[4] = 0;
+    return bs_fail(err, BASALT_CORRUPT, 0,
+        "this is not an Arrow IPC stream: it begins with the bytes %02x %02x %02x %02x (\"%s\"), and a "
+        "stream with ff ff ff ff",
+        reader->first[0], reader->first[1], reader->first[2], reader->first[3], shown);
+}
+
 /* ---- messages ---------------------------------------------------------------------------------- */
 
 /* Reads the prefix. *out_bytes 0: the stream ends here. */
@@ -102,9 +126,16 @@ static basalt_status read_prefix(struct reader *reader, size_t *out_bytes, basal
     *out_bytes = 0;
     basalt_status status = read_bytes(reader, word, sizeof word, &got, err);
     if (status || got == 0) return status;
-    if (got == sizeof word && bs_load_u32(word) == FILE_MAGIC && reader->position == 4) {
-        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "this is an Arrow IPC file, not an Arrow IPC stream: write it as a stream");
+    if (got == sizeof word && reader->position == 4) {
+        memcpy(reader->first, word, sizeof word);
+        if (bs_load_u32(word) == FILE_MAGIC) {
+            return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+                "this is Arrow's IPC file format (Feather), and a stream is wanted: write it with "
+                "pyarrow.ipc.new_stream, or what your library calls the stream writer");
+        }
+        if (doubtful(reader) && bs_load_u32(word) >= OLD_SCHEMA_BYTES_MAX) {
+            return not_arrow(reader, err);
+        }
     }
     if (got == sizeof word && bs_load_u32(word) == BS_IPC_CONTINUATION) {
         status = read_bytes(reader, word, sizeof word, &got, err);
@@ -140,12 +171,14 @@ static basalt_status read_schema(struct reader *reader, basalt_error *err)
     uint8_t *message = NULL;
     size_t count = 0;
     basalt_status status = read_metadata(reader, &message, &count, err);
+    if (status == BASALT_CORRUPT && doubtful(reader)) return not_arrow(reader, err);
     if (status) return status;
     if (!message) {
         return bs_fail(err, BASALT_CORRUPT, 0, "the Arrow stream is empty: it has no schema");
     }
     status = bs_ipc_decode_schema(message, count, &reader->schema, err);
     bs_free(message);
+    if (status == BASALT_CORRUPT && doubtful(reader)) return not_arrow(reader, err);
     return status;
 }
 
@@ -405,7 +438,7 @@ static void close_reader(void *context)
 basalt_status bs_ipc_read(
     basalt_read_fn read, void *context, struct ArrowArrayStream *out, basalt_error *err)
 {
-    static const struct bs_stream_source source = {next, close_reader};
+    static const struct bs_stream_source source = {.next = next, .close = close_reader};
     memset(out, 0, sizeof *out);
     struct reader *reader = bs_alloc_zeroed(1, sizeof *reader);
     if (!reader) return bs_fail_memory(err, sizeof *reader);
@@ -440,7 +473,10 @@ static basalt_status next_of_memory(void *context, struct ArrowArray *out, basal
 {
     struct memory_reader *memory = context;
     bool end;
-    return bs_stream_next(&memory->inner, out, &end, err);
+    const basalt_status status = bs_stream_next(&memory->inner, out, &end, err);
+    if (status || !end || !memory->left) return status;
+    return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+        "%zu bytes lie behind the end of the Arrow stream", memory->left);
 }
 
 static void close_memory(void *context)
@@ -453,7 +489,7 @@ static void close_memory(void *context)
 basalt_status bs_ipc_read_bytes(
     const void *bytes, size_t count, struct ArrowArrayStream *out, basalt_error *err)
 {
-    static const struct bs_stream_source source = {next_of_memory, close_memory};
+    static const struct bs_stream_source source = {.next = next_of_memory, .close = close_memory};
     struct bs_schema *schema = NULL;
     memset(out, 0, sizeof *out);
     struct memory_reader *memory = bs_alloc_zeroed(1, sizeof *memory);

@@ -1,7 +1,7 @@
 /* stream.c - the Arrow C stream interface, given and taken.
  *
  * The interface carries an errno and a text; Basalt's own streams keep the whole basalt_error, and
- * bs_stream_next takes it from them unchanged. */
+ * bs_stream_error takes it from them unchanged. */
 #include "arrow/arrow_internal.h"
 
 #include <errno.h>
@@ -13,38 +13,60 @@ struct stream {
     basalt_error err; /* of the last call that failed; status OK before that */
 };
 
+/* One errno a status, and back: so a status outlives a stream of somebody else's around ours. */
+static const struct {
+    basalt_status status;
+    int code;
+} codes[] = {
+    {BASALT_NOT_FOUND, ENOENT},
+    {BASALT_BUSY, EBUSY},
+    {BASALT_BAD_ARGUMENT, EINVAL},
+    {BASALT_NO_MEMORY, ENOMEM},
+    {BASALT_IO_ERROR, EIO},
+    {BASALT_CORRUPT, EBADMSG},
+    {BASALT_EXISTS, EEXIST},
+    {BASALT_UNSUPPORTED, ENOTSUP},
+    {BASALT_TIMED_OUT, ETIMEDOUT},
+    {BASALT_DROPPED, ENOBUFS},
+    {BASALT_OUTCOME_UNKNOWN, ENOTRECOVERABLE},
+    {BASALT_CANCELLED, ECANCELED},
+    {BASALT_READ_ONLY, EROFS},
+    {BASALT_NO_SPACE, ENOSPC},
+    {BASALT_SCHEMA_MISMATCH, EPROTOTYPE},
+    {BASALT_CONFLICT, ESTALE},
+    {BASALT_TOO_LARGE, EOVERFLOW},
+    {BASALT_NOT_HDF5, ENOEXEC},
+};
+
 static int errno_of(basalt_status status)
 {
-    switch (status) {
-    case BASALT_OK: return 0;
-    case BASALT_NO_MEMORY: return ENOMEM;
-    case BASALT_BAD_ARGUMENT:
-    case BASALT_SCHEMA_MISMATCH: return EINVAL;
-    case BASALT_UNSUPPORTED: return ENOTSUP;
-    case BASALT_CANCELLED: return ECANCELED;
-    case BASALT_NOT_FOUND: return ENOENT;
-    case BASALT_TOO_LARGE: return EOVERFLOW;
-    default: return EIO;
+    if (!status) return 0;
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(codes); i++) {
+        if (codes[i].status == status) return codes[i].code;
     }
+    return EIO;
 }
 
 static basalt_status status_of(int code)
 {
-    switch (code) {
-    case ENOMEM: return BASALT_NO_MEMORY;
-    case EINVAL: return BASALT_BAD_ARGUMENT;
-    case ENOTSUP:
-    case ENOSYS: return BASALT_UNSUPPORTED;
-    case ECANCELED: return BASALT_CANCELLED;
-    case EOVERFLOW: return BASALT_TOO_LARGE;
-    default: return BASALT_IO_ERROR;
+    if (code == ENOSYS) return BASALT_UNSUPPORTED; /* Arrow C++ says "not implemented" so */
+    if (code == EDQUOT) return BASALT_NO_SPACE;
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(codes); i++) {
+        if (codes[i].code == code) return codes[i].status;
     }
+    return BASALT_IO_ERROR;
 }
 
 static int get_schema(struct ArrowArrayStream *arrow, struct ArrowSchema *out)
 {
     struct stream *stream = arrow->private_data;
-    return errno_of(bs_schema_export(stream->schema, out, &stream->err));
+    basalt_status status = bs_schema_export(stream->schema, out, &stream->err);
+    if (!status && stream->source.shape_schema) {
+        status = stream->source.shape_schema(stream->context, out, &stream->err);
+        if (status && out->release) out->release(out);
+    }
+    if (status) memset(out, 0, sizeof *out);
+    return errno_of(status);
 }
 
 /* After a failure every further pull fails the same way: the source's place is unknown. */
@@ -101,8 +123,9 @@ basalt_status bs_stream_create(const struct bs_schema *schema,
 
 /* ---- somebody else's stream -------------------------------------------------------------------- */
 
-static basalt_status failure(struct ArrowArrayStream *arrow, int code, basalt_error *err)
+basalt_status bs_stream_error(struct ArrowArrayStream *arrow, int code, basalt_error *err)
 {
+    if (!code) return BASALT_OK;
     if (arrow->get_next == get_next) {
         const struct stream *stream = arrow->private_data;
         if (err) *err = stream->err;
@@ -130,7 +153,7 @@ basalt_status bs_stream_schema(
     basalt_status status = check_open(arrow, err);
     if (status) return status;
     const int code = arrow->get_schema(arrow, &schema);
-    if (code) return failure(arrow, code, err);
+    if (code) return bs_stream_error(arrow, code, err);
     status = bs_schema_import(&schema, out_schema, err);
     if (schema.release) schema.release(&schema);
     return status;
@@ -146,7 +169,7 @@ basalt_status bs_stream_next(
     const int code = arrow->get_next(arrow, out);
     if (code) {
         memset(out, 0, sizeof *out);
-        return failure(arrow, code, err);
+        return bs_stream_error(arrow, code, err);
     }
     *out_end = out->release == NULL;
     return BASALT_OK;

@@ -196,19 +196,28 @@ static basalt_status message_add(
     return BASALT_OK;
 }
 
+/* What both ways to write a batch begin with. Creates *out_message. */
+static basalt_status begin_batch(struct bs_recorder *recorder, const char *instrument_id,
+    basalt_done_fn done, void *context, struct bs_message **out_message, basalt_error *err)
+{
+    *out_message = NULL;
+    basalt_status status = check_call(recorder, !done, err);
+    if (!status)
+        status = check_text(instrument_id, "the instrument's name", BS_NAME_BYTES_MAX, false, err);
+    if (!status) status = message_create(BS_MESSAGE_BATCH, instrument_id, out_message, err);
+    if (status) return status;
+    (*out_message)->done = done;
+    (*out_message)->context = context;
+    return BASALT_OK;
+}
+
 basalt_status bs_recorder_write(struct bs_recorder *recorder, const char *instrument_id,
     struct ArrowArray *array, const struct ArrowSchema *schema, basalt_done_fn done, void *context,
     basalt_error *err)
 {
     struct bs_message *message = NULL;
-    basalt_status status = check_call(recorder, !done, err);
-    if (!status)
-        status = check_text(instrument_id, "the instrument's name", BS_NAME_BYTES_MAX, false, err);
+    basalt_status status = begin_batch(recorder, instrument_id, done, context, &message, err);
     if (status) return status;
-
-    BS_TRY(message_create(BS_MESSAGE_BATCH, instrument_id, &message, err));
-    message->done = done;
-    message->context = context;
     BS_TRY(resolve_schema(recorder, instrument_id, schema, &message->schema, err));
     BS_TRY(message_add(message, array, err));
     BS_TRY(bs_mailbox_send(recorder, message, err));
@@ -239,10 +248,7 @@ static basalt_status message_pull(
 static basalt_status stream_schema(
     struct ArrowArrayStream *stream, struct ArrowSchema *out_schema, basalt_error *err)
 {
-    if (!stream->get_schema(stream, out_schema)) return BASALT_OK;
-    const char *text = stream->get_last_error(stream);
-    return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "the IPC stream has no schema: %s",
-        text ? text : "no reason is given");
+    return bs_stream_error(stream, stream->get_schema(stream, out_schema), err);
 }
 
 basalt_status bs_recorder_write_ipc(struct bs_recorder *recorder, const char *instrument_id,
@@ -251,14 +257,8 @@ basalt_status bs_recorder_write_ipc(struct bs_recorder *recorder, const char *in
     struct bs_message *message = NULL;
     struct ArrowArrayStream stream = {.release = NULL};
     struct ArrowSchema schema = {.release = NULL};
-    basalt_status status = check_call(recorder, !done, err);
-    if (!status)
-        status = check_text(instrument_id, "the instrument's name", BS_NAME_BYTES_MAX, false, err);
+    basalt_status status = begin_batch(recorder, instrument_id, done, context, &message, err);
     if (status) return status;
-
-    BS_TRY(message_create(BS_MESSAGE_BATCH, instrument_id, &message, err));
-    message->done = done;
-    message->context = context;
     BS_TRY(bs_ipc_read_bytes(bytes, count, &stream, err));
     BS_TRY(stream_schema(&stream, &schema, err));
     BS_TRY(resolve_schema(recorder, instrument_id, &schema, &message->schema, err));

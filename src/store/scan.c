@@ -246,7 +246,7 @@ basalt_status bs_store_scan(struct bs_store *store, struct bs_snapshot *snapshot
     const char *family, const basalt_scan_options *options, struct ArrowArrayStream *out_stream,
     basalt_error *err)
 {
-    static const struct bs_stream_source source = {scan_next, scan_close};
+    static const struct bs_stream_source source = {.next = scan_next, .close = scan_close};
     basalt_scan_options filled;
     memset(out_stream, 0, sizeof *out_stream);
     basalt_status status = bs_store_check(store, false, err);

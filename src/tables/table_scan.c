@@ -1,45 +1,16 @@
 /* table_scan.c - rows of a table as an Arrow stream; a column of lists gets its list here. */
 #include "tables/tables_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 struct scan {
     struct bs_table *table;
     uint64_t row, end;
+    char list_format[32];          /* "+w:N"; "" if the column is not one of lists */
+    struct bs_bytes list_metadata; /* of the field, as the C data interface lays it out; or empty */
 };
-
-/* An array that would hold too much text is tried again with half the rows. */
-static basalt_status next(void *context, struct ArrowArray *out, basalt_error *err)
-{
-    struct scan *scan = context;
-    if (scan->row == scan->end) return BASALT_OK;
-    uint64_t rows = BS_MIN(bs_table_batch_rows(scan->table, scan->row), scan->end - scan->row);
-    basalt_status status;
-    for (;;) {
-        status = bs_table_read(scan->table, scan->row, rows, out, err);
-        if (status != BASALT_TOO_LARGE || rows == 1) break;
-        rows = (rows + 1) / 2;
-    }
-    if (!status) scan->row += rows;
-    return status;
-}
-
-static void close_scan(void *context)
-{
-    struct scan *scan = context;
-    bs_table_free(scan->table);
-    bs_free(scan);
-}
 
 /* ---- lists ------------------------------------------------------------------------------------- */
-
-struct list_stream {
-    struct ArrowArrayStream inner;
-    uint64_t list_count;
-    char format[32];
-    struct bs_bytes metadata; /* of the field, as the C data interface lays it out; or empty */
-};
 
 /* The memory of the list around a column that was moved into it. */
 struct list_array {
@@ -94,15 +65,16 @@ static void release_list_schema(struct ArrowSchema *schema)
     schema->release = NULL;
 }
 
-static bool wrap_schema(struct ArrowSchema *schema, const struct list_stream *stream)
+static bool wrap_schema(struct ArrowSchema *schema, const struct scan *scan)
 {
     struct ArrowSchema *column = schema->children[0];
     struct list_schema *list = bs_alloc_zeroed(1, sizeof *list);
     if (!list) return false;
-    const bool has_metadata = stream->metadata.count > 0;
+    const bool has_metadata = scan->list_metadata.count > 0;
     list->name = bs_copy_string(column->name);
-    list->format = bs_copy_string(stream->format);
-    if (has_metadata) list->metadata = bs_copy_bytes(stream->metadata.data, stream->metadata.count);
+    list->format = bs_copy_string(scan->list_format);
+    if (has_metadata)
+        list->metadata = bs_copy_bytes(scan->list_metadata.data, scan->list_metadata.count);
     if (!list->name || !list->format || (has_metadata && !list->metadata)) {
         struct ArrowSchema partial = {.private_data = list};
         release_list_schema(&partial);
@@ -124,39 +96,11 @@ static bool wrap_schema(struct ArrowSchema *schema, const struct list_stream *st
     return true;
 }
 
-static int list_get_schema(struct ArrowArrayStream *arrow, struct ArrowSchema *out)
+static basalt_status shape_schema(void *context, struct ArrowSchema *schema, basalt_error *err)
 {
-    struct list_stream *stream = arrow->private_data;
-    const int code = stream->inner.get_schema(&stream->inner, out);
-    if (code) return code;
-    if (wrap_schema(out, stream)) return 0;
-    out->release(out);
-    return ENOMEM;
-}
-
-static int list_get_next(struct ArrowArrayStream *arrow, struct ArrowArray *out)
-{
-    struct list_stream *stream = arrow->private_data;
-    const int code = stream->inner.get_next(&stream->inner, out);
-    if (code || !out->release) return code;
-    if (wrap_array(out, stream->list_count)) return 0;
-    out->release(out);
-    return ENOMEM;
-}
-
-static const char *list_get_last_error(struct ArrowArrayStream *arrow)
-{
-    struct list_stream *stream = arrow->private_data;
-    return stream->inner.get_last_error(&stream->inner);
-}
-
-static void list_release(struct ArrowArrayStream *arrow)
-{
-    struct list_stream *stream = arrow->private_data;
-    stream->inner.release(&stream->inner);
-    bs_bytes_free(&stream->metadata);
-    bs_free(stream);
-    arrow->release = NULL;
+    const struct scan *scan = context;
+    if (!scan->list_format[0] || wrap_schema(schema, scan)) return BASALT_OK;
+    return bs_fail_memory(err, sizeof(struct list_schema));
 }
 
 static void put_pair(struct bs_bytes *out, const char *key, const char *before, const char *value)
@@ -167,43 +111,54 @@ static void put_pair(struct bs_bytes *out, const char *key, const char *before, 
     bs_bytes_text(out, "%s%s%s", before, value, *before ? "}" : "");
 }
 
-/* Takes over `inner`, also when it fails. */
-static basalt_status put_lists(struct ArrowArrayStream *inner, uint64_t list_count,
-    const char *shape, struct ArrowArrayStream *out, basalt_error *err)
+static basalt_status describe_lists(struct scan *scan, basalt_error *err)
 {
-    struct list_stream *stream = bs_alloc_zeroed(1, sizeof *stream);
-    if (!stream) {
-        inner->release(inner);
-        return bs_fail_memory(err, sizeof *stream);
-    }
-    stream->inner = *inner;
-    stream->list_count = list_count;
-    snprintf(stream->format, sizeof stream->format, "+w:%" PRIu64, list_count);
-    *out = (struct ArrowArrayStream){
-        .get_schema = list_get_schema,
-        .get_next = list_get_next,
-        .get_last_error = list_get_last_error,
-        .release = list_release,
-        .private_data = stream,
-    };
-    if (shape) {
-        bs_bytes_u32(&stream->metadata, 2);
-        put_pair(&stream->metadata, "ARROW:extension:name", "", "arrow.fixed_shape_tensor");
-        put_pair(&stream->metadata, "ARROW:extension:metadata", "{\"shape\":", shape);
-    }
-    const basalt_status status = bs_bytes_check(&stream->metadata, err);
-    if (status) out->release(out);
-    return status;
+    const struct bs_table *table = scan->table;
+    if (!table->list_count) return BASALT_OK;
+    snprintf(scan->list_format, sizeof scan->list_format, "+w:%" PRIu64, table->list_count);
+    if (!table->shape) return BASALT_OK;
+    bs_bytes_u32(&scan->list_metadata, 2);
+    put_pair(&scan->list_metadata, "ARROW:extension:name", "", "arrow.fixed_shape_tensor");
+    put_pair(&scan->list_metadata, "ARROW:extension:metadata", "{\"shape\":", table->shape);
+    return bs_bytes_check(&scan->list_metadata, err);
 }
 
 /* ---- scan -------------------------------------------------------------------------------------- */
 
+/* An array that would hold too much text is tried again with half the rows. */
+static basalt_status next(void *context, struct ArrowArray *out, basalt_error *err)
+{
+    struct scan *scan = context;
+    if (scan->row == scan->end) return BASALT_OK;
+    uint64_t rows = BS_MIN(bs_table_batch_rows(scan->table, scan->row), scan->end - scan->row);
+    basalt_status status;
+    for (;;) {
+        status = bs_table_read(scan->table, scan->row, rows, out, err);
+        if (status != BASALT_TOO_LARGE || rows == 1) break;
+        rows = (rows + 1) / 2;
+    }
+    if (status) return status;
+    if (scan->list_format[0] && !wrap_array(out, scan->table->list_count)) {
+        out->release(out);
+        return bs_fail_memory(err, sizeof(struct list_array));
+    }
+    scan->row += rows;
+    return BASALT_OK;
+}
+
+static void close_scan(void *context)
+{
+    struct scan *scan = context;
+    bs_table_free(scan->table);
+    bs_bytes_free(&scan->list_metadata);
+    bs_free(scan);
+}
+
 basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path, uint64_t first_row,
     uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err)
 {
-    static const struct bs_stream_source source = {next, close_scan};
+    static const struct bs_stream_source source = {next, close_scan, shape_schema};
     struct bs_table *table = NULL;
-    struct ArrowArrayStream stream;
     memset(out_stream, 0, sizeof *out_stream);
     basalt_status status = bs_table_open(file->h5, path, &table, err);
     if (status) return status;
@@ -215,11 +170,8 @@ basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path, uint64_t firs
     scan->table = table;
     scan->row = BS_MIN(first_row, table->rows);
     scan->end = scan->row + BS_MIN(row_count, table->rows - scan->row);
-    status = bs_stream_create(table->schema, &source, scan, &stream, err);
-    if (status) return status;
-    if (table->list_count) {
-        return put_lists(&stream, table->list_count, table->shape, out_stream, err);
-    }
-    *out_stream = stream;
-    return BASALT_OK;
+    status = describe_lists(scan, err);
+    if (!status) return bs_stream_create(table->schema, &source, scan, out_stream, err);
+    close_scan(scan);
+    return status;
 }

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 BASALT = os.path.abspath(sys.argv.pop(1))
-NOT_FOUND, BUSY, EXISTS, UNSUPPORTED, MISMATCH, NOT_HDF5 = 11, 12, 17, 18, 25, 28
+NOT_FOUND, BUSY, CORRUPT, EXISTS, UNSUPPORTED, NO_SPACE, MISMATCH, NOT_HDF5 = 11, 12, 16, 17, 18, 24, 25, 28
 
 
 def run(*arguments, stdin=b"", expect=0):
@@ -188,11 +188,92 @@ class Record(Command):
         run("record", self.path, stdin=b"", expect=16)
         for cut in (10, 1000, len(whole) // 2 + 3):
             path = self.in_folder(f"cut{cut}.h5")
-            self.assertGreaterEqual(run("record", path, stdin=whole[:cut], expect=None).returncode, 10)
-            run("verify", path)
+            done = run("record", path, stdin=whole[:cut], expect=CORRUPT)
+            if cut < len(whole) // 2:  # not one batch was whole: nothing stored, no file
+                self.assertFalse(os.path.exists(path))
+                self.assertEqual(done.stdout, b"")
+            else:
+                run("verify", path)
         with h5py.File(path) as file:  # what came before the cut is there
             self.assertEqual(len(file["data/count"]) % 100, 0)
             self.assertGreater(len(file["data/count"]), 0)
+
+    def test_streams_behind_one_another(self):
+        run("record", self.path, stdin=stream(sample(30), 10) + stream(sample(12)))
+        with h5py.File(self.path) as file:
+            np.testing.assert_array_equal(file["data/count"][:], [*range(30), *range(12)])
+        for behind, code in ((b"what is this", CORRUPT), (b"x", CORRUPT), (b"ARROW1\0\0", UNSUPPORTED),
+                             (stream(pa.table({"other": [1]})), MISMATCH)):
+            path = self.in_folder("behind.h5")
+            run("record", path, stdin=stream(sample(30)) + behind, expect=code)
+            with h5py.File(path) as file:  # what came before is there
+                self.assertEqual(len(file["data/count"]), 30)
+            os.remove(path)
+
+    def test_nothing_is_left_where_nothing_was_stored(self):
+        for text in (b"", b"a,b\n1,2\n", b"time,volts\n1,2\n", b"\x89HDF\r\n\x1a\n" + bytes(100)):
+            done = run("record", self.path, stdin=text, expect=CORRUPT)
+            self.assertIn(b"not an Arrow IPC stream" if text else b"empty", done.stderr)
+            self.assertEqual(os.listdir(self.folder.name), [])
+        done = run("record", self.path, "--json", stdin=b"a,b\n", expect=CORRUPT)
+        self.assertIsNone(json.loads(done.stdout)["file"])
+        run("record", self.folder.name, stdin=b"a,b\n", expect=CORRUPT)  # a name of the recorder's own
+        self.assertEqual(os.listdir(self.folder.name), [])
+        self.record(sample(10))
+        run("record", self.path, "--resume", stdin=b"a,b\n", expect=CORRUPT)
+        with h5py.File(self.path) as file:
+            self.assertEqual(len(file["probe/count"]), 10)
+
+    def test_ipc_file_format_is_named(self):
+        sink = io.BytesIO()
+        with pa.ipc.new_file(sink, sample(5).schema) as writer:
+            writer.write_table(sample(5))
+        done = run("record", self.path, stdin=sink.getvalue(), expect=UNSUPPORTED)
+        self.assertIn(b"file format", done.stderr)
+        self.assertIn(b"new_stream", done.stderr)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_a_stream_without_rows_leaves_its_columns(self):
+        table, no_batch, one_batch = sample(1).slice(0, 0), io.BytesIO(), io.BytesIO()
+        with pa.ipc.new_stream(no_batch, table.schema):
+            pass
+        with pa.ipc.new_stream(one_batch, table.schema) as writer:
+            writer.write(sample(1).to_batches()[0].slice(0, 0))
+        for resumed, empty in enumerate((no_batch.getvalue(), one_batch.getvalue() * 2)):
+            run("record", self.path, "--resume", "--instrument", f"i{resumed}", stdin=empty)
+        with h5py.File(self.path) as file:
+            for name in ("i0", "i1"):
+                self.assertEqual(len(file[name]["count"]), 0)
+                self.assertEqual(len(file[name]["label"]), 0)
+        self.assertEqual(run("cat", self.path, "/i0").stdout.decode().splitlines(),
+                         [",".join(table.column_names)])
+        self.assertEqual(json.loads(run("cat", self.path, "/i0", "--json").stdout), [])
+        found = pa.ipc.open_stream(run("cat", self.path, "/i0", "--format", "arrow").stdout).read_all()
+        self.assertEqual(found.schema, table.schema)
+        run("record", self.path, "--resume", "--instrument", "i0", stdin=stream(sample(4)))
+        with h5py.File(self.path) as file:
+            self.assertEqual(len(file["i0/count"]), 4)
+
+    def test_names_of_streams(self):
+        source = self.in_folder("a.arrows")
+        with open(source, "wb") as out:
+            out.write(stream(sample(5)))
+        done = run("record", self.path, "a=" + source, "a=" + source, expect=2)
+        self.assertIn(b"two streams", done.stderr)
+        run("record", self.path, "a=-", "b=-", expect=2)
+        self.assertIn(b"goes into a file", run("record", "-", stdin=stream(sample(5)), expect=2).stderr)
+        self.assertFalse(os.path.exists("-"))
+        self.assertFalse(os.path.exists(self.path))
+        run("record", self.path, "a=-", "b=" + source, stdin=stream(sample(7)))
+        with h5py.File(self.path) as file:
+            self.assertEqual((len(file["a/count"]), len(file["b/count"])), (7, 5))
+
+    def test_a_failure_is_told_once(self):
+        self.record(sample(5))
+        done = run("record", self.path, "--resume", "--instrument", "probe", stdin=stream(pa.table({"x": [1]})),
+                   expect=MISMATCH)
+        self.assertEqual(done.stderr.decode().count("probe: "), 1)
+        self.assertEqual(done.stderr.count(b"\n"), 1)
 
     def test_killed_then_recovered(self):
         fifo = self.in_folder("f")
@@ -342,8 +423,12 @@ class Look(Command):
 
     def test_output_that_nobody_takes(self):
         done = subprocess.run(f"{BASALT} cat {self.path} /probe > /dev/full", shell=True, capture_output=True)
-        self.assertGreaterEqual(done.returncode, 10)
+        self.assertEqual(done.returncode, NO_SPACE)
         self.assertIn(b"standard output", done.stderr)
+        for form in ("json", "arrow"):
+            done = subprocess.run(f"{BASALT} cat {self.path} /probe --format {form} > /dev/full", shell=True,
+                                  capture_output=True)
+            self.assertEqual(done.returncode, NO_SPACE, form)
 
 
 class Foreign(Command):

@@ -68,7 +68,7 @@ static void close_slicer(void *context)
 
 int main(int argc, char **argv)
 {
-    static const struct bs_stream_source source = {next_slice, close_slicer};
+    static const struct bs_stream_source source = {.next = next_slice, .close = close_slicer};
     struct slicer slicer = {.seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 0};
     struct ArrowArrayStream stream;
     basalt_error err = {0};

@@ -22,7 +22,7 @@ static basalt_status next_array(void *context, struct ArrowArray *out, basalt_er
     return BASALT_OK;
 }
 
-static const struct bs_stream_source source = {next_array, NULL};
+static const struct bs_stream_source source = {.next = next_array};
 
 static int append(void *context, const void *bytes, size_t count)
 {
@@ -490,4 +490,52 @@ TEST(ipc, messages_that_share_their_parts_do_not_multiply)
     hand_made((struct hand_made){.fields = 1, .header_type = 4}, BASALT_UNSUPPORTED, "tensor");
     hand_made((struct hand_made){.fields = 1, .header_type = 9}, BASALT_CORRUPT, "no sense");
     hand_made((struct hand_made){.fields = 1}, BASALT_CORRUPT, "no sense");
+}
+
+TEST(ipc, what_is_not_a_stream_is_called_so)
+{
+    static const struct {
+        const char *bytes;
+        size_t count;
+        basalt_status status;
+        const char *word;
+    } inputs[] = {
+        {"time,volts\n1,2\n", 15, BASALT_CORRUPT, "not an Arrow IPC stream"},
+        {"a,b\n1,2\n", 8, BASALT_CORRUPT, "(\"a,b.\")"},
+        {"a\tb\tc\n", 6, BASALT_CORRUPT, "not an Arrow IPC stream"},
+        {"\x89HDF\r\n\x1a\n", 8, BASALT_CORRUPT, "89 48 44 46"},
+        {"PAR1....", 8, BASALT_CORRUPT, "not an Arrow IPC stream"},
+        {"\x1f\x8b\x08\x00....", 8, BASALT_CORRUPT, "not an Arrow IPC stream"},
+        {"\x08\0\0\0\0\0\0\0\0\0\0\0", 12, BASALT_CORRUPT, "not an Arrow IPC stream"},
+        {"ARROW1\0\0", 8, BASALT_UNSUPPORTED, "file format"},
+        {"\xff\xff\xff\xff\x10\0\0\0ab", 10, BASALT_CORRUPT, "cut short"},
+    };
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        struct ArrowArrayStream stream;
+        basalt_error why = {0};
+        CHECK_EQ(
+            bs_ipc_read_bytes(inputs[i].bytes, inputs[i].count, &stream, &why), inputs[i].status);
+        CHECK(strstr(why.message, inputs[i].word) != NULL);
+        CHECK(stream.release == NULL);
+    }
+}
+
+TEST(ipc, bytes_behind_the_end_are_refused)
+{
+    static const char *const formats[] = {"i"};
+    uint64_t seed = 5;
+    struct bs_bytes bytes = {0};
+    unsigned arrays;
+    basalt_error why = {0};
+    struct bs_schema *schema = kit_schema(formats, 1, false, &seed);
+    struct rows rows = kit_rows(schema, 10, false, &seed);
+    REQUIRE_OK(write_rows(&rows, 2, seed, &bytes, err));
+    CHECK_OK(read_all(&bytes, bytes.count, &arrays, err));
+    CHECK_EQ(arrays, 2);
+    REQUIRE_OK(write_rows(&rows, 1, seed, &bytes, err));
+    CHECK_EQ(read_all(&bytes, bytes.count, &arrays, &why), BASALT_CORRUPT);
+    CHECK(strstr(why.message, "behind the end") != NULL);
+    bs_bytes_free(&bytes);
+    free(rows.cells);
+    bs_schema_release(schema);
 }

@@ -31,7 +31,7 @@ static void closed(void *context)
     ((struct counter *)context)->closed++;
 }
 
-static const struct bs_stream_source source = {next, closed};
+static const struct bs_stream_source source = {.next = next, .close = closed};
 static const char *const formats[] = {"i"};
 
 TEST(stream, gives_schema_arrays_and_an_end)
@@ -82,7 +82,7 @@ TEST(stream, an_error_keeps_its_status_and_place)
         CHECK_TEXT(why.message, "the source broke");
         CHECK(array.release == NULL);
     }
-    CHECK_EQ(stream.get_next(&stream, &array), EIO);
+    CHECK_EQ(stream.get_next(&stream, &array), EBADMSG);
     CHECK_TEXT(stream.get_last_error(&stream), "the source broke");
     stream.release(&stream);
     CHECK_EQ(bs_stream_next(&stream, &array, &end, &why), BASALT_BAD_ARGUMENT);
@@ -128,6 +128,41 @@ TEST(stream, the_text_of_a_foreign_stream_is_passed_on)
     code = ENOMEM;
     CHECK_EQ(bs_stream_next(&stream, &array, &end, NULL), BASALT_NO_MEMORY);
     CHECK_EQ(bs_stream_next(NULL, &array, &end, NULL), BASALT_BAD_ARGUMENT);
+}
+
+/* A stream of somebody else's around one of ours passes errno and text on, and no more. */
+static int around_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
+{
+    struct ArrowArrayStream *inner = stream->private_data;
+    return inner->get_next(inner, out);
+}
+static const char *around_error(struct ArrowArrayStream *stream)
+{
+    struct ArrowArrayStream *inner = stream->private_data;
+    return inner->get_last_error(inner);
+}
+
+TEST(stream, every_status_outlives_a_foreign_stream)
+{
+    for (int status = BASALT_NOT_FOUND; status <= BASALT_NOT_HDF5; status++) {
+        uint64_t seed = 4;
+        struct counter counter = {kit_schema(formats, 1, true, &seed), 1, 0, (basalt_status)status};
+        struct ArrowArrayStream inner;
+        struct ArrowArray array;
+        basalt_error why = {0};
+        bool end;
+        REQUIRE_OK(bs_stream_create(counter.schema, &source, &counter, &inner, err));
+        struct ArrowArrayStream around = {
+            foreign_schema, around_next, around_error, foreign_release, &inner};
+        CHECK_EQ(bs_stream_next(&around, &array, &end, &why), status);
+        CHECK_EQ(why.status, status);
+        CHECK_TEXT(why.message, "the Arrow stream failed: the source broke");
+        CHECK_EQ(bs_stream_error(&inner, inner.get_next(&inner, &array), &why), status);
+        CHECK_EQ(why.file_offset, 77);
+        CHECK_TEXT(why.message, "the source broke");
+        inner.release(&inner);
+        bs_schema_release(counter.schema);
+    }
 }
 
 TEST(stream, no_memory_is_no_crash)
