@@ -46,20 +46,70 @@ static basalt_status source_open(struct source *source, const char *file, basalt
     return status;
 }
 
-static basalt_status source_scan(
-    struct source *source, struct ArrowArrayStream *out_stream, basalt_error *err)
+/* `family` and `column` (NULL: all columns) by their plain names. */
+static basalt_status scan_family(struct source *source, const char *family, const char *column,
+    struct ArrowArrayStream *out_stream, basalt_error *err)
 {
-    out_stream->release = NULL;
-    if (source->file) {
-        return basalt_hdf5_scan(source->file, source->path, source->options->first_row,
-            source->options->row_count, out_stream, err);
-    }
     basalt_scan_options options;
     basalt_scan_options_init(&options, sizeof options);
     options.first_row = source->options->first_row;
     options.row_count = source->options->row_count;
-    return basalt_scan(source->store, source->snapshot, source->path + (source->path[0] == '/'),
-        &options, out_stream, err);
+    if (column) {
+        options.columns = &column;
+        options.column_count = 1;
+    }
+    return basalt_scan(source->store, source->snapshot, family, &options, out_stream, err);
+}
+
+/* The same, by their plain names or as the file has them. NOT_FOUND: neither. */
+static basalt_status scan_either(struct source *source, const char *family, const char *column,
+    struct ArrowArrayStream *out_stream, basalt_error *err)
+{
+    char *plain_family = NULL, *plain_column = NULL;
+    basalt_status status = scan_family(source, family, column, out_stream, err);
+    if (status != BASALT_NOT_FOUND) return status;
+    const bool family_too = !basalt_name_unescape(family, &plain_family, NULL);
+    const bool column_too = column && !basalt_name_unescape(column, &plain_column, NULL);
+    if (family_too) status = scan_family(source, plain_family, column, out_stream, err);
+    if (column_too && status == BASALT_NOT_FOUND) {
+        status = scan_family(source, family, plain_column, out_stream, err);
+    }
+    if (family_too && column_too && status == BASALT_NOT_FOUND) {
+        status = scan_family(source, plain_family, plain_column, out_stream, err);
+    }
+    basalt_free(plain_family);
+    basalt_free(plain_column);
+    return status;
+}
+
+/* PATH as a family, then each of its '/' as what is between a family and a column. */
+static basalt_status scan_fresh(
+    struct source *source, struct ArrowArrayStream *out_stream, basalt_error *err)
+{
+    basalt_error why = {.status = BASALT_OK};
+    const char *path = source->path + (source->path[0] == '/');
+    basalt_status status = scan_either(source, path, NULL, out_stream, err);
+    if (status != BASALT_NOT_FOUND) return status;
+    char *copy = strdup(path);
+    if (!copy) return fail(err, BASALT_NO_MEMORY, "no memory for a path");
+    for (size_t i = strlen(copy); i-- > 1 && status == BASALT_NOT_FOUND;) {
+        if (path[i] != '/' || !path[i + 1]) continue;
+        copy[i] = '\0';
+        status = scan_either(source, copy, path + i + 1, out_stream, &why);
+        copy[i] = '/';
+    }
+    free(copy);
+    if (status && status != BASALT_NOT_FOUND) *err = why;
+    return status ? err->status : BASALT_OK;
+}
+
+static basalt_status source_scan(
+    struct source *source, struct ArrowArrayStream *out_stream, basalt_error *err)
+{
+    out_stream->release = NULL;
+    if (!source->file) return scan_fresh(source, out_stream, err);
+    return basalt_hdf5_scan(source->file, source->path, source->options->first_row,
+        source->options->row_count, out_stream, err);
 }
 
 static basalt_status source_close(struct source *source, basalt_status status, basalt_error *err)
@@ -175,9 +225,11 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command cat_command = {"cat", "print the rows of a dataset or a table",
     "usage: basalt cat FILE PATH [--rows A:B] [--format csv|json|arrow|npy] [--fresh]\n\n"
-    "Prints rows of a dataset, or of a group that is a table, of any HDF5 file.\n\n"
+    "Prints rows of a dataset, or of a group that is a table, of any HDF5 file. PATH is as ls prints it,\n"
+    "or made of the plain names that stat prints: a family \"a/b\" is a/b or /a%2Fb.\n\n"
     "  --rows A:B     rows A to B - 1, from 0; A: and :B leave one end open\n"
-    "  --format F     csv (default), json (an array of rows), arrow (an IPC stream),\n"
+    "  --format F     csv (default; RFC 4180: lines end in CR LF, a null is an empty cell, an empty text\n"
+    "                 is \"\"), json (an array of rows), arrow (an IPC stream),\n"
     "                 npy (columns of fixed width; several are a structured array)\n"
     "  --json         the same as --format json\n"
     "  --fresh        of a Basalt file: also the rows that are in the log and not in the file yet\n\n"

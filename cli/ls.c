@@ -7,8 +7,9 @@ struct listing {
     basalt_hdf5 *file;
     bool json, attributes, all;
     uint64_t count;
-    int width; /* of the paths, text only */
+    int width, type_width; /* of the paths and types, text only */
     bool measuring;
+    bool datasets;        /* there is one */
     basalt_status status; /* of reading attributes */
     basalt_error *err;
     bool first_attribute;
@@ -80,7 +81,7 @@ static void json_dataset(const basalt_hdf5_entry *entry)
 
 static void json_entry(struct listing *listing, const basalt_hdf5_entry *entry)
 {
-    printf("%s{\"path\":", listing->count ? ",\n " : "");
+    printf("%s{\"path\":", listing->count ? ",\n " : "[");
     json_text(stdout, entry->path);
     json_field("kind", kind_name(entry->kind));
     if (is_link(entry)) json_field("target", entry->target);
@@ -99,15 +100,7 @@ static void json_entry(struct listing *listing, const basalt_hdf5_entry *entry)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-/* Columns on the screen of UTF-8 text: one a code point is near enough. */
-static int columns_of(const char *text)
-{
-    int columns = 0;
-    for (; *text; text++) columns += ((unsigned char)*text & 0xc0) != 0x80;
-    return columns;
-}
-
-static void text_shape(const basalt_hdf5_entry *entry)
+static void text_shape(const struct listing *listing, const basalt_hdf5_entry *entry)
 {
     char shape[256] = "scalar";
     size_t at = 0;
@@ -115,35 +108,53 @@ static void text_shape(const basalt_hdf5_entry *entry)
         at += (size_t)snprintf(
             shape + at, sizeof shape - at, "%s%" PRIu64, i ? " x " : "", entry->dims[i]);
     }
-    printf("  %-14s %12s", entry->type ? entry->type : "", shape);
+    const char *type = entry->type ? entry->type : "";
+    const int pad = listing->type_width - shown_columns(type);
+    fputs("  ", stdout);
+    print_shown(stdout, type);
+    printf("%*s %12s", pad > 0 ? pad : 0, "", shape);
 }
 
 static void text_storage(const basalt_hdf5_entry *entry)
 {
     struct size_texts texts = {.next = 0};
-    printf("  %9s", size_text(&texts, entry->stored_bytes));
-    if (entry->raw_bytes != entry->stored_bytes) {
-        printf(" of %s", size_text(&texts, entry->raw_bytes));
-    }
+    printf(
+        "  %9s  %9s", size_text(&texts, entry->stored_bytes), size_text(&texts, entry->raw_bytes));
     if (entry->filters && entry->filters[0]) printf("  %s", entry->filters);
+}
+
+static void text_header(const struct listing *listing)
+{
+    printf("%-*s  %-*s %12s  %9s  %9s  %s\n", listing->width, "path", listing->type_width, "type",
+        "shape", "in file", "unpacked", "filters");
 }
 
 static bool text_attribute(void *context, const char *name, const char *type, const char *value)
 {
     (void)context;
     (void)type;
-    printf("    @%s = %s\n", name, value);
+    fputs("    @", stdout);
+    print_shown(stdout, name);
+    fputs(" = ", stdout);
+    print_shown(stdout, value);
+    putchar('\n');
     return true;
 }
 
 static void text_entry(struct listing *listing, const basalt_hdf5_entry *entry)
 {
     const bool plain = entry->kind == BASALT_HDF5_GROUP;
-    printf("%s%*s", entry->path, listing->width - columns_of(entry->path), "");
+    const int pad = listing->width - shown_columns(entry->path);
+    print_shown(stdout, entry->path);
+    printf("%*s", pad > 0 ? pad : 0, "");
     if (plain || entry->kind == BASALT_HDF5_TYPE) printf("  %s", kind_name(entry->kind));
-    if (is_link(entry)) printf("  -> %s (%s)", entry->target, kind_name(entry->kind));
+    if (is_link(entry)) {
+        fputs("  -> ", stdout);
+        print_shown(stdout, entry->target);
+        printf(" (%s)", kind_name(entry->kind));
+    }
     if (entry->kind == BASALT_HDF5_DATASET) {
-        text_shape(entry);
+        text_shape(listing, entry);
         text_storage(entry);
     }
     if (plain && entry->attributes) {
@@ -161,7 +172,12 @@ static bool list_entry(void *context, const basalt_hdf5_entry *entry)
     struct listing *listing = context;
     if (hidden(listing, entry->path)) return true;
     if (listing->measuring) {
-        const int columns = columns_of(entry->path);
+        const int columns = shown_columns(entry->path);
+        const int type_columns = shown_columns(entry->type ? entry->type : "");
+        const bool dataset = entry->kind == BASALT_HDF5_DATASET;
+        listing->datasets |= dataset;
+        if (dataset && type_columns > listing->type_width && type_columns <= 28)
+            listing->type_width = type_columns;
         if (columns > listing->width && columns <= 48) listing->width = columns;
         return true;
     }
@@ -179,23 +195,22 @@ static basalt_status list(
 {
     const unsigned depth_max = depth > 64 ? 64 : (unsigned)depth;
     basalt_status status = BASALT_OK;
-    if (listing->json) {
-        putchar('[');
-    } else {
+    if (!listing->json) {
         listing->measuring = true;
         status = basalt_hdf5_walk(listing->file, path, depth_max, list_entry, listing, err);
         listing->measuring = false;
+        if (!status && listing->datasets) text_header(listing);
     }
     if (!status)
         status = basalt_hdf5_walk(listing->file, path, depth_max, list_entry, listing, err);
     if (!status) status = listing->status;
-    if (listing->json) fputs("]\n", stdout);
+    if (!status && listing->json) fputs(listing->count ? "]\n" : "[]\n", stdout);
     return status;
 }
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct listing listing = {.width = 8};
+    struct listing listing = {.width = 8, .type_width = 6};
     uint64_t depth = 64;
     const struct option options[] = {{"--json", OPTION_FLAG, &listing.json},
         {"--attributes", OPTION_FLAG, &listing.attributes}, {"--all", OPTION_FLAG, &listing.all},
@@ -215,7 +230,9 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command ls_command = {"ls", "list groups, datasets and attributes",
     "usage: basalt ls FILE [PATH] [--attributes] [--depth N] [--all] [--json]\n\n"
-    "Lists what is in any HDF5 file, at PATH and below: type, shape, bytes in the file, filters.\n\n"
+    "Lists what is in any HDF5 file, at PATH and below, in the order of names: type, shape, bytes that\n"
+    "the data take in the file and in memory, filters. What HDF5 does not allow in a name is escaped in\n"
+    "the file and so printed (/ is %2F, a leading . %2E, % %25, # %23); PATH may be plain, too.\n\n"
     "  --attributes   with the values of all attributes\n"
     "  --depth N      N levels below PATH\n"
     "  --all          also what is Basalt's own (.basalt)\n"

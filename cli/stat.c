@@ -6,6 +6,7 @@
 
 struct family_row {
     char *name;
+    char *link; /* in the file */
     uint64_t rows, columns, chunk_rows, stored_bytes;
     int compression_level;
     bool measured; /* stored_bytes is known */
@@ -36,9 +37,10 @@ static bool add_family(void *context, const basalt_family_info *info)
         .columns = info->columns,
         .chunk_rows = info->chunk_rows,
         .compression_level = info->compression_level};
-    data->out_of_memory = !row->name;
-    if (row->name) data->count++;
-    return row->name != NULL;
+    data->out_of_memory = !row->name || basalt_name_escape(info->name, &row->link, NULL);
+    if (!data->out_of_memory) data->count++;
+    if (data->out_of_memory) free(row->name);
+    return !data->out_of_memory;
 }
 
 /* Bytes of a dataset to the family whose group holds it: "/NAME/...". */
@@ -50,7 +52,7 @@ static bool add_bytes(void *context, const basalt_hdf5_entry *entry)
     const size_t length = (size_t)(slash - entry->path - 1);
     for (size_t i = 0; i < data->count; i++) {
         struct family_row *row = &data->families[i];
-        if (strlen(row->name) != length || strncmp(row->name, entry->path + 1, length) != 0)
+        if (strlen(row->link) != length || strncmp(row->link, entry->path + 1, length) != 0)
             continue;
         row->stored_bytes += entry->stored_bytes;
         row->measured = true;
@@ -58,7 +60,7 @@ static bool add_bytes(void *context, const basalt_hdf5_entry *entry)
     return true;
 }
 
-/* Of the last checkpoint; a family whose name is escaped in the file stays unmeasured. */
+/* Of the last checkpoint. */
 static basalt_status measure(struct report_data *data, const char *path, basalt_error *err)
 {
     basalt_hdf5 *file = NULL;
@@ -100,13 +102,18 @@ static void print_json(const char *path, const struct report_data *data)
     json_text(stdout, path);
     printf(",\"state\":\"%s\",\"holder\":", state_of(found));
     json_text(stdout, found->holder);
-    printf(",\"commit\":%" PRIu64 ",\"file_bytes\":%" PRIu64 ",\"live_bytes\":%" PRIu64
-           ",\"free_bytes\":%" PRIu64 ",\"retired_bytes\":%" PRIu64 ",\"log_bytes\":%" PRIu64
-           ",\"log_files\":%u,\"replayable_bytes\":%" PRIu64 ",\"rows\":%" PRIu64
-           ",\"readers_known\":%s,\"families\":[",
-        found->commit_number, found->file_bytes, stats->live_bytes, stats->free_bytes,
-        stats->retired_bytes, found->log_bytes, found->log_files, found->log_records_bytes,
-        stats->rows, stats->readers_known ? "true" : "false");
+    printf(
+        ",\"commit\":%" PRIu64 ",\"file_bytes\":%" PRIu64, found->commit_number, found->file_bytes);
+    if (stats->live_bytes) {
+        printf(",\"live_bytes\":%" PRIu64 ",\"free_bytes\":%" PRIu64 ",\"retired_bytes\":%" PRIu64,
+            stats->live_bytes, stats->free_bytes, stats->retired_bytes);
+    } else { /* only a writer has looked at all of the file */
+        fputs(",\"live_bytes\":null,\"free_bytes\":null,\"retired_bytes\":null", stdout);
+    }
+    printf(",\"log_bytes\":%" PRIu64 ",\"log_files\":%u,\"replayable_bytes\":%" PRIu64
+           ",\"rows\":%" PRIu64 ",\"readers_known\":%s,\"families\":[",
+        found->log_bytes, found->log_files, found->log_records_bytes, stats->rows,
+        stats->readers_known ? "true" : "false");
     for (size_t i = 0; i < data->count; i++) {
         const struct family_row *row = &data->families[i];
         printf("%s\n  {\"name\":", i ? "," : "");
@@ -126,7 +133,8 @@ static void print_json(const char *path, const struct report_data *data)
 static void print_state(const char *path, const basalt_inspection *found)
 {
     struct size_texts texts = {.next = 0};
-    printf("%s: ", path);
+    print_shown(stdout, path);
+    fputs(": ", stdout);
     if (found->writing) {
         printf("being written by %s\n", found->holder);
     } else if (found->crashed) {
@@ -152,11 +160,11 @@ static void print_text(const char *path, const struct report_data *data)
     }
     printf("  log   %s in %u file%s\n", size_text(&texts, data->found.log_bytes),
         data->found.log_files, data->found.log_files == 1 ? "" : "s");
-    printf("  rows  %s in %s families\n\n", count_text(&texts, stats->rows),
-        count_text(&texts, (uint64_t)data->count));
+    printf("  rows  %s in %s famil%s\n\n", count_text(&texts, stats->rows),
+        count_text(&texts, (uint64_t)data->count), data->count == 1 ? "y" : "ies");
     int width = 6;
     for (size_t i = 0; i < data->count; i++) {
-        const int length = (int)strlen(data->families[i].name);
+        const int length = shown_columns(data->families[i].name);
         if (length > width && length <= 40) width = length;
     }
     printf("  %-*s %14s %8s %11s %8s %14s\n", width, "family", "rows", "columns", "chunk rows",
@@ -167,7 +175,10 @@ static void print_text(const char *path, const struct report_data *data)
         if (row->measured && row->rows) {
             snprintf(bytes, sizeof bytes, "%.2f", (double)row->stored_bytes / (double)row->rows);
         }
-        printf("  %-*s %14s %8" PRIu64 " %11" PRIu64 " %8d %14s\n", width, row->name,
+        const int pad = width - shown_columns(row->name);
+        fputs("  ", stdout);
+        print_shown(stdout, row->name);
+        printf("%*s %14s %8" PRIu64 " %11" PRIu64 " %8d %14s\n", pad > 0 ? pad : 0, "",
             count_text(&texts, row->rows), row->columns, row->chunk_rows, row->compression_level,
             bytes);
     }
@@ -187,7 +198,10 @@ static int answer_live(const char *path, const basalt_inspection *found, bool js
 
 static void free_data(struct report_data *data)
 {
-    for (size_t i = 0; i < data->count; i++) free(data->families[i].name);
+    for (size_t i = 0; i < data->count; i++) {
+        free(data->families[i].name);
+        basalt_free(data->families[i].link);
+    }
     free(data->families);
 }
 
@@ -222,6 +236,7 @@ const struct command stat_command = {"stat", "families, rows, sizes; who is writ
     "usage: basalt stat FILE [--live] [--json]\n\n"
     "Says what a store holds, the rows of its log included, and what it costs.\n\n"
     "  --live   exit code 0 if a process has it open for writing now (and says which), 1 if not\n"
-    "  --json   one object\n\n"
+    "  --json   one object; live_bytes, free_bytes and retired_bytes are null where nobody has looked at\n"
+    "           all of the file, which a writer does\n\n"
     "example: basalt stat --live session.h5 || basalt recover session.h5\n",
     run};

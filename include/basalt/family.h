@@ -1,7 +1,8 @@
 /* family.h - column families: named tables inside a store.
  *
  * A family is a group of the file, one dataset a column. It is known by its name (UTF-8, 1 to 4096
- * bytes; what HDF5 does not allow in a name is escaped in the file). */
+ * bytes). What HDF5 does not allow in a name is escaped in the file: '/' is %2F, '.' at the start
+ * %2E, '%' %25, '#' %23, NUL %00; the second column of a name ends in "#2", an empty name is "#empty". */
 #ifndef BASALT_FAMILY_H
 #define BASALT_FAMILY_H
 
@@ -24,6 +25,13 @@ BASALT_API void basalt_family_options_init(basalt_family_options *options, size_
  * cannot be stored without loss. Commits like a row, `buffered`. */
 BASALT_CHECKED basalt_status basalt_family_create(basalt_store *store, const char *name,
     const struct ArrowSchema *schema, const basalt_family_options *options, basalt_error *err);
+
+/* The name of a family or column as the file has it, "a%2Fb" for "a/b", and back, which is BAD_ARGUMENT
+ * for what is no such name. Create *out_…: free it with basalt_free. */
+BASALT_CHECKED basalt_status basalt_name_escape(
+    const char *name, char **out_link, basalt_error *err);
+BASALT_CHECKED basalt_status basalt_name_unescape(
+    const char *link, char **out_name, basalt_error *err);
 
 /* Creates *out_schema: call its release. */
 BASALT_CHECKED basalt_status basalt_family_schema(

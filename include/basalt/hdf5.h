@@ -1,7 +1,10 @@
 /* hdf5.h - any HDF5 file, read without libhdf5: list it, read it as Arrow.
  *
  * A file is immutable while it is open here and may be used by any number of threads at once. What
- * this reader cannot read is UNSUPPORTED and says what it is (docs/format/coverage.md). */
+ * this reader cannot read is UNSUPPORTED and says what it is (docs/format/coverage.md).
+ *
+ * A path is one of the file, "/a/b", or made of the plain names of families and columns, which the file
+ * has escaped (family.h): "/a/b" is the family "a/b" where no group /a holds a b. */
 #ifndef BASALT_HDF5_H
 #define BASALT_HDF5_H
 
@@ -43,8 +46,8 @@ typedef struct basalt_hdf5_entry { /* texts are lent during the call */
     uint64_t attributes;
 } basalt_hdf5_entry;
 typedef bool (*basalt_hdf5_entry_fn)(void *context, const basalt_hdf5_entry *entry);
-/* The object at `path` and, to `depth_max` levels below it, everything inside, parents first. Each
- * object is visited once, even if several links reach it. A false return stops. */
+/* The object at `path` and, to `depth_max` levels below it, everything inside, parents first, in
+ * the order of names. Each object is visited once, even if several links reach it. A false return stops. */
 BASALT_CHECKED basalt_status basalt_hdf5_walk(basalt_hdf5 *file, const char *path,
     unsigned depth_max, basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 

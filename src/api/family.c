@@ -46,3 +46,41 @@ basalt_status basalt_family_get_info(
     BS_API_NEEDS(name);
     return bs_store_family_info(store->store, name, out_info, err);
 }
+
+/* Gives the text to the caller, with its NUL. */
+static basalt_status hand_out(struct bs_bytes *text, char **out, basalt_error *err)
+{
+    bs_bytes_u8(text, 0);
+    const basalt_status status = bs_bytes_check(text, err);
+    if (!status) *out = bs_copy_string((const char *)text->data);
+    bs_bytes_free(text);
+    if (status) return status;
+    return *out ? BASALT_OK : bs_fail_memory(err, 1);
+}
+
+basalt_status basalt_name_escape(const char *name, char **out_link, basalt_error *err)
+{
+    struct bs_bytes text = {0};
+    BS_API_NEEDS(out_link);
+    *out_link = NULL;
+    BS_API_NEEDS(name);
+    bs_name_escape(name, strlen(name), 1, &text);
+    return hand_out(&text, out_link, err);
+}
+
+basalt_status basalt_name_unescape(const char *link, char **out_name, basalt_error *err)
+{
+    struct bs_bytes text = {0};
+    uint64_t repeat;
+    BS_API_NEEDS(out_name);
+    *out_name = NULL;
+    BS_API_NEEDS(link);
+    const basalt_status status = bs_name_unescape(link, &text, &repeat, err);
+    if (!status && !memchr(text.data ? text.data : (const uint8_t *)"", 0, text.count)) {
+        return hand_out(&text, out_name, err);
+    }
+    bs_bytes_free(&text);
+    if (status) return status;
+    return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+        "the name of \"%.100s\" has a NUL in it, which a C text cannot hold", link);
+}

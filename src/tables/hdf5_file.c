@@ -1,6 +1,8 @@
 /* hdf5_file.c - any HDF5 file: open it, and walk over what is in it. */
 #include "tables/tables_internal.h"
 
+#include <stdlib.h>
+
 basalt_status bs_hdf5_open(
     struct bs_vfs *vfs, const char *path, struct bs_hdf5 **out_file, basalt_error *err)
 {
@@ -29,9 +31,10 @@ basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
     basalt_hdf5_attribute_fn each, void *context, basalt_error *err)
 {
     struct bs_h5_object *object = NULL;
-    struct bs_bytes type = {0}, value = {0};
+    struct bs_bytes found = {0}, type = {0}, value = {0};
     bool go_on = true;
-    basalt_status status = bs_h5_object_open_path(file->h5, path, &object, err);
+    basalt_status status = bs_path_open(file->h5, path, &found, &object, err);
+    bs_bytes_free(&found);
     if (status) return status;
     for (size_t i = 0; go_on && i < bs_h5_attribute_count(object); i++) {
         const struct bs_h5_attribute *attribute = bs_h5_attribute_at(object, i);
@@ -211,12 +214,10 @@ static basalt_status show_object(
 static basalt_status walk_object(struct walk *walk, uint64_t address, basalt_error *err);
 
 /* Puts the link's name behind the path; what it leads to is walked or shown. */
-static basalt_status walk_link(void *context, const struct bs_h5_link *link, basalt_error *err)
+static basalt_status walk_link(struct walk *walk, const struct bs_h5_link *link, basalt_error *err)
 {
-    struct walk *walk = context;
     const size_t bytes = walk->path.count;
     basalt_status status = BASALT_OK;
-    if (walk->stopped) return BASALT_OK;
     if (bytes != 1) bs_bytes_u8(&walk->path, '/'); /* the root's path ends in one */
     bs_bytes_put(&walk->path, link->name, strlen(link->name));
     walk->depth++;
@@ -230,6 +231,57 @@ static basalt_status walk_link(void *context, const struct bs_h5_link *link, bas
     }
     walk->depth--;
     walk->path.count = bytes;
+    return status;
+}
+
+/* The links of one group; files keep them in the order of their making, of a hash, or of the name. */
+struct links {
+    struct bs_h5_link *list; /* name and target are owned */
+    size_t count, capacity;
+};
+
+static void links_free(struct links *links)
+{
+    for (size_t i = 0; i < links->count; i++) {
+        bs_free((char *)links->list[i].name);
+        bs_free((char *)links->list[i].target);
+    }
+    bs_free(links->list);
+}
+
+static basalt_status keep_link(void *context, const struct bs_h5_link *link, basalt_error *err)
+{
+    struct links *links = context;
+    if (links->count == links->capacity) {
+        const size_t capacity = BS_MAX(links->capacity * 2, 16);
+        struct bs_h5_link *larger = bs_realloc(links->list, capacity * sizeof *larger);
+        if (!larger) return bs_fail_memory(err, capacity * sizeof *larger);
+        links->list = larger;
+        links->capacity = capacity;
+    }
+    struct bs_h5_link *kept = &links->list[links->count++];
+    *kept = *link;
+    kept->name = bs_copy_string(link->name);
+    kept->target = link->target ? bs_copy_string(link->target) : NULL;
+    if (kept->name && (kept->target || !link->target)) return BASALT_OK;
+    return bs_fail_memory(err, strlen(link->name));
+}
+
+static int compare_links(const void *a, const void *b)
+{
+    return strcmp(((const struct bs_h5_link *)a)->name, ((const struct bs_h5_link *)b)->name);
+}
+
+static basalt_status walk_group(
+    struct walk *walk, const struct bs_h5_object *group, basalt_error *err)
+{
+    struct links links = {0};
+    basalt_status status = bs_h5_group_each(walk->file->h5, group, keep_link, &links, err);
+    if (!status && links.count) qsort(links.list, links.count, sizeof *links.list, compare_links);
+    for (size_t i = 0; !status && !walk->stopped && i < links.count; i++) {
+        status = walk_link(walk, &links.list[i], err);
+    }
+    links_free(&links);
     return status;
 }
 
@@ -262,23 +314,10 @@ static basalt_status walk_object(struct walk *walk, uint64_t address, basalt_err
             "groups are nested deeper than %d", BS_WALK_DEPTH_MAX);
         goto out;
     }
-    BS_TRY(bs_h5_group_each(walk->file->h5, object, walk_link, walk, err));
+    BS_TRY(walk_group(walk, object, err));
 out:
     bs_h5_object_close(object);
     return status;
-}
-
-/* "/a/b" of "a/b/", "/" of "". */
-static void put_normal_path(struct bs_bytes *out, const char *path)
-{
-    bs_bytes_u8(out, '/');
-    while (*path) {
-        const size_t count = strcspn(path, "/");
-        if (count > 0 && out->count > 1) bs_bytes_u8(out, '/');
-        bs_bytes_put(out, path, count);
-        path += count;
-        path += strspn(path, "/");
-    }
 }
 
 basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned depth_max,
@@ -286,12 +325,13 @@ basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned dept
 {
     struct walk walk = {.file = file, .each = each, .context = context, .depth_max = depth_max};
     struct bs_h5_object *object = NULL;
-    basalt_status status = bs_h5_object_open_path(file->h5, path, &object, err);
-    if (status) return status;
-    const uint64_t address = bs_h5_object_address(object);
-    bs_h5_object_close(object);
-    put_normal_path(&walk.path, path);
-    status = walk_object(&walk, address, err);
+    basalt_status status = bs_path_open(file->h5, path, &walk.path, &object, err);
+    if (!status) {
+        const uint64_t address = bs_h5_object_address(object);
+        bs_h5_object_close(object);
+        walk.path.count--; /* its NUL */
+        status = walk_object(&walk, address, err);
+    }
     bs_free(walk.seen.slots);
     bs_bytes_free(&walk.path);
     bs_bytes_free(&walk.type);

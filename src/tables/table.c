@@ -179,18 +179,21 @@ out:
 static basalt_status open_object(struct bs_table *table, const char *path, basalt_error *err)
 {
     struct bs_h5_object *object = NULL;
-    basalt_status status = bs_h5_object_open_path(table->h5, path, &object, err);
+    struct bs_bytes found = {0};
+    basalt_status status = bs_path_open(table->h5, path, &found, &object, err);
     if (status) return status;
+    const char *shown = (const char *)found.data;
     switch (bs_h5_object_kind(object)) {
-    case BS_H5_GROUP: status = open_group(table, object, path, err); break;
-    case BS_H5_DATASET: status = open_dataset(table, object, path, err); break;
+    case BS_H5_GROUP: status = open_group(table, object, shown, err); break;
+    case BS_H5_DATASET: status = open_dataset(table, object, shown, err); break;
     default:
         bs_h5_object_close(object);
         status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET, "it is a type, not data");
         break;
     }
     if (!status) status = count_rows(table, err);
-    if (status) bs_error_prefix(err, "\"%.80s\"", path);
+    if (status) bs_error_prefix(err, "\"%.80s\"", shown);
+    bs_bytes_free(&found);
     return status;
 }
 

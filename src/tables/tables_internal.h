@@ -94,6 +94,11 @@ BS_MUST_USE basalt_status bs_schema_of(
 BS_MUST_USE basalt_status bs_table_open_group(
     struct bs_table *table, const struct bs_h5_object *group, bool *out_found, basalt_error *err);
 
+/* path.c. The object at `path`, which is a path of the file or made of plain names ("a/b" for the group
+ * "/a%2Fb"); *out_path gets the one of the file, with its NUL. */
+BS_MUST_USE basalt_status bs_path_open(struct bs_h5_file *h5, const char *path,
+    struct bs_bytes *out_path, struct bs_h5_object **out_object, basalt_error *err);
+
 /* table_compound.c. Takes over `object`, a dataset of records, also when it fails. */
 BS_MUST_USE basalt_status bs_table_open_compound(
     struct bs_table *table, struct bs_h5_object *object, basalt_error *err);

@@ -310,7 +310,7 @@ class Look(Command):
 
     def test_ls(self):
         text = run("ls", self.path).stdout.decode()
-        for word in ("/probe", "/probe/time", "1000", "shuffle"):
+        for word in ("/probe", "/probe/time", "1000", "shuffle", "in file", "unpacked"):
             self.assertIn(word, text)
         self.assertNotIn(".basalt", text)
         self.assertIn(".basalt", run("ls", self.path, "--all").stdout.decode())
@@ -397,6 +397,52 @@ class Look(Command):
         self.assertEqual(found[6]["d"], "NaN")
         self.assertEqual(found[7]["d"], "Infinity")
 
+    def test_names_that_the_file_escapes(self):
+        self.path = self.in_folder("names.h5")
+        table = pa.table({"a/b": [1, 2, 3], "50%": [1.5, 2.5, 3.5], "two\nlines": [7, 8, 9]})
+        for name in ("x/y", ".hidden", "x", "esc\x1b[1m"):
+            run("record", self.path, "--resume", "--instrument", name, stdin=stream(table))
+        for more in ([], ["--fresh"]):
+            for path in ("x/y", "/x/y", "x%2Fy", "/x%2Fy", ".hidden", "/%2Ehidden", "x", "esc\x1b[1m"):
+                rows = json.loads(run("cat", self.path, path, "--json", *more).stdout)
+                self.assertEqual(rows, table.to_pylist(), (path, more))
+            for path in ("x/y/a/b", "x%2Fy/a%2Fb", "x/y/a%2Fb", "x%2Fy/a/b", ".hidden/a/b", "x/a/b"):
+                done = run("cat", self.path, path, *more).stdout
+                self.assertEqual(done.splitlines()[1:], [b"1", b"2", b"3"], (path, more))
+            run("cat", self.path, "x/z", *more, expect=NOT_FOUND)
+            run("cat", self.path, "x/y/z", *more, expect=NOT_FOUND)
+        paths = [e["path"] for e in json.loads(run("ls", self.path, "x/y", "--json").stdout)]
+        self.assertEqual(paths[0], "/x%2Fy")
+        self.assertIn("/x%2Fy/50%25", paths)
+        found = json.loads(run("stat", self.path, "--json").stdout)["families"]
+        self.assertEqual([f["name"] for f in found], ["x/y", ".hidden", "x", "esc\x1b[1m"])
+        self.assertTrue(all(f["stored_bytes"] > 0 for f in found), found)
+        for command in ("ls", "stat"):  # one line an object, whatever its name
+            text = run(command, self.path).stdout
+            self.assertNotIn(b"\x1b", text)
+            self.assertIn(b"\\x1b[1m", text)
+        self.assertIn(b"two\\nlines", run("ls", self.path).stdout)
+
+    def test_stat_does_not_say_zero_for_unknown(self):
+        found = json.loads(run("stat", self.path, "--json").stdout)
+        self.assertEqual((found["live_bytes"], found["free_bytes"]), (None, None))
+
+    def test_output_of_what_cannot_be_read(self):
+        """An answer that breaks off does not look like one that is whole."""
+        with h5py.File(self.path) as file:
+            offset = file["probe/third"].id.get_chunk_info(0).byte_offset
+        with open(self.path, "r+b") as file:
+            file.seek(offset + 30)
+            file.write(b"broken")
+        for path in ("/probe", "/probe/third"):
+            for form in ("json", "csv", "arrow", "npy"):
+                if form == "npy" and path == "/probe":
+                    continue  # text: refused before anything is read
+                self.assertEqual(run("cat", self.path, path, "--format", form, expect=CORRUPT).stdout[:1],
+                                 b"" if form != "arrow" else b"\xff", (path, form))
+        run("cat", self.path, "/probe", "--fresh", expect=CORRUPT)
+        self.assertEqual(run("ls", self.path, "/nowhere", "--json", expect=NOT_FOUND).stdout, b"")
+
     def test_verify_finds_a_flipped_byte(self):
         self.assertEqual(json.loads(run("verify", self.path, "--json").stdout), {"faults": [], "checked": True})
         with h5py.File(self.path) as file:
@@ -448,6 +494,43 @@ class Foreign(Command):
         zipped = np.load(io.BytesIO(run("cat", self.path, "/zipped", "--format", "npy").stdout))
         np.testing.assert_array_equal(zipped, np.arange(10000))
         self.assertEqual(run("cat", self.path, "/scalar").stdout, b"scalar\r\n7\r\n")
+
+
+    def test_ls_is_in_the_order_of_names(self):
+        for version in ("earliest", "latest"):
+            for order in (False, True):
+                with h5py.File(self.path, "w", libver=version, track_order=order) as file:
+                    names = [f"{(i * 7919) % 100:02}" for i in range(100)]
+                    for name in names + ["zeta", "alpha"]:
+                        file[name] = 1
+                    file["soft"] = h5py.SoftLink("/alpha")
+                found = [e["path"] for e in json.loads(run("ls", self.path, "--json").stdout)]
+                self.assertEqual(found, ["/"] + sorted("/" + n for n in names + ["zeta", "alpha", "soft"]))
+
+    def test_a_path_of_the_file_comes_before_a_plain_name(self):
+        with h5py.File(self.path, "w") as file:
+            file["a/b"] = 1
+            file["a%2Fb"] = 2
+            file["c%2Fd/e%2Ff"] = 3
+            file["a/x"] = 4
+        for path, value in (("a/b", 1), ("/a/b", 1), ("a%2Fb", 2), ("c/d/e/f", 3), ("c%2Fd/e/f", 3), ("a/x", 4)):
+            self.assertEqual(run("cat", self.path, path).stdout.split(b"\r\n")[1], str(value).encode(), path)
+        run("cat", self.path, "c/d/e", expect=NOT_FOUND)
+
+    def test_statuses_come_through_streams(self):
+        with h5py.File(self.path, "w") as file:
+            file.create_dataset("lzf", data=np.arange(4000), chunks=(1000,), compression="lzf")
+            file.create_dataset("rows", data=np.arange(4000).reshape(1000, 4), chunks=(100, 4), compression="lzf")
+            file.create_dataset("sum", data=np.arange(4000).reshape(1000, 4), chunks=(100, 4), fletcher32=True)
+            offset = file["sum"].id.get_chunk_info(0).byte_offset
+        with open(self.path, "r+b") as file:
+            file.seek(offset + 8)
+            file.write(b"broken")
+        for path, code in (("lzf", UNSUPPORTED), ("rows", UNSUPPORTED), ("sum", CORRUPT)):
+            for form in ("json", "csv", "npy"):
+                done = run("cat", self.path, path, "--format", form, expect=code)
+                self.assertEqual(done.stdout, b"", (path, form))
+                self.assertNotIn(b"the Arrow stream failed", done.stderr)
 
 
 if __name__ == "__main__":

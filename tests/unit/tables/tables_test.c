@@ -355,7 +355,7 @@ static basalt_status scan_family(struct bs_vfs *vfs, uint64_t *rows, basalt_erro
     struct ArrowArrayStream stream;
     *rows = 0;
     basalt_status status = bs_hdf5_open(vfs, "/a.h5", &file, error);
-    if (!status) status = bs_hdf5_scan(file, "/all%2Fof it", 0, UINT64_MAX, &stream, error);
+    if (!status) status = bs_hdf5_scan(file, "all/of it", 0, UINT64_MAX, &stream, error);
     if (!status) status = drain(&stream, rows, error);
     bs_hdf5_close(file);
     return status;
