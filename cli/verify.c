@@ -1,23 +1,44 @@
 /* verify.c - a deep check. */
 #include "command.h"
 
+#include <stdlib.h>
+
 struct check {
     struct progress progress;
     bool json;
-    uint64_t faults;
+    uint64_t faults, skipped;
+    FILE *skipped_json; /* in memory: they come after the faults */
 };
 
-static void print_fault(void *context, const char *sentence)
+static void print_finding(void *context, basalt_finding finding, const char *sentence)
 {
     struct check *check = context;
+    const bool fault = finding == BASALT_FINDING_FAULT;
+    uint64_t *count = fault ? &check->faults : &check->skipped;
     progress_end(&check->progress);
     if (check->json) {
-        fputs(check->faults ? ",\n  " : "\n  ", stdout);
-        json_text(stdout, sentence);
+        FILE *out = fault ? stdout : check->skipped_json;
+        fputs(*count ? ",\n  " : "\n  ", out);
+        json_text(out, sentence);
     } else {
-        puts(sentence);
+        print_shown(stdout, sentence);
+        putchar('\n');
     }
-    check->faults++;
+    (*count)++;
+}
+
+/* *error: why the check could not be made, status OK if it was. */
+static int conclude(const struct check *check, const char *path, const basalt_error *error)
+{
+    if (check->json) return error->status ? report(error) : check->faults ? EXIT_NO : EXIT_FINE;
+    if (error->status) return report(error);
+    if (!check->faults) {
+        print_shown(stdout, path);
+        printf(": no fault found%s\n", check->skipped ? " in what was checked" : "");
+        return EXIT_FINE;
+    }
+    return report_sentence(
+        EXIT_NO, "%s has %" PRIu64 " fault%s", path, check->faults, check->faults == 1 ? "" : "s");
 }
 
 static bool show(void *context, uint64_t done_bytes, uint64_t all_bytes)
@@ -33,28 +54,35 @@ static int run(const struct command *command, int argc, char **argv)
     struct arguments arguments;
     int leave = EXIT_FINE;
     uint64_t faults = 0;
+    char *skipped = NULL;
+    size_t skipped_bytes = 0;
     basalt_error error = {.status = BASALT_OK};
     if (!parse_arguments(command, argc, argv, options, 1, 1, 1, &arguments, &leave)) return leave;
+    check.skipped_json = open_memstream(&skipped, &skipped_bytes);
+    if (!check.skipped_json) {
+        return report_sentence(EXIT_BASALT + BASALT_NO_MEMORY, "no memory for the findings");
+    }
     progress_begin(&check.progress, "checking");
     if (check.json) fputs("{\"faults\":[", stdout);
     const basalt_status status =
-        basalt_verify(arguments.values[0], print_fault, show, &check, &faults, &error);
+        basalt_verify(arguments.values[0], print_finding, show, &check, &faults, &error);
     progress_end(&check.progress);
-    if (check.json) printf("],\"checked\":%s}\n", status ? "false" : "true");
-    if (status) return finish_output(report(&error));
-    if (!check.json && !faults) printf("%s: no fault found\n", arguments.values[0]);
-    if (!check.json && faults) {
-        fflush(stdout);
-        fprintf(stderr, "basalt: %s has %" PRIu64 " fault%s\n", arguments.values[0], faults,
-            faults == 1 ? "" : "s");
+    if (status && check.json) print_finding(&check, BASALT_FINDING_FAULT, error.message);
+    if (fclose(check.skipped_json)) skipped_bytes = 0;
+    if (check.json) {
+        printf("],\"not_checked\":[%.*s],\"checked\":%s}\n", (int)skipped_bytes,
+            skipped_bytes ? skipped : "", status ? "false" : "true");
     }
-    return finish_output(faults ? EXIT_NO : EXIT_FINE);
+    free(skipped);
+    return finish_output(conclude(&check, arguments.values[0], &error));
 }
 
 const struct command verify_command = {"verify", "check structure, checksums, space and log",
     "usage: basalt verify FILE [--json]\n\n"
     "Checks a file deeply: every structure, every checksum, extents that overlap, and the log beside\n"
-    "it. One line a fault; exit code 1 if there is any. Changes nothing; works beside a writer.\n\n"
-    "  --json   {\"faults\": [...], \"checked\": true}\n\n"
+    "it. One line a fault; exit code 1 if there is any. What cannot be checked, as chunks whose filter is\n"
+    "not built in, is a line \"not checked: ...\" and no fault. Changes nothing; works beside a writer.\n\n"
+    "  --json   {\"faults\": [...], \"not_checked\": [...], \"checked\": true}; where the check could\n"
+    "           not be made, checked is false and the reason is the last of the faults\n\n"
     "example: basalt verify session.h5 && echo sound\n",
     run};

@@ -115,10 +115,16 @@ BASALT_CHECKED basalt_status basalt_recover(
 
 /* Progress of something long: return false to cancel. */
 typedef bool (*basalt_progress_fn)(void *context, uint64_t done_bytes, uint64_t all_bytes);
-typedef void (*basalt_fault_fn)(void *context, const char *sentence);
-/* Deep check of structure, checksums, overlapping extents and the log; one sentence a fault. OK with
- * *out_faults > 0 means: the check ran and found faults. Works beside a writer. */
-BASALT_CHECKED basalt_status basalt_verify(const char *path, basalt_fault_fn fault,
+typedef enum basalt_finding {
+    BASALT_FINDING_FAULT = 0,
+    BASALT_FINDING_NOT_CHECKED =
+        1 /* valid as far as it can be read here: a filter not built in … */
+} basalt_finding;
+typedef void (*basalt_finding_fn)(void *context, basalt_finding finding, const char *sentence);
+/* Deep check of structure, checksums, overlapping extents and the log; one sentence a finding, of which
+ * *out_faults counts the faults. OK with *out_faults > 0 means: the check ran and found faults. Works
+ * beside a writer. */
+BASALT_CHECKED basalt_status basalt_verify(const char *path, basalt_finding_fn finding,
     basalt_progress_fn progress, void *context, uint64_t *out_faults, basalt_error *err);
 
 /* Copies the store at `path`, live or not, into the new file `destination` (EXISTS if it is there):

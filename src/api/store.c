@@ -127,8 +127,8 @@ basalt_status basalt_recover(const char *path, basalt_recovery *out_recovery, ba
     return status;
 }
 
-basalt_status basalt_verify(const char *path, basalt_fault_fn fault, basalt_progress_fn progress,
-    void *context, uint64_t *out_faults, basalt_error *err)
+basalt_status basalt_verify(const char *path, basalt_finding_fn finding,
+    basalt_progress_fn progress, void *context, uint64_t *out_faults, basalt_error *err)
 {
     basalt_env *env = NULL;
     bool owned;
@@ -137,7 +137,7 @@ basalt_status basalt_verify(const char *path, basalt_fault_fn fault, basalt_prog
     BS_API_NEEDS(path);
     basalt_status status = bs_env_enter(NULL, &env, &owned, err);
     if (!status) {
-        status = bs_store_verify(&env->parts, path, fault, progress, context, out_faults, err);
+        status = bs_store_verify(&env->parts, path, finding, progress, context, out_faults, err);
     }
     bs_env_leave(env, owned);
     return status;

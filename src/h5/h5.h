@@ -243,10 +243,11 @@ BS_MUST_USE basalt_status bs_h5_walk_extents(struct bs_h5_file *h5, bs_h5_extent
     void *context, bool *out_complete, basalt_error *err);
 
 /* Deep check: every structure, checksum and chunk of the file, and that no two extents overlap.
- * `fault` gets one sentence each; *out_faults counts them. `progress` may be NULL. */
-typedef void (*bs_h5_fault_fn)(void *context, const char *sentence);
+ * `finding` gets one sentence for each fault, and for what this reader could not check, a filter that is
+ * not built in, say; *out_faults counts the faults. `finding` and `progress` may be NULL. */
+typedef void (*bs_h5_finding_fn)(void *context, bool fault, const char *sentence);
 typedef void (*bs_h5_progress_fn)(void *context, uint64_t done_bytes, uint64_t all_bytes);
-BS_MUST_USE basalt_status bs_h5_verify(struct bs_h5_file *h5, bs_h5_fault_fn fault,
+BS_MUST_USE basalt_status bs_h5_verify(struct bs_h5_file *h5, bs_h5_finding_fn finding,
     bs_h5_progress_fn progress, void *context, uint64_t *out_faults, basalt_error *err);
 
 /* ---- writing ------------------------------------------------------------------------------- */

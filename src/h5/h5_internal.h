@@ -318,8 +318,8 @@ BS_MUST_USE basalt_status bs_h5_dense_extents(struct bs_h5_file *h5, uint64_t he
 struct bs_h5_walk_hooks {
     bs_h5_extent_fn extent;
     /* NULL: the first failure ends the walk. Else gets each one, and the walk goes on. */
-    basalt_status (*fault)(
-        void *context, const char *path, const basalt_error *fault, basalt_error *err);
+    basalt_status (*fault)(void *context, const char *path, bool in_chunk,
+        const basalt_error *fault, basalt_error *err);
     void *context;
     bool deep; /* read and decode all data */
 };

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PROGRESS_STEP_BYTES ((uint64_t)1 << 20)
 #define SENTENCE_BYTES_MAX 640
@@ -16,29 +17,62 @@ struct place {
 
 struct verifier {
     struct bs_h5_file *h5;
-    bs_h5_fault_fn fault;
+    bs_h5_finding_fn finding;
     bs_h5_progress_fn progress;
     void *context;
     uint64_t faults, done_bytes, told_bytes;
     struct place *places;
     size_t count, room;
+    /* Chunks of one dataset that could not be decoded, all for one reason; told together. */
+    uint64_t skipped_chunks;
+    char skipped_path[SENTENCE_BYTES_MAX / 2], skipped_why[BASALT_ERROR_MESSAGE_BYTES];
 };
 
 static void tell(struct verifier *verifier, const char *sentence)
 {
     verifier->faults++;
-    if (verifier->fault) verifier->fault(verifier->context, sentence);
+    if (verifier->finding) verifier->finding(verifier->context, true, sentence);
+}
+
+static void tell_skipped(struct verifier *verifier)
+{
+    char sentence[SENTENCE_BYTES_MAX];
+    if (!verifier->skipped_chunks) return;
+    snprintf(sentence, sizeof sentence, "not checked: %" PRIu64 " chunk%s of %s: %s",
+        verifier->skipped_chunks, verifier->skipped_chunks == 1 ? "" : "s", verifier->skipped_path,
+        verifier->skipped_why);
+    verifier->skipped_chunks = 0;
+    if (verifier->finding) verifier->finding(verifier->context, false, sentence);
+}
+
+static void skip_chunk(struct verifier *verifier, const char *path, const char *why)
+{
+    char shown[sizeof verifier->skipped_path];
+    snprintf(shown, sizeof shown, "%s", path);
+    if (strcmp(shown, verifier->skipped_path) != 0 || strcmp(why, verifier->skipped_why) != 0) {
+        tell_skipped(verifier);
+        memcpy(verifier->skipped_path, shown, sizeof shown);
+        snprintf(verifier->skipped_why, sizeof verifier->skipped_why, "%s", why);
+    }
+    verifier->skipped_chunks++;
 }
 
 static basalt_status on_fault(
-    void *context, const char *path, const basalt_error *fault, basalt_error *err)
+    void *context, const char *path, bool in_chunk, const basalt_error *fault, basalt_error *err)
 {
+    struct verifier *verifier = context;
     char sentence[SENTENCE_BYTES_MAX];
 
     (void)err;
-    snprintf(sentence, sizeof sentence, "%s%s: %s", path,
-        fault->status == BASALT_UNSUPPORTED ? " was not checked" : "", fault->message);
-    tell(context, sentence);
+    if (fault->status != BASALT_UNSUPPORTED) {
+        snprintf(sentence, sizeof sentence, "%s: %s", path, fault->message);
+        tell(verifier, sentence);
+    } else if (in_chunk) {
+        skip_chunk(verifier, path, fault->message);
+    } else {
+        snprintf(sentence, sizeof sentence, "not checked: %s: %s", path, fault->message);
+        if (verifier->finding) verifier->finding(verifier->context, false, sentence);
+    }
     return BASALT_OK;
 }
 
@@ -96,16 +130,18 @@ static void check_overlaps(struct verifier *verifier)
     if (overlaps > OVERLAPS_TOLD_MAX) verifier->faults += overlaps - OVERLAPS_TOLD_MAX;
 }
 
-basalt_status bs_h5_verify(struct bs_h5_file *h5, bs_h5_fault_fn fault, bs_h5_progress_fn progress,
-    void *context, uint64_t *out_faults, basalt_error *err)
+basalt_status bs_h5_verify(struct bs_h5_file *h5, bs_h5_finding_fn finding,
+    bs_h5_progress_fn progress, void *context, uint64_t *out_faults, basalt_error *err)
 {
     bool complete = false;
-    struct verifier verifier = {.h5 = h5, .fault = fault, .progress = progress, .context = context};
+    struct verifier verifier = {
+        .h5 = h5, .finding = finding, .progress = progress, .context = context};
     const struct bs_h5_walk_hooks hooks = {on_extent, on_fault, &verifier, true};
 
     *out_faults = 0;
     basalt_status status = bs_h5_walk(h5, &hooks, &complete, err);
     if (!status) {
+        tell_skipped(&verifier);
         check_overlaps(&verifier);
         *out_faults = verifier.faults;
         if (progress) progress(context, h5->bytes, h5->bytes);

@@ -27,7 +27,7 @@ struct pending {
 struct walker {
     struct bs_h5_file *h5;
     struct bs_h5_walk_hooks hooks;
-    bool complete;
+    bool complete, in_chunk;
     uint64_t bytes; /* of all extents so far */
     struct address_set objects, collections;
     struct pending *list;
@@ -150,7 +150,8 @@ static basalt_status settle(
     put_path(walker, &path);
     status = bs_bytes_check(&path, err);
     if (!status)
-        status = walker->hooks.fault(walker->hooks.context, (const char *)path.data, fault, err);
+        status = walker->hooks.fault(
+            walker->hooks.context, (const char *)path.data, walker->in_chunk, fault, err);
     bs_bytes_free(&path);
     return status;
 }
@@ -321,7 +322,10 @@ static basalt_status walk_chunk(void *context, const struct bs_h5_chunk *chunk, 
     if (status) return status; /* an overlap ends the walk of this index */
     if (walker->hooks.deep || refers_to_heap(dataset->type))
         status = read_chunk(walker, chunk, &fault);
-    return settle(walker, status, &fault, err);
+    walker->in_chunk = true;
+    status = settle(walker, status, &fault, err);
+    walker->in_chunk = false;
+    return status;
 }
 
 /* Pieces of a contiguous dataset, so that its memory is bounded. */

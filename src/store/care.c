@@ -88,7 +88,7 @@ basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *pat
 /* ---- verify -------------------------------------------------------------------------------------- */
 
 struct verifying {
-    basalt_fault_fn fault;
+    basalt_finding_fn finding;
     basalt_progress_fn progress;
     void *context;
     uint64_t faults;
@@ -98,12 +98,17 @@ struct verifying {
 static void report(struct verifying *verifying, const char *sentence)
 {
     verifying->faults++;
-    if (verifying->fault) verifying->fault(verifying->context, sentence);
+    if (verifying->finding) verifying->finding(verifying->context, BASALT_FINDING_FAULT, sentence);
 }
 
-static void report_fault(void *context, const char *sentence)
+static void report_finding(void *context, bool fault, const char *sentence)
 {
-    report(context, sentence);
+    struct verifying *verifying = context;
+    if (fault) {
+        report(verifying, sentence);
+    } else if (verifying->finding) {
+        verifying->finding(verifying->context, BASALT_FINDING_NOT_CHECKED, sentence);
+    }
 }
 
 static void report_progress(void *context, uint64_t done_bytes, uint64_t all_bytes)
@@ -183,7 +188,8 @@ static basalt_status verify_store(
     bs_lsn position;
     bs_view_take(store, &view, &position);
     struct bs_h5_file *h5 = view->root->h5;
-    basalt_status status = bs_h5_verify(h5, report_fault, report_progress, verifying, &faults, err);
+    basalt_status status =
+        bs_h5_verify(h5, report_finding, report_progress, verifying, &faults, err);
     if (!status) {
         verify_families(store, verifying);
         status = verify_log(store, verifying, err);
@@ -209,7 +215,7 @@ static basalt_status verify_plain(
     } else if (status) {
         if (err) *err = why;
     } else {
-        status = bs_h5_verify(h5, report_fault, report_progress, verifying, &faults, err);
+        status = bs_h5_verify(h5, report_finding, report_progress, verifying, &faults, err);
     }
     bs_h5_file_close(h5);
     bs_file_close(file);
@@ -217,10 +223,10 @@ static basalt_status verify_plain(
 }
 
 basalt_status bs_store_verify(const struct bs_env_parts *parts, const char *path,
-    basalt_fault_fn fault, basalt_progress_fn progress, void *context, uint64_t *out_faults,
+    basalt_finding_fn finding, basalt_progress_fn progress, void *context, uint64_t *out_faults,
     basalt_error *err)
 {
-    struct verifying verifying = {.fault = fault, .progress = progress, .context = context};
+    struct verifying verifying = {.finding = finding, .progress = progress, .context = context};
     struct bs_store *store = NULL;
     basalt_store_options options;
     basalt_error why = {0};

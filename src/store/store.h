@@ -118,7 +118,7 @@ BS_MUST_USE basalt_status bs_store_inspect(
 BS_MUST_USE basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *path,
     basalt_recovery *out_recovery, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_verify(const struct bs_env_parts *parts, const char *path,
-    basalt_fault_fn fault, basalt_progress_fn progress, void *context, uint64_t *out_faults,
+    basalt_finding_fn finding, basalt_progress_fn progress, void *context, uint64_t *out_faults,
     basalt_error *err);
 BS_MUST_USE basalt_status bs_store_backup(const struct bs_env_parts *parts, const char *path,
     const char *destination, basalt_progress_fn progress, void *context, basalt_error *err);

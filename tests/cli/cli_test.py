@@ -444,7 +444,7 @@ class Look(Command):
         self.assertEqual(run("ls", self.path, "/nowhere", "--json", expect=NOT_FOUND).stdout, b"")
 
     def test_verify_finds_a_flipped_byte(self):
-        self.assertEqual(json.loads(run("verify", self.path, "--json").stdout), {"faults": [], "checked": True})
+        self.assertEqual(json.loads(run("verify", self.path, "--json").stdout), {"faults": [], "not_checked": [], "checked": True})
         with h5py.File(self.path) as file:
             offset = file["probe/third"].id.get_chunk_info(0).byte_offset
         with open(self.path, "r+b") as file:
@@ -495,6 +495,29 @@ class Foreign(Command):
         np.testing.assert_array_equal(zipped, np.arange(10000))
         self.assertEqual(run("cat", self.path, "/scalar").stdout, b"scalar\r\n7\r\n")
 
+
+    def test_verify_says_what_it_did_not_check(self):
+        with h5py.File(self.path, "w") as file:
+            for name in ("a", "b"):
+                file.create_dataset(name, data=np.arange(10000), chunks=(1000,), compression="lzf")
+            file.create_dataset("sum", data=np.arange(4000), chunks=(1000,), fletcher32=True)
+            offset = file["sum"].id.get_chunk_info(1).byte_offset
+        lines = run("verify", self.path).stdout.decode().splitlines()
+        self.assertEqual(len(lines), 3)
+        for line, name in zip(lines, "ab"):
+            self.assertRegex(line, f"^not checked: 10 chunks of /{name}: filter 32000 .lzf. is not built in")
+        self.assertIn("no fault found in what was checked", lines[2])
+        found = json.loads(run("verify", self.path, "--json").stdout)
+        self.assertEqual((found["faults"], found["not_checked"], found["checked"]), ([], lines[:2], True))
+        with open(self.path, "r+b") as file:
+            file.seek(offset + 8)
+            file.write(b"broken")
+        found = json.loads(run("verify", self.path, "--json", expect=1).stdout)
+        self.assertEqual((len(found["faults"]), found["not_checked"]), (1, lines[:2]))
+        with open(self.path, "wb") as file:
+            file.write(b"something else" * 100)
+        found = json.loads(run("verify", self.path, "--json", expect=NOT_HDF5).stdout)
+        self.assertEqual((len(found["faults"]), found["checked"]), (1, False))
 
     def test_ls_is_in_the_order_of_names(self):
         for version in ("earliest", "latest"):

@@ -176,8 +176,9 @@ static basalt_status replace(struct session *session, basalt_error *err)
     return status;
 }
 
-static void print_fault(void *context, const char *sentence)
+static void print_fault(void *context, bool fault, const char *sentence)
 {
+    (void)fault;
     (void)context;
     printf("%s\n", sentence);
 }

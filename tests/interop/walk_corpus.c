@@ -193,8 +193,9 @@ static void print_object(struct walk *walk, uint64_t address)
     bs_h5_object_close(object);
 }
 
-static void print_sentence(void *context, const char *sentence)
+static void print_sentence(void *context, bool fault, const char *sentence)
 {
+    (void)fault;
     (void)context;
     printf("V\t%s\n", sentence);
 }

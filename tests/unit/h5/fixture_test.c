@@ -131,8 +131,9 @@ static int compare(const void *a, const void *b)
     return (x->address > y->address) - (x->address < y->address);
 }
 
-static void report_fault(void *context, const char *sentence)
+static void report_fault(void *context, bool fault, const char *sentence)
 {
+    (void)fault;
     (void)context;
     test_fail(__FILE__, __LINE__, "verify: %s", sentence);
 }

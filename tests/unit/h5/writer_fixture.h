@@ -174,8 +174,9 @@ static inline void check_column_with_gap(
     H5Fclose(file);
 }
 
-static inline void print_fault(void *context, const char *sentence)
+static inline void print_fault(void *context, bool fault, const char *sentence)
 {
+    (void)fault;
     (void)context;
     test_fail(__FILE__, __LINE__, "%s", sentence);
 }

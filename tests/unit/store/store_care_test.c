@@ -87,8 +87,9 @@ TEST(store_care, a_backup_of_a_live_store_has_the_rows_of_its_log)
     help_env_close(&env);
 }
 
-static void note_fault(void *context, const char *sentence)
+static void note_fault(void *context, basalt_finding finding, const char *sentence)
 {
+    CHECK_EQ(finding, BASALT_FINDING_FAULT);
     CHECK(sentence[0]);
     ++*(unsigned *)context;
 }
