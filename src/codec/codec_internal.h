@@ -26,6 +26,8 @@ BS_MUST_USE basalt_status bs_deflate_encode(struct bs_codec_scratch *scratch, ui
 /* CORRUPT if the stream is bad or gives more than `capacity` bytes. */
 BS_MUST_USE basalt_status bs_deflate_decode(struct bs_codec_scratch *scratch, const void *stored,
     size_t stored_bytes, void *out, size_t capacity, size_t *out_count, basalt_error *err);
+/* zlib framing too. 0: not the kind of input that this is for. */
+size_t bs_deflate_runs(const void *raw, size_t raw_bytes, void *out, size_t capacity);
 void bs_deflate_scratch_free(struct bs_codec_scratch *scratch);
 
 /* Whole elements are split into byte planes; bytes left over are copied. `element_bytes` > 0. */

@@ -26,6 +26,8 @@ basalt_status bs_deflate_encode(struct bs_codec_scratch *scratch, uint32_t level
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
             "the deflate filter has level %u; 0 to 9 are possible", (unsigned)level);
     }
+    if (level > 0) *out_count = bs_deflate_runs(raw, raw_bytes, out, capacity);
+    if (*out_count > 0) return BASALT_OK;
     if (scratch->compressor && scratch->level != level) {
         libdeflate_free_compressor(scratch->compressor);
         scratch->compressor = NULL;

@@ -17,6 +17,7 @@
 #include "h5/writer_internal.h"
 
 #define SUM_BYTES 4u
+#define WRITE_BEHIND_BYTES_MIN ((size_t)256 << 10) /* less is left to the sync */
 
 struct append { /* what the steps of one call share */
     struct bs_h5_node *node;
@@ -143,6 +144,18 @@ static basalt_status entry_put(
     return BASALT_OK;
 }
 
+/* The device begins with what is large while the next chunk is made. */
+static basalt_status write_out(
+    const struct append *append, const void *bytes, size_t count, uint64_t address)
+{
+    struct bs_file *file = append->file;
+    const basalt_status status = bs_file_write_at(file, bytes, count, address, append->err);
+    if (!status && count >= WRITE_BEHIND_BYTES_MIN && file->ops->write_behind) {
+        file->ops->write_behind(file, address, count);
+    }
+    return status;
+}
+
 /* Writes a whole chunk of raw bytes, filtered, to a new extent. */
 static basalt_status store_full(const struct append *append, struct bs_index_entry *partial,
     uint64_t first_row, const void *raw)
@@ -164,8 +177,7 @@ static basalt_status store_full(const struct append *append, struct bs_index_ent
     }
     const uint64_t address = bs_space_take(append->space, count);
     const struct bs_index_entry entry = {first_row, address, (uint32_t)count, mask};
-    status =
-        bs_file_write_at(append->file, bytes, summed ? raw_bytes : count, address, append->err);
+    status = write_out(append, bytes, summed ? raw_bytes : count, address);
     if (!status && summed) {
         status = bs_file_write_at(append->file, sum, SUM_BYTES, address + raw_bytes, append->err);
     }
@@ -185,7 +197,7 @@ static basalt_status store_tail(const struct append *append, struct bs_index_ent
     const size_t bytes = (size_t)(rows * column->element_bytes);
     const struct bs_index_entry entry = {
         first_row, address, (uint32_t)chunk_bytes, mask_of_all(column->pipeline)};
-    basalt_status status = bs_file_write_at(append->file, raw, bytes, address, append->err);
+    basalt_status status = write_out(append, raw, bytes, address);
     if (!status) status = entry_put(append, partial, &entry);
     if (status) {
         bs_space_untake(append->space, address, room);
@@ -289,7 +301,7 @@ static basalt_status tail_extend(const struct append *append, struct bs_index_en
             "the tail of \"%.100s\" is outside of the file", append->node->name);
     }
     if (summed) status = sum_catch_up(append, partial, position);
-    if (!status) status = bs_file_write_at(append->file, raw, bytes, at, append->err);
+    if (!status) status = write_out(append, raw, bytes, at);
     if (status || !summed) return status;
     struct bs_fletcher sum = column->sum;
     bs_fletcher_update(&sum, raw, bytes);

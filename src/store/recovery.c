@@ -270,7 +270,13 @@ static basalt_status replay_log(
         BS_MIN(store->options.memtable_bytes_max, UINT64_MAX / REPLAY_MEMTABLES) * REPLAY_MEMTABLES;
     bs_lsn end = from;
     basalt_status status = BASALT_OK;
-    if (log->has_story && log->last > from) {
+    if (!log->has_story && log->last > from) {
+        return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
+            "the log beside %.80s has rows, but the file of it that says which store they are of is"
+            " missing: put all of %.80s-log.* back",
+            store->path, bs_path_name(store->path));
+    }
+    if (log->last > from) {
         status = bs_replay(store, from, bytes_max, full, &end, err);
     }
     if (!status && !store->wal) status = continue_log(store, end, err);

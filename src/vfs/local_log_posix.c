@@ -3,8 +3,9 @@
  * WHY THIS ORDER. A store into a mapped file that has no disk block behind it allocates one inside
  * the page fault: on a full disk that fault is a SIGBUS, on an idle one a stall of tens of
  * milliseconds. So lent memory is (1) reserved by fallocate, which fails with ENOSPC while failing
- * is harmless, (2) populated for writing, so that no store faults on an unwritten extent, and (3)
- * synced once, so that the first sync of the log does not pay for the extents' conversion.
+ * is harmless, and (2) populated for writing, so that no store faults on an unwritten extent. A sync
+ * before the first store would write the zeros and convert the extents, so that the first sync of
+ * the log does not pay for that: the log asks for it where syncs are waited for.
  *
  * The C library's posix_fallocate is not used: where the file system cannot reserve, it writes
  * zeros, and pages filled by write are large folios, of which every later sync of 128 bytes writes
@@ -127,8 +128,7 @@ basalt_status bs_local_lend_log(struct bs_file *file, size_t capacity_bytes,
         }
         return bs_fail_os(err, reason, BASALT_NO_OFFSET, "cannot map " SHOWN, file->path);
     }
-    int reason = populate(memory, capacity_bytes);
-    if (!reason && fdatasync(self->descriptor) != 0) reason = errno;
+    const int reason = populate(memory, capacity_bytes);
     if (reason) {
         munmap(memory, capacity_bytes);
         return bs_fail_os(

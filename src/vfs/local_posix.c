@@ -85,6 +85,19 @@ static basalt_status local_write_at(
     return BASALT_OK;
 }
 
+/* A failure to write shows itself in the sync. */
+static void local_write_behind(struct bs_file *file, uint64_t offset, uint64_t count)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+    (void)sync_file_range(
+        bs_local_file_of(file)->descriptor, (off_t)offset, (off_t)count, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)file;
+    (void)offset;
+    (void)count;
+#endif
+}
+
 static basalt_status local_sync(struct bs_file *file, basalt_error *err)
 {
     if (fdatasync(bs_local_file_of(file)->descriptor) == 0) return BASALT_OK;
@@ -144,6 +157,7 @@ static const struct bs_file_ops local_file_ops = {
     .close = local_close,
     .read_at = local_read_at,
     .write_at = local_write_at,
+    .write_behind = local_write_behind,
     .sync = local_sync,
     .info = local_file_info,
     .set_size = local_set_size,

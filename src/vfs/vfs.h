@@ -59,6 +59,9 @@ struct bs_file_ops {
         size_t *out_count, basalt_error *err);
     basalt_status (*write_at)(
         struct bs_file *file, const void *bytes, size_t count, uint64_t offset, basalt_error *err);
+    /* May begin to write these bytes to the device, since a sync of them follows: promises nothing,
+     * reports nothing. NULL where there is nothing to begin. */
+    void (*write_behind)(struct bs_file *file, uint64_t offset, uint64_t count);
     /* Data and the size needed to read it back (fdatasync). Never retried by anybody. */
     basalt_status (*sync)(struct bs_file *file, basalt_error *err);
     basalt_status (*info)(struct bs_file *file, struct bs_file_info *out_info, basalt_error *err);

@@ -79,13 +79,13 @@ BS_MUST_USE basalt_status bs_wal_sync_to(
 /* The first failure that poisoned the log, or OK. */
 BS_MUST_USE basalt_status bs_wal_check(struct bs_wal_writer *writer, basalt_error *err);
 
-/* Writes `story` into the active segment's header, in the slot not used last, and syncs it. Beside
- * appends and syncs, but one call of this and of bs_wal_remove_below at a time. */
+/* Writes `story` into the story's own file, in the slot not used last, and syncs it. Beside appends,
+ * syncs and removals, but one call of this at a time. A failure poisons the log. */
 BS_MUST_USE basalt_status bs_wal_write_story(
     struct bs_wal_writer *writer, const struct bs_wal_story *story, basalt_error *err);
 
 /* Removes the segments that end at or before `cut`; never the active one. Failure to remove is
- * reported and harmless. If the newest story lies in one of them it is written anew first. */
+ * reported and harmless. One call at a time. */
 BS_MUST_USE basalt_status bs_wal_remove_below(
     struct bs_wal_writer *writer, bs_lsn cut, basalt_error *err);
 

@@ -101,11 +101,10 @@ struct bs_wal_segment {
     unsigned references; /* guarded by `lock`: the list's, and that of a sync under way */
 };
 
-/* One thread in bs_wal_sync_to or bs_wal_write_story, on its stack. */
+/* One thread in bs_wal_sync_to, on its stack. */
 struct bs_wal_waiter {
     struct bs_wal_waiter *previous, *next;
-    bs_lsn end;     /* what must be durable */
-    uint64_t story; /* what story_synced must reach */
+    bs_lsn end; /* what must be durable */
     bs_condition wake;
 };
 
@@ -141,18 +140,17 @@ struct bs_wal_writer {
     bool stopping;
     struct bs_thread *maker;
 
-    /* The story: one caller at a time (see wal.h); story_home is guarded by `lock`. */
-    struct bs_wal_story story;
+    /* The story (wal_story.c): one caller at a time, see wal.h. */
+    struct bs_file *story_file;
+    char *story_path;
     uint64_t story_sequence;
-    uint64_t story_home; /* number of the segment in which the story is durable */
 
     /* Waiting. Never held across I/O, never together with `lock`. */
     bs_mutex sync_lock;
     bool leading;
     struct bs_wal_waiter *first_waiter, *last_waiter;
-    uint64_t story_wanted, story_synced;
-    struct bs_wal_segment *story_segment; /* holds the story wanted; one reference */
-    _Atomic uint64_t arrivals;            /* calls that had to wait or lead, ever */
+    atomic_bool syncs_asked;   /* somebody ever waited for the device */
+    _Atomic uint64_t arrivals; /* calls that had to wait or lead, ever */
     uint64_t arrivals_then;               /* at the end of the last sync */
     uint64_t released_count;              /* threads that the last sync let go */
     uint64_t syncs, sync_waits, last_sync_ns, last_sync_at_ns;
@@ -161,10 +159,10 @@ struct bs_wal_writer {
 };
 
 /* wal_segment.c */
-/* Creates, reserves, maps, writes the identity, syncs file and directory. Leaves nothing behind if
- * it fails. */
+/* Creates, reserves, maps, writes the identity, syncs the directory, and the file if `sync`. Leaves
+ * nothing behind if it fails. */
 BS_MUST_USE basalt_status bs_wal_segment_make(struct bs_wal_writer *writer, uint64_t number,
-    struct bs_wal_segment **out_segment, basalt_error *err);
+    bool sync, struct bs_wal_segment **out_segment, basalt_error *err);
 /* Stores bytes that are seen by readers at once; not durable. */
 BS_MUST_USE basalt_status bs_wal_segment_store(
     struct bs_wal_segment *segment, size_t at, const void *bytes, size_t count, basalt_error *err);
@@ -182,6 +180,13 @@ struct bs_wal_segment *bs_wal_segment_rotate(struct bs_wal_writer *writer, bs_ls
 bool bs_wal_segments_ready(struct bs_wal_writer *writer, unsigned count);
 BS_MUST_USE basalt_status bs_wal_maker_start(struct bs_wal_writer *writer, basalt_error *err);
 void bs_wal_maker_stop(struct bs_wal_writer *writer);
+
+/* wal_story.c */
+/* Creates the story's file with `story` in it and syncs it; its name is durable with the directory's
+ * next sync. What a failure leaves is the caller's to remove. */
+BS_MUST_USE basalt_status bs_wal_story_open(struct bs_wal_writer *writer, uint64_t number,
+    const struct bs_wal_story *story, basalt_error *err);
+void bs_wal_story_close(struct bs_wal_writer *writer);
 
 /* wal_sync.c */
 /* Nothing after this is promised any more; wakes everybody. The first failure stays. */

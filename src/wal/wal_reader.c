@@ -89,7 +89,6 @@ static basalt_status parse_header(
     found->whole = true;
     found->active = bs_wal_activation_decode(
         sectors + BS_WAL_ACTIVATION_AT, found->identity.epoch, &found->start);
-    if (!found->active) return BASALT_OK;
     for (size_t i = 0; i < BS_WAL_STORY_SLOTS; i++) {
         take_newer_story(found, sectors + BS_WAL_STORY_AT + i * BS_WAL_SECTOR_BYTES);
     }
@@ -315,7 +314,7 @@ static void take_stories(
         if (!found->whole) continue;
         memcpy(out_inventory->holder, found->identity.holder, BS_WAL_HOLDER_BYTES);
         memcpy(out_inventory->story.store_uuid, found->identity.store_uuid, 16);
-        /* Later segments tell later stories, so of equal commits theirs counts. */
+        /* Later epochs tell later stories, so of equal commits theirs counts. */
         if (!found->has_story) continue;
         if (out_inventory->has_story && found->story.commit < out_inventory->story.commit) continue;
         out_inventory->has_story = true;

@@ -1,10 +1,13 @@
 /* wal_segment.c - segment files: made ahead of need, taken into use, removed.
  *
- * A segment is reserved, mapped, marked with its identity and synced, its directory entry too,
- * before the appender can see it, by a thread of its own: the first touch of unwritten extents
- * stalls for tens of milliseconds, and a disk that is full is then found out while nobody stores
- * into memory that has no disk behind it. Taking one into use is a pointer switch and one sector
- * (the activation), made durable by the first sync of frames in it: both are in one file.
+ * A segment is reserved, mapped and marked with its identity, its directory entry synced, before
+ * the appender can see it, by a thread of its own: the first touch of unwritten extents stalls for
+ * tens of milliseconds, and a disk that is full is then found out while nobody stores into memory
+ * that has no disk behind it. Where somebody waits for syncs the file itself is synced too, so that
+ * the first of them does not write a segment full of zeros; where nobody does, those zeros, and the
+ * frames over them, never need to reach the device: a checkpoint is there before. Taking a segment
+ * into use is a pointer switch and one sector (the activation). The first sync of frames in it makes
+ * identity and activation durable with them: all are in one file.
  *
  * A segment lives as long as a list or a sync under way refers to it. A made-ahead segment that
  * was never used stays behind on close and is removed with the rest of the log; its number is
@@ -68,7 +71,7 @@ static basalt_status write_identity(
     return bs_wal_segment_store(segment, BS_WAL_IDENTITY_AT, sector, sizeof sector, err);
 }
 
-basalt_status bs_wal_segment_make(struct bs_wal_writer *writer, uint64_t number,
+basalt_status bs_wal_segment_make(struct bs_wal_writer *writer, uint64_t number, bool sync,
     struct bs_wal_segment **out_segment, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
@@ -89,7 +92,7 @@ basalt_status bs_wal_segment_make(struct bs_wal_writer *writer, uint64_t number,
     created = true;
     BS_TRY(reserve(writer, segment, err));
     BS_TRY(write_identity(writer, segment, err));
-    BS_TRY(bs_file_sync(segment->file, err));
+    if (sync) BS_TRY(bs_file_sync(segment->file, err));
     BS_TRY(sync_directory(writer->vfs, writer->directory, err));
     *out_segment = segment;
     segment = NULL;
@@ -206,7 +209,8 @@ static void maker_run(void *argument)
         const uint64_t number = writer->next_number++;
         writer->make_retry = false;
         bs_mutex_unlock(&writer->lock);
-        const basalt_status status = bs_wal_segment_make(writer, number, &segment, &failure);
+        const bool sync = atomic_load_explicit(&writer->syncs_asked, memory_order_relaxed);
+        const basalt_status status = bs_wal_segment_make(writer, number, sync, &segment, &failure);
         bs_mutex_lock(&writer->lock);
         if (status) {
             writer->make_failures++;
@@ -289,26 +293,9 @@ static struct bs_wal_segment *detach_below(struct bs_wal_writer *writer, bs_lsn 
     return first;
 }
 
-static bool story_is_below(struct bs_wal_writer *writer, bs_lsn cut)
-{
-    bool below = false;
-    bs_mutex_lock(&writer->lock);
-    for (struct bs_wal_segment *at = writer->oldest; at != writer->active; at = at->next) {
-        if (at->number == writer->story_home) below = at->next->start <= cut;
-    }
-    bs_mutex_unlock(&writer->lock);
-    return below;
-}
-
 basalt_status bs_wal_remove_below(struct bs_wal_writer *writer, bs_lsn cut, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
-    /* Invariant 7: the story must be durable in a segment that stays. */
-    if (story_is_below(writer, cut)) {
-        const struct bs_wal_story story = writer->story;
-        status = bs_wal_write_story(writer, &story, err);
-        if (status) return status;
-    }
     struct bs_wal_segment *segment = detach_below(writer, cut);
     if (!segment) return BASALT_OK;
     while (segment) {

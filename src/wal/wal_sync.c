@@ -6,9 +6,6 @@
  * a waiter sleeps only if it saw a leader under the lock, and that leader clears and wakes under
  * the same lock. tests/model/commit.pml holds this to every interleaving.
  *
- * A story to be made durable (bs_wal_write_story) is one more thing that waiters ask of the leader,
- * and not a sync of its own: see invariant 5 in wal_writer.c.
- *
  * A leader may give the threads that the sync before has released a moment to append their next
  * record, at most 15 % of what that sync took: groups grow by half for it. One thread alone has
  * nobody to wait for and waits for nobody. */
@@ -68,27 +65,23 @@ static void let_released_return(
     }
 }
 
-/* Syncs every segment with frames in [from, target), oldest first, and `story` if there is one. */
-static basalt_status sync_range(struct bs_wal_writer *writer, bs_lsn from, bs_lsn target,
-    const struct bs_wal_segment *story, basalt_error *err)
+/* Syncs every segment with frames in [from, target), oldest first. */
+static basalt_status sync_range(
+    struct bs_wal_writer *writer, bs_lsn from, bs_lsn target, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
-    bool story_synced = !story;
     for (bs_lsn at = from; at < target && !status;) {
         struct bs_wal_segment *segment = bs_wal_segment_take(writer, at, target, &at);
         if (!segment) break;
         status = bs_file_sync(segment->file, err);
-        story_synced |= segment == story;
         bs_wal_segment_release(writer, segment);
     }
-    if (!status && !story_synced) status = bs_file_sync(story->file, err);
     return status;
 }
 
 static bool is_served(const struct bs_wal_writer *writer, const struct bs_wal_waiter *waiter)
 {
-    return atomic_load_explicit(&writer->durable, memory_order_relaxed) >= waiter->end &&
-        writer->story_synced >= waiter->story;
+    return atomic_load_explicit(&writer->durable, memory_order_relaxed) >= waiter->end;
 }
 
 /* Wakes those who have what they wait for and the first who has not. */
@@ -107,10 +100,9 @@ static void wake_served(struct bs_wal_writer *writer)
     }
 }
 
-static void publish(struct bs_wal_writer *writer, bs_lsn target, uint64_t story)
+static void publish(struct bs_wal_writer *writer, bs_lsn target)
 {
     atomic_store_explicit(&writer->durable, target, memory_order_release);
-    writer->story_synced = story;
 }
 
 static void end_lead(struct bs_wal_writer *writer)
@@ -137,17 +129,11 @@ static void lead(struct bs_wal_writer *writer)
     bs_mutex_unlock(&writer->sync_lock);
     let_released_return(writer, released, arrivals_then, deadline_ns);
 
-    bs_mutex_lock(&writer->sync_lock);
-    const uint64_t story = writer->story_wanted;
-    struct bs_wal_segment *story_segment = writer->story_segment;
-    writer->story_segment = NULL;
-    bs_mutex_unlock(&writer->sync_lock);
-
     /* Before the sync: what is appended while it runs may miss it. */
     const bs_lsn target = bs_wal_written(writer);
 #ifdef BASALT_MUTANT_acknowledged_before_sync
     bs_mutex_lock(&writer->sync_lock);
-    publish(writer, target, story);
+    publish(writer, target);
     wake_served(writer);
     bs_mutex_unlock(&writer->sync_lock);
     const bs_lsn from = writer->start;
@@ -155,9 +141,8 @@ static void lead(struct bs_wal_writer *writer)
     const bs_lsn from = bs_wal_durable(writer);
 #endif
     const uint64_t began_ns = bs_now_ns();
-    const basalt_status status = sync_range(writer, from, target, story_segment, &failure);
+    const basalt_status status = sync_range(writer, from, target, &failure);
     const uint64_t ended_ns = bs_now_ns();
-    if (story_segment) bs_wal_segment_release(writer, story_segment);
 
     bs_mutex_lock(&writer->sync_lock);
     writer->syncs++;
@@ -167,7 +152,7 @@ static void lead(struct bs_wal_writer *writer)
     if (status) {
         poison_locked(writer, &failure);
     } else if (!atomic_load_explicit(&writer->poisoned, memory_order_relaxed)) {
-        publish(writer, target, story);
+        publish(writer, target);
     }
     end_lead(writer);
 }
@@ -194,12 +179,11 @@ static void wait_turn(struct bs_wal_writer *writer, struct bs_wal_waiter *waiter
         writer->last_waiter = waiter->previous;
 }
 
-/* Until everything before `end` and story number `story` are durable, or nothing will be. Called
- * and left with sync_lock held. */
-static basalt_status await(
-    struct bs_wal_writer *writer, bs_lsn end, uint64_t story, basalt_error *err)
+/* Until everything before `end` is durable, or nothing will be. Called and left with sync_lock
+ * held. */
+static basalt_status await(struct bs_wal_writer *writer, bs_lsn end, basalt_error *err)
 {
-    struct bs_wal_waiter waiter = {.end = end, .story = story};
+    struct bs_wal_waiter waiter = {.end = end};
     basalt_status status = BASALT_OK;
     bool waited = false;
     bs_condition_init(&waiter.wake);
@@ -223,63 +207,10 @@ basalt_status bs_wal_sync_to(struct bs_wal_writer *writer, bs_lsn end, basalt_er
 {
     assert(end <= bs_wal_written(writer));
     if (bs_wal_durable(writer) >= end) return BASALT_OK;
+    atomic_store_explicit(&writer->syncs_asked, true, memory_order_relaxed);
     bs_mutex_lock(&writer->sync_lock);
-    const basalt_status status = await(writer, end, 0, err);
+    const basalt_status status = await(writer, end, err);
     bs_mutex_unlock(&writer->sync_lock);
-    return status;
-}
-
-/* ---- the story --------------------------------------------------------------------------------- */
-
-static struct bs_wal_segment *retain_active(struct bs_wal_writer *writer)
-{
-    bs_mutex_lock(&writer->lock);
-    struct bs_wal_segment *segment = writer->active;
-    segment->references += 2; /* the caller's and the leader's */
-    bs_mutex_unlock(&writer->lock);
-    return segment;
-}
-
-static void set_home(struct bs_wal_writer *writer, uint64_t number)
-{
-    bs_mutex_lock(&writer->lock);
-    writer->story_home = number;
-    bs_mutex_unlock(&writer->lock);
-}
-
-basalt_status bs_wal_write_story(
-    struct bs_wal_writer *writer, const struct bs_wal_story *story, basalt_error *err)
-{
-    uint8_t sector[BS_WAL_SECTOR_BYTES];
-    basalt_error failure = {0};
-    basalt_status status = bs_wal_check(writer, err);
-    if (status) return status;
-    assert(!memcmp(story->store_uuid, writer->identity.store_uuid, sizeof story->store_uuid));
-    const uint64_t sequence = ++writer->story_sequence;
-    const size_t slot = (size_t)(sequence % BS_WAL_STORY_SLOTS);
-    writer->story = *story;
-    bs_wal_story_encode(story, sequence, writer->identity.epoch, sector);
-
-    struct bs_wal_segment *segment = retain_active(writer);
-    status = bs_wal_segment_store(
-        segment, BS_WAL_STORY_AT + slot * BS_WAL_SECTOR_BYTES, sector, sizeof sector, &failure);
-    if (status) {
-        bs_wal_segment_release(writer, segment);
-        bs_wal_segment_release(writer, segment);
-        bs_wal_poison(writer, &failure);
-        return bs_wal_check(writer, err);
-    }
-    bs_mutex_lock(&writer->sync_lock);
-    assert(!writer->story_segment); /* one story at a time */
-    writer->story_segment = segment;
-    writer->story_wanted = sequence;
-    status = await(writer, 0, sequence, err);
-    const bool untaken = writer->story_segment != NULL; /* poisoned before any leader took it */
-    writer->story_segment = NULL;
-    bs_mutex_unlock(&writer->sync_lock);
-    if (untaken) bs_wal_segment_release(writer, segment);
-    if (!status) set_home(writer, segment->number);
-    bs_wal_segment_release(writer, segment);
     return status;
 }
 

@@ -18,8 +18,8 @@
  *       at once on one descriptor only one might be told of the failure.
  *   (6) A frame lies in one segment. Where it does not fit the rest stays unused, and the next
  *       segment starts at the same position. A transaction may span segments.
- *   (7) The newest story is durable in a segment that exists: it is written into the active one,
- *       and removal moves it there before the segment that holds it goes.
+ *   (7) The newest story is durable in a file that exists: the first of its epoch, which holds
+ *       nothing else (wal_story.c), is not in the list of segments and goes with the log as a whole.
  *   (8) What a new epoch continues is durable before the epoch begins: recovery may have read it
  *       from pages that the process before never synced. Unless the caller takes that upon itself
  *       (older_unsynced): then a power loss may leave a hole before the new epoch.
@@ -97,34 +97,33 @@ out:
 }
 
 /* The failure that led here counts; what stays if this fails too is replayed as nothing. */
-static void abandon_segment(struct bs_wal_writer *writer, struct bs_wal_segment *segment)
+static void abandon(struct bs_wal_writer *writer)
 {
-    const basalt_status ignored = writer->vfs->ops->remove(writer->vfs, segment->path, NULL);
+    basalt_status ignored = BASALT_OK;
+    if (writer->active) {
+        ignored = writer->vfs->ops->remove(writer->vfs, writer->active->path, NULL);
+        bs_wal_segment_free(writer->active);
+        writer->oldest = writer->active = NULL;
+    }
+    if (writer->story_file) {
+        ignored = writer->vfs->ops->remove(writer->vfs, writer->story_path, NULL);
+    }
     (void)ignored;
-    bs_wal_segment_free(segment);
 }
 
-/* The first segment, in use and durable with its story before anybody sees the log. */
+/* The story and the first segment, in use and durable before anybody sees the log. */
 static basalt_status start_segment(
     struct bs_wal_writer *writer, const struct bs_wal_story *story, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
-    uint8_t sector[BS_WAL_SECTOR_BYTES];
     struct bs_wal_segment *segment = NULL;
-    BS_TRY(bs_wal_segment_make(writer, writer->next_number, &segment, err));
-    writer->next_number++;
-    BS_TRY(bs_wal_segment_activate(writer, segment, writer->start, err));
-    bs_wal_story_encode(story, ++writer->story_sequence, writer->identity.epoch, sector);
-    BS_TRY(bs_wal_segment_store(segment,
-        BS_WAL_STORY_AT + (writer->story_sequence % BS_WAL_STORY_SLOTS) * BS_WAL_SECTOR_BYTES,
-        sector, sizeof sector, err));
-    BS_TRY(bs_file_sync(segment->file, err));
+    BS_TRY(bs_wal_story_open(writer, writer->next_number++, story, err));
+    BS_TRY(bs_wal_segment_make(writer, writer->next_number++, false, &segment, err));
     segment->start = writer->start;
-    writer->story = *story;
-    writer->story_home = segment->number;
     writer->oldest = writer->active = segment;
+    BS_TRY(bs_wal_segment_activate(writer, segment, writer->start, err));
+    status = bs_file_sync(segment->file, err);
 out:
-    if (status && segment) abandon_segment(writer, segment);
     return status;
 }
 
@@ -154,15 +153,11 @@ basalt_status bs_wal_writer_open(struct bs_vfs *vfs, const char *data_path,
     BS_TRY(writer_prepare(writer, data_path, options ? options : &defaults, story, err));
     BS_TRY(settle_older(writer, !options->older_unsynced, err));
     BS_TRY(start_segment(writer, story, err));
-    status = bs_wal_maker_start(writer, err);
-    if (status) {
-        abandon_segment(writer, writer->active);
-        writer->oldest = writer->active = NULL;
-        goto out;
-    }
+    BS_TRY(bs_wal_maker_start(writer, err));
     *out_writer = writer;
     writer = NULL;
 out:
+    if (writer) abandon(writer);
     bs_wal_writer_close(writer);
     return status;
 }
@@ -183,6 +178,7 @@ void bs_wal_writer_close(struct bs_wal_writer *writer)
     assert(!writer->first_waiter && !writer->leading);
     free_segments(writer->oldest);
     free_segments(writer->ready);
+    bs_wal_story_close(writer);
     bs_condition_destroy(&writer->made);
     bs_condition_destroy(&writer->maker_wake);
     bs_mutex_destroy(&writer->sync_lock);

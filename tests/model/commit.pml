@@ -1,8 +1,8 @@
 /* commit.pml - the log's promises, over every interleaving.
  *
  * Models src/wal: three writers commit (append, then wait for the sync), a maker makes segments
- * ahead, a teller has a story made durable. Any sync may fail, any write may fail, making a
- * segment may fail. One step is one hold of a lock or one act outside every lock.
+ * ahead, a teller writes a story, which has a file and syncs of its own. Any sync may fail, any write
+ * may fail, making a segment may fail. One step is one hold of a lock or one act outside every lock.
  *
  * What must hold, whatever happens:
  *   acknowledged => on the disk             assert in acknowledge()
@@ -24,7 +24,6 @@
  *   NO_SUCCESSOR               wakes those it served and nobody else
  *   SYNC_TRIED_AGAIN           takes a second sync after a failed one for the truth
  *   ACTIVE_SEGMENT_ONLY        syncs the newest segment and forgets the one before
- *   STORY_IGNORED              takes a story asked for during the sync for written by it
  *
  * NO_TELLER leaves the teller out, where fewer states are wanted. */
 
@@ -35,8 +34,6 @@
 #define POSITIONS 4           /* one a commit */
 #define CAPACITY 2            /* positions in a segment */
 #define SEGMENTS 2
-#define THREADS 4             /* the writers and the teller */
-#define TELLER 3
 
 byte written, durable;
 bool on_disk[POSITIONS];      /* what a power loss leaves */
@@ -48,14 +45,12 @@ bool ready;                   /* the next one is made */
 
 bool poisoned;
 bool leading;
-bool asleep[THREADS];         /* in the list of waiters, not signalled */
-bool awake[THREADS];          /* signalled, has not looked yet */
+bool asleep[WRITERS];         /* in the list of waiters, not signalled */
+bool awake[WRITERS];           /* signalled, has not looked yet */
 byte wants[WRITERS];          /* the end that each waits for */
 
-bool story_wanted, story_synced, story_stored, story_on_disk;
-
 byte target, at, upto;        /* the leader's own: there is one at a time */
-bool taken, failed;
+bool failed;
 
 bool make_failed, make_retry;
 bool segment_asleep[WRITERS];
@@ -64,8 +59,7 @@ bool segment_asleep[WRITERS];
 
 inline check_sleepers()
 {
-    assert(leading || awake[0] || awake[1] || awake[2] || awake[3] ||
-           !(asleep[0] || asleep[1] || asleep[2] || asleep[3]))
+    assert(leading || awake[0] || awake[1] || awake[2] || !(asleep[0] || asleep[1] || asleep[2]))
 }
 
 inline acknowledge(end)
@@ -88,15 +82,13 @@ inline signal(who)
     fi
 }
 
-#define SERVED(who) ((who) == TELLER && story_synced || (who) != TELLER && durable >= wants[who])
-#define SERVED_WRITER(who) (durable >= wants[who])
+#define SERVED(who) (durable >= wants[who])
 #define UNSERVED(who) (asleep[who] && durable < wants[who])
-#define UNSERVED_TELLER (asleep[TELLER] && !story_synced)
 
 inline signal_if_served(who)
 {
     if
-    :: asleep[who] && SERVED_WRITER(who) -> signal(who)
+    :: asleep[who] && SERVED(who) -> signal(who)
     :: else -> skip
     fi
 }
@@ -107,16 +99,11 @@ inline wake_served()
     signal_if_served(0);
     signal_if_served(1);
     signal_if_served(2);
-    if
-    :: asleep[TELLER] && story_synced -> signal(TELLER)
-    :: else -> skip
-    fi;
 #ifndef NO_SUCCESSOR
     if
     :: UNSERVED(0) -> signal(0)
     :: UNSERVED(1) -> signal(1)
     :: UNSERVED(2) -> signal(2)
-    :: UNSERVED_TELLER -> signal(TELLER)
     :: else -> skip
     fi
 #else
@@ -128,7 +115,7 @@ inline poison()
 {
     poisoned = true;
 #ifndef FAILURE_WAKES_NOBODY
-    signal(0); signal(1); signal(2); signal(TELLER)
+    signal(0); signal(1); signal(2)
 #else
     skip
 #endif
@@ -139,12 +126,7 @@ inline publish()
     assert(!poisoned);
     assert(target >= durable);
     assert(target <= written);
-    durable = target;
-#ifdef STORY_IGNORED
-    story_synced = story_synced || story_wanted
-#else
-    story_synced = story_synced || taken
-#endif
+    durable = target
 }
 
 /* ---- leading, outside the lock but for its ends ------------------------------------------------- */
@@ -194,23 +176,12 @@ inline sync_range()
         at = (at / CAPACITY + 1) * CAPACITY
     }
     :: atomic { at >= target || failed -> at = 0; break }
-    od;
-    atomic {
-        if
-        :: taken && !failed -> /* the segment of the story */
-            if
-            :: story_on_disk = story_stored
-            :: failed = true
-            fi
-        :: else -> skip
-        fi
-    }
+    od
 }
 
 inline lead()
 {
     atomic {
-        taken = story_wanted && !story_synced;
         target = written;
         at = durable;
 #ifdef ACTIVE_SEGMENT_ONLY
@@ -247,12 +218,11 @@ inline lead()
 #endif
         check_sleepers();
         target = 0;
-        taken = false;
         failed = false
     }
 }
 
-/* sync_to, and the second half of write_story. Sets `done` or `refused`. */
+/* sync_to. Sets `done` or `refused`. */
 inline await(is_served)
 {
     do
@@ -298,7 +268,7 @@ proctype writer(byte me)
         if
         :: atomic { refused -> skip }
         :: else ->
-            await(SERVED_WRITER(me));
+            await(SERVED(me));
             atomic {
                 if
                 :: done -> acknowledge(wants[me]); done = false
@@ -348,25 +318,20 @@ end_idle:
     od
 }
 
-proctype teller(byte me)
+/* To the rest of the log a story is a failure that may come at any time. */
+proctype teller()
 {
-    byte k;
-    bool done, refused;
-
 #ifndef NO_TELLER
-    story_stored = true;
-    story_wanted = true;
-    await(story_synced);
+    if
+    :: skip
+    :: atomic { poison() }
+    fi
+#else
+    skip
 #endif
-    atomic {
-        assert(!done || story_on_disk);
-        assert(!refused || poisoned);
-        refused = false;
-        done = false
-    }
 }
 
 init
 {
-    atomic { run writer(0); run writer(1); run writer(2); run teller(TELLER) }
+    atomic { run writer(0); run writer(1); run writer(2); run teller() }
 }

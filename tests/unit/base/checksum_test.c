@@ -30,7 +30,7 @@ static uint32_t crc_by_bits(const uint8_t *at, size_t count)
 
 TEST(checksum, crc32c_each_way_and_in_pieces)
 {
-    uint8_t bytes[300];
+    static uint8_t bytes[20000];
     uint64_t random = 2;
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)test_random(&random);
     for (size_t start = 0; start < 9; start++) {
@@ -42,6 +42,12 @@ TEST(checksum, crc32c_each_way_and_in_pieces)
             const uint32_t half = bs_crc32c(0, bytes + start, first);
             CHECK_EQ(bs_crc32c(half, bytes + start + first, count - first), expected);
         }
+    }
+    for (size_t count = 3000; count < 19000; count += 1 + test_random(&random) % 200) {
+        const size_t start = count % 9;
+        const uint32_t expected = crc_by_bits(bytes + start, count);
+        CHECK_EQ(bs_crc32c(0, bytes + start, count), expected);
+        CHECK_EQ(bs_crc32c_by_table(0, bytes + start, count), expected);
     }
 }
 

@@ -1,5 +1,5 @@
 /* pipeline_test.c - filters there and back, against damage, and against libhdf5's own sums. */
-#include "codec/codec.h"
+#include "codec/codec_internal.h"
 #include "tests/harness/test.h"
 
 static const struct bs_filter deflate6 = {BS_FILTER_DEFLATE, 1, 1, {6}};
@@ -70,6 +70,90 @@ TEST(pipeline, shuffle_lays_bytes_plane_by_plane)
     }
     for (unsigned i = 80; i < 85; i++) CHECK_EQ(bytes[i], i);
     bs_codec_scratch_free(scratch);
+}
+
+TEST(pipeline, shuffle_of_every_width)
+{
+    static const uint32_t widths[] = {2, 3, 4, 7, 8, 12, 16, 24};
+    struct bs_codec_scratch *scratch = NULL;
+    static uint8_t raw[24 * 100 + 5], back[sizeof raw];
+    const void *stored;
+    CHECK_OK(bs_codec_scratch_create(&scratch, err));
+    fill(raw, sizeof raw, 3, 256);
+    for (size_t w = 0; w < BS_ARRAY_LENGTH(widths); w++) {
+        const size_t width = widths[w];
+        const struct bs_pipeline pipeline = {1, {{BS_FILTER_SHUFFLE, 1, 1, {widths[w]}}}};
+        for (size_t elements = 1; elements <= 100; elements++) {
+            const size_t bytes = elements * width + width / 2;
+            size_t count;
+            uint32_t mask;
+            CHECK_OK(
+                bs_pipeline_encode(&pipeline, scratch, raw, bytes, &stored, &count, &mask, err));
+            const uint8_t *at = stored;
+            for (size_t e = 0; e < elements; e++) {
+                for (size_t b = 0; b < width; b++)
+                    CHECK_EQ(at[b * elements + e], raw[e * width + b]);
+            }
+            void *kept = bs_copy_bytes(stored, bytes);
+            CHECK_OK(bs_pipeline_decode(&pipeline, 0, scratch, kept, bytes, back, bytes, err));
+            CHECK(memcmp(raw, back, bytes) == 0);
+            bs_free(kept);
+        }
+    }
+    bs_codec_scratch_free(scratch);
+}
+
+static void count_up(uint8_t *bytes, size_t count, uint64_t first)
+{
+    for (size_t i = 0; i + 8 <= count; i += 8) bs_store_u64(bytes + i, first + i / 8);
+}
+
+/* Row numbers, constants, a cycle, and those with a few other bytes strewn in: deflated by runs. */
+TEST(deflate, repetitive_input_comes_back)
+{
+    const struct bs_pipeline pipeline = {2, {shuffle8, {BS_FILTER_DEFLATE, 0, 1, {1}}}};
+    static const size_t sizes[] = {16384, 16385, 65536 + 3, 1 << 20, (1 << 20) + 777};
+    struct bs_codec_scratch *scratch = NULL;
+    uint8_t *raw = bs_alloc(2 << 20), *back = bs_alloc(2 << 20);
+    uint64_t random = 8;
+    unsigned small = 0, runs = 0;
+    CHECK_OK(bs_codec_scratch_create(&scratch, err));
+    for (unsigned kind = 0; kind < 4 * BS_ARRAY_LENGTH(sizes); kind++) {
+        const size_t bytes = sizes[kind % BS_ARRAY_LENGTH(sizes)];
+        const void *stored;
+        size_t count;
+        uint32_t mask;
+        memset(raw, (int)(kind * 77), bytes);
+        if (kind % 4 != 0) count_up(raw, bytes, (uint64_t)kind << (kind % 40));
+        for (unsigned i = 0; kind % 4 > 1 && i < kind; i++) {
+            raw[test_random(&random) % bytes] = (uint8_t)test_random(&random);
+        }
+        uint8_t direct[40000];
+        const size_t by_runs = bs_deflate_runs(raw, bytes, direct, sizeof direct);
+        runs += by_runs > 0;
+        if (by_runs > 0) {
+            CHECK(by_runs <= bytes / 64);
+            CHECK_OK(bs_deflate_decode(scratch, direct, by_runs, back, bytes, &count, err));
+            CHECK(count == bytes && memcmp(raw, back, bytes) == 0);
+        }
+        CHECK_OK(bs_pipeline_encode(&pipeline, scratch, raw, bytes, &stored, &count, &mask, err));
+        small += count < bytes / 20;
+        void *kept = bs_copy_bytes(stored, count);
+        CHECK_OK(bs_pipeline_decode(&pipeline, mask, scratch, kept, count, back, bytes, err));
+        CHECK(memcmp(raw, back, bytes) == 0);
+        bs_free(kept);
+    }
+    CHECK_EQ(small, 4 * BS_ARRAY_LENGTH(sizes));
+    CHECK(runs >= BS_ARRAY_LENGTH(sizes));
+    fill(raw, 1 << 20, 9, 256);
+    uint8_t none[40000];
+    CHECK_EQ(bs_deflate_runs(raw, 1 << 20, none, sizeof none), 0); /* noise is not for it */
+    memset(raw, 0, (1 << 20) - 70000); /* and noise that the probes may not see */
+    CHECK_EQ(bs_deflate_runs(raw, 1 << 20, none, sizeof none), 0);
+    CHECK_EQ(bs_deflate_runs(raw, 100, none, sizeof none), 0);
+    bs_codec_scratch_free(scratch);
+    bs_free(raw);
+    bs_free(back);
 }
 
 /* The definition, word by word and folded as often as it likes. */

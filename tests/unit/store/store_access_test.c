@@ -211,13 +211,25 @@ TEST(store_access, a_crashed_store_is_read_without_a_change)
     help_env_close(&env);
 }
 
+/* Every file of the log, as a user would who moves a store. */
+static void move_log(const char *from, const char *to)
+{
+    unsigned moved = 0;
+    for (unsigned number = 1; number < 10; number++) {
+        char old_name[4096], new_name[4096];
+        snprintf(old_name, sizeof old_name, "%s-log.%u", from, number);
+        snprintf(new_name, sizeof new_name, "%s-log.%u", to, number);
+        moved += rename(old_name, new_name) == 0;
+    }
+    CHECK(moved > 0);
+}
+
 TEST(store_access, a_file_replaced_under_a_writer_poisons_it)
 {
     struct help_env env;
     struct help_schema schema;
     basalt_error why = {0};
     const char *path = test_path("moved.h5"), *away = test_path("away.h5");
-    const char *away_log = test_path("moved.h5-log.1"), *log = test_path("away.h5-log.1");
     local_env(&env);
     help_schema_open(&schema, "t:l");
     struct bs_store *store = make(&env, path, &schema, 10);
@@ -230,7 +242,13 @@ TEST(store_access, a_file_replaced_under_a_writer_poisons_it)
     CHECK(!store);
     /* A log without its file, then the two together again. */
     CHECK_EQ(try_open(&env, path, BASALT_READ_WRITE_CREATE, &why), BASALT_CONFLICT);
-    REQUIRE(!rename(away_log, log));
+    move_log(path, away);
+    /* All of it: rows whose first log file is gone are not passed over. */
+    const char *first = test_path("away.h5-log.1"), *aside = test_path("aside");
+    REQUIRE(!rename(first, aside));
+    CHECK_EQ(try_open(&env, away, BASALT_READ_WRITE, &why), BASALT_CONFLICT);
+    CHECK(strstr(why.message, "put all of") != NULL);
+    REQUIRE(!rename(aside, first));
     const basalt_store_options options = help_options(BASALT_READ_WRITE);
     REQUIRE_OK(bs_store_open(&env.parts, away, &options, &store, err));
     help_check_rows(store, NULL, "a", &schema, 10);
@@ -246,14 +264,13 @@ TEST(store_access, a_log_of_another_store_is_refused)
     basalt_error why = {0};
     struct stat unchanged, now;
     const char *path = test_path("mine.h5"), *other = test_path("other.h5");
-    const char *log = test_path("mine.h5-log.1"), *other_log = test_path("other.h5-log.1");
     local_env(&env);
     help_schema_open(&schema, "t:l");
     CHECK_OK(try_open(&env, other, BASALT_CREATE_NEW, err));
     struct bs_store *store = make(&env, path, &schema, 10);
     REQUIRE(store);
     bs_store_abandon(store);
-    REQUIRE(!rename(log, other_log));
+    move_log(path, other);
     REQUIRE(!stat(other, &unchanged));
     CHECK_EQ(try_open(&env, other, BASALT_READ_WRITE, &why), BASALT_CONFLICT);
     REQUIRE(!stat(other, &now));

@@ -282,8 +282,6 @@ TEST_LOCAL(log_memory_on_old_kernels_and_failing_disks)
     file->ops->return_log(file, &memory);
     tell("madvise", REFUSES, EFAULT, 1);
     CHECK_EQ(file->ops->lend_log(file, 1 << 20, &memory, &at->error), BASALT_IO_ERROR);
-    tell("fdatasync", REFUSES, EIO, 1);
-    CHECK_EQ(file->ops->lend_log(file, 1 << 20, &memory, &at->error), BASALT_IO_ERROR);
     tell("mmap", REFUSES, ENODEV, 1);
     CHECK_EQ(file->ops->lend_log(file, 1 << 20, &memory, &at->error), BASALT_UNSUPPORTED);
     tell("mmap", REFUSES, ENOMEM, 1);

@@ -21,7 +21,7 @@ static uint8_t *small_log(size_t *out_count, size_t *out_end)
     }
     *out_end = BS_WAL_HEADER_BYTES + (size_t)(end - 4242);
     bs_wal_writer_close(writer);
-    CHECK_OK(read_file(vfs, LOG_PATH "-log.1", &bytes, out_count, err));
+    CHECK_OK(read_file(vfs, LOG_PATH "-log.2", &bytes, out_count, err));
     bs_vfs_free(vfs);
     return bytes;
 }
@@ -55,14 +55,14 @@ TEST(wal_reader, every_prefix_of_a_log)
     uint8_t *bytes = small_log(&count, &end);
     struct bs_vfs *vfs = test_memory_vfs();
     for (size_t cut = BS_WAL_HEADER_BYTES; cut <= end; cut++) {
-        REQUIRE_OK(write_file(vfs, LOG_PATH "-log.1", bytes, cut, err));
+        REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", bytes, cut, err));
         REQUIRE_OK(hear(vfs, LOG_PATH, 4242, &heard, err));
         check_small_log(&heard, whole_records(cut));
     }
     /* Cut inside its header a segment was never finished: nothing is in it. */
     for (size_t cut = 0; cut < BS_WAL_HEADER_BYTES; cut += 128) {
         struct bs_wal_inventory inventory;
-        REQUIRE_OK(write_file(vfs, LOG_PATH "-log.1", bytes, cut, err));
+        REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", bytes, cut, err));
         REQUIRE_OK(hear(vfs, LOG_PATH, 4242, &heard, err));
         CHECK_EQ(heard.count, 0);
         CHECK_EQ(heard.out_end, 4242);
@@ -83,7 +83,7 @@ TEST(wal_reader, every_prefix_followed_by_zeros)
     REQUIRE(bytes && torn);
     for (size_t cut = BS_WAL_HEADER_BYTES; cut <= end; cut++) {
         memcpy(torn, bytes, cut);
-        REQUIRE_OK(write_file(vfs, LOG_PATH "-log.1", torn, count, err));
+        REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", torn, count, err));
         REQUIRE_OK(hear(vfs, LOG_PATH, 4242, &heard, err));
         const size_t least = whole_records(cut);
         /* A record may end in a zero, so one more can be whole by chance. */
@@ -102,9 +102,9 @@ TEST(wal_reader, every_flipped_byte)
     size_t count = 0, end = 0;
     uint8_t *bytes = small_log(&count, &end);
     struct bs_vfs *vfs = test_memory_vfs();
-    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.1", bytes, count, err));
+    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", bytes, count, err));
     struct bs_file *file = NULL;
-    REQUIRE_OK(bs_file_open(vfs, LOG_PATH "-log.1", BS_OPEN_WRITE, &file, err));
+    REQUIRE_OK(bs_file_open(vfs, LOG_PATH "-log.2", BS_OPEN_WRITE, &file, err));
     size_t at = BS_WAL_HEADER_BYTES;
     for (size_t record = 0; record < SMALL_LOG_RECORDS; record++) {
         const size_t covered = BS_WAL_FRAME_HEADER_BYTES + small_log_bytes[record];
@@ -179,12 +179,12 @@ TEST(wal_reader, newer_formats_are_refused)
     struct bs_wal_inventory inventory;
     basalt_error why = {0};
     patch_identity(bytes, 8, 2);
-    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.1", bytes, count, err));
+    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", bytes, count, err));
     CHECK_EQ(bs_wal_inspect(vfs, LOG_PATH, &inventory, &why), BASALT_UNSUPPORTED);
     CHECK(strstr(why.message, "version 2") != NULL);
     patch_identity(bytes, 8, 1);
     patch_identity(bytes, 12, 0x80);
-    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.1", bytes, count, err));
+    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", bytes, count, err));
     CHECK_EQ(bs_wal_inspect(vfs, LOG_PATH, &inventory, &why), BASALT_UNSUPPORTED);
     CHECK(strstr(why.message, "0x80") != NULL);
     bs_vfs_free(vfs);
@@ -198,16 +198,16 @@ TEST(wal_reader, foreign_and_renamed_segments_are_conflicts)
     struct bs_vfs *vfs = test_memory_vfs();
     struct bs_wal_inventory inventory;
     basalt_error why = {0};
-    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.1", bytes, count, err));
     REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", bytes, count, err));
+    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.3", bytes, count, err));
     CHECK_EQ(bs_wal_inspect(vfs, LOG_PATH, &inventory, &why), BASALT_CONFLICT); /* a copy */
-    patch_identity(bytes, 40, 2);
+    patch_identity(bytes, 40, 3);
     patch_identity(bytes, 16, 0x11111111);
-    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.2", bytes, count, err));
+    REQUIRE_OK(write_file(vfs, LOG_PATH "-log.3", bytes, count, err));
     CHECK_EQ(bs_wal_inspect(vfs, LOG_PATH, &inventory, &why), BASALT_CONFLICT); /* another store */
     CHECK(strstr(why.message, "different stores") != NULL);
     CHECK_EQ(hear(vfs, LOG_PATH, 4242, &heard, &why), BASALT_CONFLICT);
-    REQUIRE_OK(vfs->ops->remove(vfs, LOG_PATH "-log.1", err));
+    REQUIRE_OK(vfs->ops->remove(vfs, LOG_PATH "-log.2", err));
     struct bs_wal_writer *writer = NULL;
     const struct log_setup setup = {0};
     CHECK_EQ(open_log(vfs, &setup, &writer, &why), BASALT_CONFLICT);
@@ -239,7 +239,7 @@ TEST(wal_reader, a_hole_ends_the_log)
     /* The second segment lost its second frame, as when the power failed; the third is whole. */
     struct bs_file *file = NULL;
     const uint8_t zeros[64] = {0};
-    REQUIRE_OK(bs_file_open(vfs, LOG_PATH "-log.2", BS_OPEN_WRITE, &file, err));
+    REQUIRE_OK(bs_file_open(vfs, LOG_PATH "-log.3", BS_OPEN_WRITE, &file, err));
     REQUIRE_OK(
         bs_file_write_at(file, zeros, 64, BS_WAL_HEADER_BYTES + (size_t)LONG_FRAME_BYTES, err));
     bs_file_close(file);
@@ -250,7 +250,8 @@ TEST(wal_reader, a_hole_ends_the_log)
     REQUIRE_OK(bs_wal_inspect(vfs, LOG_PATH, &inventory, err));
     CHECK_EQ(inventory.first, 0);
     CHECK_EQ(inventory.last, 3 * LONG_FRAME_BYTES);
-    CHECK_EQ(inventory.log_bytes, inventory.segment_count * SMALL_SEGMENT_BYTES);
+    CHECK_EQ(inventory.log_bytes,
+        (inventory.segment_count - 1) * SMALL_SEGMENT_BYTES + BS_WAL_HEADER_BYTES);
     /* A file whose checkpoint covers the hole reads on behind it. */
     REQUIRE_OK(hear(vfs, LOG_PATH, 4 * LONG_FRAME_BYTES, &heard, err));
     CHECK_EQ(heard.count, 4);
@@ -266,13 +267,13 @@ TEST(wal_reader, a_missing_segment_is_a_conflict)
     struct bs_vfs *vfs = test_memory_vfs();
     basalt_error why = {0};
     long_log(vfs, 4);
-    REQUIRE_OK(vfs->ops->remove(vfs, LOG_PATH "-log.2", err));
+    REQUIRE_OK(vfs->ops->remove(vfs, LOG_PATH "-log.3", err));
     CHECK_EQ(hear(vfs, LOG_PATH, 2 * LONG_FRAME_BYTES + 1000 * LONG_FRAME_BYTES, &heard, &why),
         BASALT_OK);
     CHECK_EQ(heard.count, 0);
     CHECK_EQ(hear(vfs, LOG_PATH, 3 * LONG_FRAME_BYTES, &heard, &why), BASALT_CONFLICT);
     CHECK_EQ(heard.out_end, 0);
-    REQUIRE_OK(vfs->ops->remove(vfs, LOG_PATH "-log.1", err));
+    REQUIRE_OK(vfs->ops->remove(vfs, LOG_PATH "-log.2", err));
     CHECK_EQ(hear(vfs, LOG_PATH, 0, &heard, &why), BASALT_CONFLICT);
     REQUIRE_OK(hear(vfs, LOG_PATH, 4 * LONG_FRAME_BYTES, &heard, err));
     CHECK_EQ(heard.count, 4);

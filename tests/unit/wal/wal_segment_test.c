@@ -15,15 +15,21 @@ static struct bs_wal_writer *tall_log(struct bs_vfs *vfs, uint32_t mode, size_t 
     return writer;
 }
 
-TEST(wal_segment, every_segment_and_its_name_are_synced_before_use)
+TEST(wal_segment, names_are_synced_before_use_and_segments_once_syncs_are_asked_for)
 {
     struct bs_vfs *vfs = test_memory_vfs();
-    bs_lsn ends[5];
+    bs_lsn ends[5], end = 0;
     patch_vfs(vfs);
     struct bs_wal_writer *writer = tall_log(vfs, 0, 5, ends);
     REQUIRE(writer);
     CHECK(atomic_load(&wal_patch.directory_syncs) >= 5);
-    CHECK(atomic_load(&wal_patch.syncs) >= 6); /* one more: activation and story of the first */
+    CHECK_EQ(atomic_load(&wal_patch.syncs), 2); /* the story and the first segment */
+    CHECK_OK(bs_wal_wait_segment(writer, 1, err));
+    CHECK_OK(bs_wal_sync_to(writer, ends[4], err));
+    const unsigned syncs = atomic_load(&wal_patch.syncs);
+    CHECK(syncs >= 2 + 5);
+    for (uint64_t i = 5; i < 9; i++) CHECK_OK(append_one(writer, i, 40000, true, &end, err));
+    CHECK(atomic_load(&wal_patch.syncs) >= syncs + 3); /* one had been made before */
     bs_wal_writer_close(writer);
     bs_vfs_free(vfs);
 }
@@ -76,10 +82,10 @@ TEST(wal_segment, removal_keeps_what_is_needed)
         struct bs_wal_writer *writer = tall_log(vfs, mode, 6, ends);
         REQUIRE(writer);
         CHECK_OK(bs_wal_remove_below(writer, ends[0] - 1, err));
-        CHECK(file_exists(vfs, LOG_PATH "-log.1"));
-        CHECK_OK(bs_wal_remove_below(writer, ends[0], err)); /* it held the story */
-        CHECK(!file_exists(vfs, LOG_PATH "-log.1"));
         CHECK(file_exists(vfs, LOG_PATH "-log.2"));
+        CHECK_OK(bs_wal_remove_below(writer, ends[0], err)); /* it held the story */
+        CHECK(!file_exists(vfs, LOG_PATH "-log.2"));
+        CHECK(file_exists(vfs, LOG_PATH "-log.3"));
         REQUIRE_OK(bs_wal_inspect(vfs, LOG_PATH, &inventory, err));
         CHECK(inventory.has_story);
         CHECK_EQ(inventory.story.commit, 1);
@@ -108,9 +114,9 @@ TEST(wal_segment, a_segment_that_stays_is_harmless)
     atomic_store(&wal_patch.fail_remove_at, 2);
     CHECK_EQ(bs_wal_remove_below(writer, ends[2], &why), BASALT_IO_ERROR);
     CHECK(strstr(why.message, "stays") != NULL);
-    CHECK(!file_exists(vfs, LOG_PATH "-log.1"));
-    CHECK(file_exists(vfs, LOG_PATH "-log.2"));
-    CHECK(!file_exists(vfs, LOG_PATH "-log.3"));
+    CHECK(!file_exists(vfs, LOG_PATH "-log.2"));
+    CHECK(file_exists(vfs, LOG_PATH "-log.3"));
+    CHECK(!file_exists(vfs, LOG_PATH "-log.4"));
     CHECK_OK(append_one(writer, 9, 10, true, &end, err));
     REQUIRE_OK(hear(vfs, LOG_PATH, ends[2], &heard, err));
     CHECK_EQ(heard.count, 2);
@@ -168,22 +174,22 @@ TEST(wal_segment, a_new_log_begins_above_all_others)
     struct bs_wal_writer *writer = tall_log(vfs, 0, 2, ends);
     REQUIRE(writer);
     CHECK_OK(bs_wal_wait_segment(writer, 1, err));
-    bs_wal_writer_close(writer); /* leaves two in use and one made ahead */
-    CHECK_EQ(count_segments(vfs, LOG_PATH), 3);
+    bs_wal_writer_close(writer);                /* leaves two in use, one made ahead, the story */
+    CHECK_EQ(count_segments(vfs, LOG_PATH), 4); /* and the story */
     REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
     CHECK_EQ(heard.count, 2);
     patch_vfs(vfs);
     const struct log_setup setup = {.start = ends[1]};
     REQUIRE_OK(open_log(vfs, &setup, &writer, err));
-    CHECK(file_exists(vfs, LOG_PATH "-log.4"));
+    CHECK(file_exists(vfs, LOG_PATH "-log.5"));
     /* What the new epoch continues was synced: two segments, and its own twice. */
     CHECK(atomic_load(&wal_patch.syncs) >= 4);
     CHECK_OK(append_one(writer, 2, 10, true, &ends[1], err));
     REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
     CHECK_EQ(heard.count, 3);
     CHECK_OK(bs_wal_remove_all(vfs, LOG_PATH, bs_wal_epoch(writer), err));
-    CHECK(!file_exists(vfs, LOG_PATH "-log.3"));
-    CHECK(file_exists(vfs, LOG_PATH "-log.4"));
+    CHECK(!file_exists(vfs, LOG_PATH "-log.4"));
+    CHECK(file_exists(vfs, LOG_PATH "-log.5"));
     CHECK_OK(append_one(writer, 3, 60000, true, &ends[1], err));
     REQUIRE_OK(bs_wal_inspect(vfs, LOG_PATH, &inventory, err));
     CHECK_EQ(inventory.last, ends[1]);
