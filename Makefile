@@ -12,7 +12,7 @@ debug: setup ## build with assertions and tests (build/debug)
 	@cmake --preset debug -Wno-dev --log-level=WARNING
 	@cmake --build --preset debug
 
-demo: ## record, kill, recover and read on this machine: about 20 seconds
+demo: ## record, kill, recover and read on this machine: about 25 seconds once built
 	@tools/setup demo
 	@$(MAKE) --no-print-directory release
 	@tools/demo

@@ -183,6 +183,16 @@ static basalt_status write_rows(struct source *source, FILE *out, basalt_error *
     return status;
 }
 
+/* What a file does not have, its log may. */
+static void hint_at_log(const char *file, basalt_error *error)
+{
+    basalt_inspection found;
+    if (basalt_inspect(file, &found, NULL) || !found.is_basalt || !found.log_files) return;
+    const size_t length = strlen(error->message);
+    snprintf(error->message + length, sizeof error->message - length,
+        " in the last checkpoint; a log lies beside the file: --fresh reads that too");
+}
+
 static int check_options(const struct command *command, struct cat_options *options)
 {
     static const char *const formats[] = {"csv", "json", "arrow", "npy"};
@@ -220,6 +230,7 @@ static int run(const struct command *command, int argc, char **argv)
     basalt_status status = source_open(&source, arguments.values[0], &error);
     if (!status) status = write_rows(&source, stdout, &error);
     status = source_close(&source, status, &error);
+    if (status == BASALT_NOT_FOUND && !options.fresh) hint_at_log(arguments.values[0], &error);
     return finish_output(status ? report(&error) : EXIT_FINE);
 }
 

@@ -66,6 +66,7 @@ struct size_texts {
 };
 const char *size_text(struct size_texts *texts, uint64_t bytes);
 const char *count_text(struct size_texts *texts, uint64_t count); /* "1,234,567" */
+const char *plural(uint64_t count);                               /* "s", but for one */
 uint64_t now_ns(void);                                            /* monotonic */
 
 /* A line on standard error, where that is a terminal, from the second second on. */

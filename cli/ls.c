@@ -158,7 +158,7 @@ static void text_entry(struct listing *listing, const basalt_hdf5_entry *entry)
         text_storage(entry);
     }
     if (plain && entry->attributes) {
-        printf("  %" PRIu64 " attribute%s", entry->attributes, entry->attributes == 1 ? "" : "s");
+        printf("  %" PRIu64 " attribute%s", entry->attributes, plural(entry->attributes));
     }
     putchar('\n');
     if (listing->attributes && !is_link(entry)) {

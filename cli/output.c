@@ -160,6 +160,11 @@ const char *count_text(struct size_texts *texts, uint64_t count)
     return text;
 }
 
+const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 uint64_t now_ns(void)
 {
     struct timespec now;

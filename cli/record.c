@@ -333,8 +333,8 @@ static void print_summary(struct session *session, const char *path, double seco
         printf(",\"rows\":%" PRIu64 ",\"batches\":%" PRIu64 ",\"seconds\":%.3f}\n", rows, batches,
             seconds);
     } else if (path) {
-        printf("%s: %s row%s in %s batch%s, %.1f s\n", path, count_text(&texts, rows),
-            rows == 1 ? "" : "s", count_text(&texts, batches), batches == 1 ? "" : "es", seconds);
+        printf("%s: %s row%s in %s batch%s, %.1f s\n", path, count_text(&texts, rows), plural(rows),
+            count_text(&texts, batches), batches == 1 ? "" : "es", seconds);
     }
 }
 

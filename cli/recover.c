@@ -69,9 +69,9 @@ static void print_recovery(const basalt_recovery *done, bool json)
     } else if (!done->needed) {
         printf("there is no log: nothing to recover\n");
     } else {
-        printf("recovered: %s rows in %s transactions (%s) moved from the log into the file%s\n",
-            count_text(&texts, done->rows_replayed),
-            count_text(&texts, done->transactions_replayed),
+        printf("recovered: %s row%s in %s transaction%s (%s) moved from the log into the file%s\n",
+            count_text(&texts, done->rows_replayed), plural(done->rows_replayed),
+            count_text(&texts, done->transactions_replayed), plural(done->transactions_replayed),
             size_text(&texts, done->bytes_replayed),
             done->superblock_restored ? "; the file's first sector was torn and is restored" : "");
     }
@@ -93,8 +93,8 @@ static int run(const struct command *command, int argc, char **argv)
     if (status) return report(&error);
     if (found.writing) {
         return report_sentence(EXIT_BASALT + BASALT_BUSY,
-            "%s is being written by %s: there is nothing "
-            "to recover",
+            "%s is in use: %s has it open for writing, and a file in use needs no recovery. To read the "
+            "rows in its log: basalt cat --fresh; to copy it: basalt backup; else end that process first",
             arguments.values[0], found.holder);
     }
     if (json || found.log_files) print_plan(arguments.values[0], &found, json);
@@ -106,7 +106,11 @@ static int run(const struct command *command, int argc, char **argv)
     fflush(stdout);
     status = basalt_recover(arguments.values[0], &done, &error);
     if (status) {
-        if (json) fputs("}\n", stdout);
+        if (json) {
+            fputs(",\"error\":", stdout);
+            json_text(stdout, error.message);
+            fputs("}\n", stdout);
+        }
         return finish_output(report(&error));
     }
     print_recovery(&done, json);
@@ -118,6 +122,6 @@ const struct command recover_command = {"recover", "bring file and log together 
     "Says which files belong together, moves what the log has and the file has not into the file, and\n"
     "removes the log. Opening the file for writing does the same by itself.\n\n"
     "  --dry-run   only says what belongs together\n"
-    "  --json      one object\n\n"
+    "  --json      one object; \"error\" in it says why it failed\n\n"
     "example: basalt recover session.h5\n",
     run};

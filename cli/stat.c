@@ -159,7 +159,7 @@ static void print_text(const char *path, const struct report_data *data)
             size_text(&texts, stats->retired_bytes));
     }
     printf("  log   %s in %u file%s\n", size_text(&texts, data->found.log_bytes),
-        data->found.log_files, data->found.log_files == 1 ? "" : "s");
+        data->found.log_files, plural(data->found.log_files));
     printf("  rows  %s in %s famil%s\n\n", count_text(&texts, stats->rows),
         count_text(&texts, (uint64_t)data->count), data->count == 1 ? "y" : "ies");
     int width = 6;

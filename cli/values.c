@@ -118,7 +118,7 @@ static void print_date(FILE *out, int64_t days)
     fprintf(out, "%04" PRId64 "-%02d-%02d", year, (int)month, (int)day);
 }
 
-static int64_t units_a_second(char unit)
+static uint64_t units_a_second(char unit)
 {
     switch (unit) {
     case 'm': return 1000;
@@ -128,18 +128,20 @@ static int64_t units_a_second(char unit)
     }
 }
 
+/* "-00:00:01" for what lies before midnight: Arrow allows no such time, and a file may hold it. */
 static void print_clock(FILE *out, int64_t units, char unit)
 {
-    const int64_t a_second = units_a_second(unit), seconds = units / a_second;
+    const uint64_t size = units < 0 ? -(uint64_t)units : (uint64_t)units;
+    const uint64_t a_second = units_a_second(unit), seconds = size / a_second;
     const int digits = unit == 'm' ? 3 : unit == 'u' ? 6 : unit == 'n' ? 9 : 0;
-    fprintf(out, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
-        (int)(seconds % 60));
-    if (digits) fprintf(out, ".%0*" PRId64, digits, units % a_second);
+    fprintf(out, "%s%02" PRIu64 ":%02u:%02u", units < 0 ? "-" : "", seconds / 3600,
+        (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
+    if (digits) fprintf(out, ".%0*" PRIu64, digits, size % a_second);
 }
 
 static void print_instant(FILE *out, int64_t units, char unit, bool zone)
 {
-    const int64_t a_day = 86400 * units_a_second(unit);
+    const int64_t a_day = 86400 * (int64_t)units_a_second(unit);
     const bool before = units % a_day < 0; /* of a day, counted from its midnight */
     print_date(out, units / a_day - (before ? 1 : 0));
     fputc('T', out);

@@ -38,7 +38,7 @@ static int conclude(const struct check *check, const char *path, const basalt_er
         return EXIT_FINE;
     }
     return report_sentence(
-        EXIT_NO, "%s has %" PRIu64 " fault%s", path, check->faults, check->faults == 1 ? "" : "s");
+        EXIT_NO, "%s has %" PRIu64 " fault%s", path, check->faults, plural(check->faults));
 }
 
 static bool show(void *context, uint64_t done_bytes, uint64_t all_bytes)

@@ -41,6 +41,9 @@ basalt_status bs_fail_os(
 /* Puts "WHAT: " before the message that `err` already holds (cut at the end if too long). */
 void bs_error_prefix(basalt_error *err, const char *format, ...) BS_PRINTF(2, 3);
 
+/* Takes `text` out of the message: what a temporary name has more than the one that the caller knows. */
+void bs_error_cut(basalt_error *err, const char *text);
+
 /* Runs `call`; on failure goes to `out` with `status` set. For functions that have acquired
  * something; before the first acquisition say `return`. */
 #define BS_TRY(call)                                                                               \

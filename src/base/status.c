@@ -125,3 +125,13 @@ void bs_error_prefix(basalt_error *err, const char *format, ...)
     text[length + kept] = '\0';
     memcpy(err->message, text, length + kept + 1);
 }
+
+void bs_error_cut(basalt_error *err, const char *text)
+{
+    if (!err || !*text) return;
+    err->message[sizeof err->message - 1] = '\0';
+    char *at = strstr(err->message, text);
+    if (!at) return;
+    const char *rest = at + strlen(text);
+    memmove(at, rest, strlen(rest) + 1);
+}

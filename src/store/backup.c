@@ -161,7 +161,10 @@ basalt_status bs_store_backup(const struct bs_env_parts *parts, const char *path
     if (!status) status = bs_store_close(&backup.to, err);
     if (!status) status = put_in_place(parts->vfs, part_name, destination, err);
     bs_store_abandon(backup.to);
-    if (status) remove_partial(parts->vfs, part_name);
+    if (status) {
+        remove_partial(parts->vfs, part_name);
+        bs_error_cut(err, part_name + strlen(destination));
+    }
 out:
     bs_store_abandon(backup.from);
     bs_bytes_free(&part);

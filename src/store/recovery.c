@@ -212,6 +212,8 @@ out:
         basalt_status ignored = vfs->ops->remove(vfs, (const char *)temporary.data, NULL);
         (void)ignored; /* the first failure counts; what stays has a name that says what it is */
     }
+    if (status && !temporary.failed)
+        bs_error_cut(err, (const char *)temporary.data + strlen(store->path));
     bs_bytes_free(&temporary);
     return status;
 }

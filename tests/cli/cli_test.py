@@ -284,7 +284,9 @@ class Record(Command):
             self.wait_live(self.path)
             self.wait_rows(self.path, "a", 500)
             self.assertIn(f"process {process.pid}".encode(), run("stat", "--live", self.path).stdout)
-            run("recover", self.path, expect=BUSY)
+            refusal = run("recover", self.path, expect=BUSY).stderr.decode()
+            self.assertIn(f"process {process.pid} on", refusal)
+            self.assertIn("needs no recovery", refusal)
             run("record", self.path, "--resume", stdin=stream(sample(1)), expect=BUSY)
             process.kill()
             process.wait()
@@ -372,6 +374,22 @@ class Look(Command):
         np.testing.assert_array_equal(found["odd"], numbers["odd"].to_numpy())
         np.testing.assert_array_equal(found["day"], numbers["day"].to_numpy())
         np.testing.assert_array_equal(found["time"], numbers["time"].to_numpy())
+
+    def test_times_before_midnight(self):
+        self.path = self.in_folder("times.h5")
+        self.record(pa.table({"s": pa.array([-1, -3661, 86399], pa.time32("s")),
+                              "ms": pa.array([-1, -1001, 1], pa.time32("ms")),
+                              "ns": pa.array([-1, -2**63, 1], pa.time64("ns"))}))
+        self.assertEqual(run("cat", self.path, "probe").stdout.decode().split("\r\n")[1:4],
+                         ["-00:00:01,-00:00:00.001,-00:00:00.000000001",
+                          "-01:01:01,-00:00:01.001,-2562047:47:16.854775808",
+                          "23:59:59,00:00:00.001,00:00:00.000000001"])
+
+    def test_one_is_not_many(self):
+        self.path = self.in_folder("one.h5")
+        done = run("record", self.path, stdin=stream(sample(1)))
+        self.assertIn(b"1 row in 1 batch,", done.stdout)
+        self.assertIn(b"rows  1 in 1 family\n", run("stat", self.path).stdout)
 
     def test_rows(self):
         def counts(*more):
@@ -461,6 +479,12 @@ class Look(Command):
         copy = self.in_folder("copy.h5")
         self.assertGreater(json.loads(run("backup", self.path, copy, "--json").stdout)["bytes"], 0)
         run("backup", self.path, copy, expect=EXISTS)
+        nowhere = self.in_folder("none/copy.h5")
+        self.assertIn(f'"{nowhere}"'.encode(), run("backup", self.path, nowhere, expect=NOT_FOUND).stderr)
+        for line in (["backup", self.path, "/proc/copy.h5"], ["record", "/proc/copy.h5"]):
+            done = run(*line, stdin=stream(self.table), expect=None)
+            self.assertGreaterEqual(done.returncode, 10)
+            self.assertIn(b'"/proc/copy.h5"', done.stderr)  # and no temporary name
         run("verify", copy)
         with h5py.File(self.path) as one, h5py.File(copy) as other:
             for name in one["probe"]:

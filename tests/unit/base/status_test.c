@@ -86,3 +86,17 @@ TEST(status, a_prefix_comes_first)
     CHECK(strncmp(err.message, "p: mmm", 6) == 0);
     CHECK_EQ(strlen(err.message), sizeof err.message - 1);
 }
+
+TEST(status, a_part_can_be_taken_out)
+{
+    basalt_error err = {0};
+    bs_fail(&err, BASALT_NOT_FOUND, BASALT_NO_OFFSET, "cannot create \"/a/b.part-12\"");
+    bs_error_cut(&err, ".part-12");
+    CHECK_TEXT(err.message, "cannot create \"/a/b\"");
+    bs_error_cut(&err, ".part-12");
+    bs_error_cut(&err, "");
+    CHECK_TEXT(err.message, "cannot create \"/a/b\"");
+    bs_error_cut(&err, "cannot create \"/a/b\"");
+    CHECK_TEXT(err.message, "");
+    bs_error_cut(NULL, "x");
+}
