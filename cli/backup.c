@@ -18,7 +18,7 @@ static int run(const struct command *command, int argc, char **argv)
         basalt_backup(arguments.values[0], destination, progress_show, &progress, &error);
     progress_end(&progress);
     if (!status) status = basalt_inspect(destination, &copy, &error);
-    if (status) return report(&error);
+    if (status) return report_file(arguments.values[0], &error);
     if (json) {
         fputs("{\"file\":", stdout);
         json_text(stdout, destination);

@@ -231,7 +231,7 @@ static int run(const struct command *command, int argc, char **argv)
     if (!status) status = write_rows(&source, stdout, &error);
     status = source_close(&source, status, &error);
     if (status == BASALT_NOT_FOUND && !options.fresh) hint_at_log(arguments.values[0], &error);
-    return finish_output(status ? report(&error) : EXIT_FINE);
+    return finish_output(status ? report_file(arguments.values[0], &error) : EXIT_FINE);
 }
 
 const struct command cat_command = {"cat", "print the rows of a dataset or a table",

@@ -50,6 +50,8 @@ bool parse_number(const char *text, uint64_t *out_number);
 int report(const basalt_error *error);
 /* "SUBJECT: SENTENCE", unless the sentence begins so itself. */
 int report_about(const char *subject, const basalt_error *error);
+/* The same of a file, unless the sentence names it anywhere. */
+int report_file(const char *path, const basalt_error *error);
 /* A name for people, on one line: control characters as \n, \t, \x1b. */
 void print_shown(FILE *out, const char *text);
 int shown_columns(const char *text); /* on the screen: one a code point is near enough */

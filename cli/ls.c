@@ -225,7 +225,7 @@ static int run(const struct command *command, int argc, char **argv)
         status = list(&listing, arguments.count > 1 ? arguments.values[1] : "/", depth, &error);
     }
     basalt_hdf5_close(&listing.file);
-    return finish_output(status ? report(&error) : EXIT_FINE);
+    return finish_output(status ? report_file(arguments.values[0], &error) : EXIT_FINE);
 }
 
 const struct command ls_command = {"ls", "list groups, datasets and attributes",

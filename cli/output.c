@@ -38,25 +38,35 @@ int shown_columns(const char *text)
     return columns;
 }
 
+static int report_with(const char *subject, const basalt_error *error)
+{
+    fflush(stdout);
+    fputs("basalt: ", stderr);
+    if (subject && *subject) {
+        print_shown(stderr, subject);
+        fputs(": ", stderr);
+    }
+    print_shown(stderr, error->message[0] ? error->message : basalt_status_name(error->status));
+    fputc('\n', stderr);
+    return EXIT_BASALT + (int)error->status;
+}
+
 int report(const basalt_error *error)
 {
-    return report_about(NULL, error);
+    return report_with(NULL, error);
 }
 
 int report_about(const char *subject, const basalt_error *error)
 {
-    const char *message = error->message[0] ? error->message : basalt_status_name(error->status);
-    fflush(stdout);
-    fputs("basalt: ", stderr);
-    const size_t length = subject ? strlen(subject) : 0;
-    const bool named = length && strncmp(message, subject, length) == 0 && message[length] == ':';
-    if (length && !named) {
-        print_shown(stderr, subject);
-        fputs(": ", stderr);
-    }
-    print_shown(stderr, message);
-    fputc('\n', stderr);
-    return EXIT_BASALT + (int)error->status;
+    const size_t length = strlen(subject);
+    const bool named =
+        strncmp(error->message, subject, length) == 0 && error->message[length] == ':';
+    return report_with(named ? NULL : subject, error);
+}
+
+int report_file(const char *path, const basalt_error *error)
+{
+    return report_with(strstr(error->message, path) ? NULL : path, error);
 }
 
 int report_sentence(int exit_code, const char *format, ...)
@@ -85,7 +95,7 @@ basalt_status fail(basalt_error *err, basalt_status status, const char *format, 
 basalt_status fail_write(basalt_error *err)
 {
     const int os_errno = errno;
-    const bool full = os_errno == ENOSPC || os_errno == EDQUOT || os_errno == EFBIG;
+    const bool full = os_errno == ENOSPC || os_errno == EDQUOT;
     const basalt_status status = fail(err, full ? BASALT_NO_SPACE : BASALT_IO_ERROR,
         "standard output could not be written: %s", strerror(os_errno));
     if (err) err->os_errno = os_errno;

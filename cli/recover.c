@@ -90,7 +90,7 @@ static int run(const struct command *command, int argc, char **argv)
     basalt_inspection found;
     basalt_recovery done = {.needed = false};
     basalt_status status = basalt_inspect(arguments.values[0], &found, &error);
-    if (status) return report(&error);
+    if (status) return report_file(arguments.values[0], &error);
     if (found.writing) {
         return report_sentence(EXIT_BASALT + BASALT_BUSY,
             "%s is in use: %s has it open for writing, and a file in use needs no recovery. To read the "
@@ -111,7 +111,7 @@ static int run(const struct command *command, int argc, char **argv)
             json_text(stdout, error.message);
             fputs("}\n", stdout);
         }
-        return finish_output(report(&error));
+        return finish_output(report_file(arguments.values[0], &error));
     }
     print_recovery(&done, json);
     return finish_output(EXIT_FINE);

@@ -229,7 +229,7 @@ static int run(const struct command *command, int argc, char **argv)
         print_text(path, &data);
     }
     free_data(&data);
-    return finish_output(status ? report(&error) : EXIT_FINE);
+    return finish_output(status ? report_file(path, &error) : EXIT_FINE);
 }
 
 const struct command stat_command = {"stat", "families, rows, sizes; who is writing",

@@ -30,8 +30,9 @@ static void print_finding(void *context, basalt_finding finding, const char *sen
 /* *error: why the check could not be made, status OK if it was. */
 static int conclude(const struct check *check, const char *path, const basalt_error *error)
 {
-    if (check->json) return error->status ? report(error) : check->faults ? EXIT_NO : EXIT_FINE;
-    if (error->status) return report(error);
+    if (check->json)
+        return error->status ? report_file(path, error) : check->faults ? EXIT_NO : EXIT_FINE;
+    if (error->status) return report_file(path, error);
     if (!check->faults) {
         print_shown(stdout, path);
         printf(": no fault found%s\n", check->skipped ? " in what was checked" : "");

@@ -151,8 +151,8 @@ struct bs_wal_writer {
     struct bs_wal_waiter *first_waiter, *last_waiter;
     atomic_bool syncs_asked;   /* somebody ever waited for the device */
     _Atomic uint64_t arrivals; /* calls that had to wait or lead, ever */
-    uint64_t arrivals_then;               /* at the end of the last sync */
-    uint64_t released_count;              /* threads that the last sync let go */
+    uint64_t arrivals_then;    /* at the end of the last sync */
+    uint64_t released_count;   /* threads that the last sync let go */
     uint64_t syncs, sync_waits, last_sync_ns, last_sync_at_ns;
     atomic_bool poisoned;
     basalt_error first_failure; /* set before `poisoned`, then constant */
