@@ -45,7 +45,7 @@ install: release ## library, headers, pkg-config, CMake package and command (PRE
 	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(or $(PREFIX),/usr/local)"
 
 clean: ## remove what was built; what was downloaded stays
-	@rm -rf build/release build/debug build/asan build/tsan build/clang build/coverage build/mutants
+	@rm -rf build/release build/debug build/asan build/tsan build/clang build/coverage
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 bool crash_note(struct crash_tally *tally, uint64_t key)
 {
@@ -39,18 +40,61 @@ bool crash_count(struct crash_tally *tally, const struct powerloss_image *image)
     return true;
 }
 
+void crash_count_stages(
+    struct crash_tally *tally, const struct powerloss_image *image, uint8_t stages)
+{
+    const bool killed = image->kind == POWERLOSS_KILLED || image->kind == POWERLOSS_KILLED_TORN;
+    if (killed) stages &= (uint8_t) ~(1u << STAGE_FLIP_KILLED); /* it is about the disk */
+    for (unsigned i = 0; i < STAGES; i++) tally->by_stage[i] += stages >> i & 1;
+}
+
+static bool is_wanted(const char *text, const char *wanted)
+{
+    while (wanted) {
+        char one[100];
+        const size_t length = strcspn(wanted, "|");
+        snprintf(one, sizeof one, "%.*s", (int)length, wanted);
+        if (strstr(text, one)) return true;
+        wanted = wanted[length] ? wanted + length + 1 : NULL;
+    }
+    return false;
+}
+
+static void note_first(
+    struct crash_tally *tally, const struct powerloss_image *image, const char *text)
+{
+    if (tally->first_text[0] || (tally->wanted && !is_wanted(text, tally->wanted))) return;
+    tally->first = *image;
+    tally->first.files = NULL;
+    tally->first.file_count = 0;
+    snprintf(tally->first_text, sizeof tally->first_text, "%s", text);
+}
+
 void crash_fail(
     struct crash_tally *tally, const struct powerloss_image *image, const char *format, ...)
 {
-    if (tally->failures++ >= CRASH_FAILURES_SHOWN) return;
-    fprintf(stderr, "broken: image %s, cut at event %" PRIu64 " (%s), mark %" PRIu64 ": ",
-        powerloss_kind_name(image->kind), image->cut, powerloss_event_name(image->cut_at),
-        image->mark);
+    char text[sizeof tally->first_text];
     va_list args;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    note_first(tally, image, text);
+    if (tally->failures++ >= CRASH_FAILURES_SHOWN) return;
+    fprintf(stderr, "broken: image %s, cut at event %" PRIu64 " (%s), mark %" PRIu64 ": %s\n",
+        powerloss_kind_name(image->kind), image->cut, powerloss_event_name(image->cut_at),
+        image->mark, text);
+}
+
+static void print_stages(const struct crash_tally *tally, const char *name)
+{
+    bool any = false;
+    for (unsigned i = 0; i < STAGES; i++) any |= tally->by_stage[i] > 0;
+    if (!any) return;
+    printf("FIGURE %s stopped", name);
+    for (unsigned i = 0; i < STAGES; i++) {
+        printf("%s %s %" PRIu64, i ? "," : "", stage_name((enum stage)i), tally->by_stage[i]);
+    }
+    printf("\n");
 }
 
 void crash_print(const struct crash_tally *tally, const char *name)
@@ -69,6 +113,7 @@ void crash_print(const struct crash_tally *tally, const char *name)
             tally->by_cut[kind]);
     }
     printf("\n");
+    print_stages(tally, name);
 }
 
 void crash_add(struct crash_tally *sum, const struct crash_tally *part)
@@ -76,6 +121,11 @@ void crash_add(struct crash_tally *sum, const struct crash_tally *part)
     sum->distinct += part->distinct;
     sum->checks += part->checks;
     sum->failures += part->failures;
+    if (!sum->first_text[0]) {
+        sum->first = part->first;
+        memcpy(sum->first_text, part->first_text, sizeof sum->first_text);
+    }
+    for (int i = 0; i < STAGES; i++) sum->by_stage[i] += part->by_stage[i];
     for (int i = 0; i < POWERLOSS_KINDS; i++) sum->by_kind[i] += part->by_kind[i];
     for (int i = 0; i < POWERLOSS_EVENT_KINDS; i++) sum->by_cut[i] += part->by_cut[i];
 }

@@ -1,13 +1,15 @@
 /* store_history.c - the families, their rows, and what is done to them. */
 #include "tests/crash/store_history.h"
 
+#include "h5/h5.h"
 #include "tests/harness/harness_memory.h"
 #include "tests/harness/test.h"
 
 #include <stdlib.h>
 
 #define BUDGET_BYTES ((uint64_t)1 << 30)
-#define SYNC_NS 100000 /* of a sync while there is a crowd */
+#define ROUND_ROWS 500 /* of a commit in history_rotate: some 20 KiB of log */
+#define ROUND_COMMITS 3
 
 const struct family_sketch family_sketches[FAMILIES] = {
     [PAIR_A] = {"pair_a", {"seq", "value"}, {"l", "g"}, {false, false}, 64, 4},
@@ -267,6 +269,13 @@ void history_options(basalt_store_options *out_options)
     out_options->grace_ms = 0;
 }
 
+static void turn(struct history *history, enum turn turn)
+{
+    assert(history->turn_count < TURNS_MAX);
+    history->turns[history->turn_count++] =
+        (struct turning_point){turn, powerloss_event_count(history->vfs)};
+}
+
 basalt_status history_open(struct history *history, basalt_error *err)
 {
     basalt_store_options options;
@@ -274,6 +283,7 @@ basalt_status history_open(struct history *history, basalt_error *err)
     basalt_status status =
         bs_store_open(&history->parts, STORE_PATH, &options, &history->store, err);
     if (status) return status;
+    turn(history, TURN_OPENED);
     present(history)->store = true;
     mark(history);
     for (unsigned f = PAIR_A; !status && f <= SOLO; f++) {
@@ -285,8 +295,10 @@ basalt_status history_open(struct history *history, basalt_error *err)
 basalt_status history_close(struct history *history, basalt_error *err)
 {
     const struct promise then = *present(history);
+    turn(history, TURN_CLOSING);
     const basalt_status status = bs_store_close(&history->store, err);
     if (status) return status;
+    turn(history, TURN_CLOSED);
     note_synced(history, &then, true);
     mark(history);
     return BASALT_OK;
@@ -296,6 +308,32 @@ void history_kill(struct history *history)
 {
     bs_store_abandon(history->store);
     history->store = NULL;
+    turn(history, powerloss_is_dead(history->vfs) ? TURN_KILLED_IN_FLIP : TURN_KILLED);
+    powerloss_revive(history->vfs);
+}
+
+/* Is the last change of the store's file that of its superblock, and not synced? */
+static bool flip_is_unsynced(const struct history *history)
+{
+    for (uint64_t event = powerloss_event_count(history->vfs); event > 0; event--) {
+        const struct powerloss_step step = powerloss_step_at(history->vfs, event - 1, STORE_PATH);
+        if (!step.of_this_file) continue;
+        return step.kind == POWERLOSS_WRITE && step.offset + step.count <= BS_H5_SUPERBLOCK_BYTES;
+    }
+    return false;
+}
+
+basalt_status history_kill_in_flip(struct history *history, basalt_error *err)
+{
+    powerloss_die_at_sync(history->vfs, STORE_PATH, 2); /* the first is that of the data */
+    const basalt_status status = settle(history, true, err);
+    if (!status) return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "it did not die");
+    if (!powerloss_is_dead(history->vfs)) return status;
+    if (!flip_is_unsynced(history)) {
+        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "it did not die in a flip");
+    }
+    history_kill(history);
+    return BASALT_OK;
 }
 
 static basalt_status adopt_family(
@@ -364,6 +402,16 @@ basalt_status history_live(struct history *history, unsigned steps, basalt_error
     return status;
 }
 
+basalt_status history_rotate(struct history *history, unsigned rounds, basalt_error *err)
+{
+    basalt_status status = BASALT_OK;
+    for (unsigned i = 0; !status && i < rounds * ROUND_COMMITS; i++) {
+        status = commit_pair(history, ROUND_ROWS, BASALT_SYNC, err);
+        if (!status && i % ROUND_COMMITS == ROUND_COMMITS - 1) status = settle(history, true, err);
+    }
+    return status;
+}
+
 struct crowd {
     struct history *history;
     unsigned steps;
@@ -396,12 +444,13 @@ static void act_in_crowd(void *argument)
     }
 }
 
-basalt_status history_live_in_a_crowd(struct history *history, unsigned steps, basalt_error *err)
+basalt_status history_live_in_a_crowd(
+    struct history *history, unsigned steps, uint64_t sync_ns, basalt_error *err)
 {
     struct crowd crowd = {.history = history, .steps = steps};
     struct bs_thread *threads[3] = {0};
     basalt_status status = BASALT_OK;
-    powerloss_slow_sync(history->vfs, SYNC_NS);
+    powerloss_slow_sync(history->vfs, sync_ns);
     for (size_t i = 0; !status && i < BS_ARRAY_LENGTH(threads); i++) {
         status = bs_thread_start("crowd", act_in_crowd, &crowd, &threads[i], err);
     }

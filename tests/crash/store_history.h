@@ -14,6 +14,7 @@
 #define STORE_DIRECTORY "/db"
 #define PROMISES_MAX ((size_t)20000)
 #define ROW_TEXT_BYTES 64
+#define TURNS_MAX 32
 
 /* Rows of PAIR_A and PAIR_B commit in one transaction, so they are always as many. */
 enum { PAIR_A, PAIR_B, SOLO, LATE, FAMILIES };
@@ -52,6 +53,8 @@ struct history {
     struct bs_schema *schemas[FAMILIES];
     struct promise *promises; /* by mark; the last one is the present */
     size_t promise_count;
+    struct turning_point turns[TURNS_MAX];
+    size_t turn_count;
     bs_mutex lock; /* guards the promises; several threads live at once */
     uint64_t random;
 };
@@ -64,14 +67,19 @@ void history_options(basalt_store_options *out_options);
 BS_MUST_USE basalt_status history_open(struct history *history, basalt_error *err);
 BS_MUST_USE basalt_status history_close(struct history *history, basalt_error *err);
 void history_kill(struct history *history); /* the process dies: nothing is synced or removed */
+/* A checkpoint whose flip is written but not synced when the process dies. */
+BS_MUST_USE basalt_status history_kill_in_flip(struct history *history, basalt_error *err);
 /* After an open that followed a failure: goes on from the rows that are there. CORRUPT if fewer are
  * than were acknowledged, or more than were handed over. */
 BS_MUST_USE basalt_status history_adopt(struct history *history, basalt_error *err);
 
 /* One thread: transactions, appends, checkpoints, attributes, by chance. */
 BS_MUST_USE basalt_status history_live(struct history *history, unsigned steps, basalt_error *err);
-/* Three threads at once, with syncs that take their time. */
+/* In each round sync commits fill a segment, and a checkpoint makes those before it needless. */
+BS_MUST_USE basalt_status history_rotate(
+    struct history *history, unsigned rounds, basalt_error *err);
+/* Three threads at once, with syncs that take their time, so that they meet. */
 BS_MUST_USE basalt_status history_live_in_a_crowd(
-    struct history *history, unsigned steps, basalt_error *err);
+    struct history *history, unsigned steps, uint64_t sync_ns, basalt_error *err);
 
 #endif

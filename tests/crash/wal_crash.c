@@ -3,9 +3,16 @@
  * A writer appends transactions, syncs, tells stories and removes old segments; then it is opened
  * again over what it left. Every image that a kill or a power loss may leave is replayed: what was
  * acknowledged is there, nothing is half there, the story is the newest that was acknowledged. */
-#include "tests/crash/crash.h"
+#include "tests/crash/wal_crash.h"
+
 #include "tests/harness/test.h"
 #include "wal/wal.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define DATA_PATH "/db/x.h5"
 #define STATES_MAX ((size_t)20000)
@@ -31,6 +38,7 @@ struct history {
     uint64_t sequence; /* of the next record */
     uint64_t random;
     struct crash_tally tally;
+    bool until_broken;
 };
 
 static struct state *present(struct history *history)
@@ -145,13 +153,17 @@ static basalt_status open_writer(struct history *history, basalt_error *err)
 
 /* ---- several threads at once ----------------------------------------------------------------- */
 
+#define CROWDS 20
+#define LOOK_NS 50000000
+#define IDLE_LOOKS_MAX 200u /* ten seconds; a commit takes less than a thousandth of that */
 #define COMMITTERS 3
 #define COMMITS_EACH 60
 #define SYNC_NS 200000 /* long enough for the others to append and wait meanwhile */
 
 struct crowd {
     struct history *history;
-    bs_mutex lock; /* appends are serialised; guards the history too */
+    bs_mutex lock;         /* appends are serialised; guards the history too */
+    atomic_uint *progress; /* counts commits where somebody watches; else NULL */
     atomic_uint failed;
 };
 
@@ -169,6 +181,7 @@ static void commit_often(void *argument)
             atomic_fetch_add(&crowd->failed, 1);
             return;
         }
+        if (crowd->progress) atomic_fetch_add(crowd->progress, 1);
         bs_mutex_lock(&crowd->lock);
         if (end > present(history)->synced) present(history)->synced = end;
         mark(history);
@@ -176,9 +189,10 @@ static void commit_often(void *argument)
     }
 }
 
-static basalt_status live_in_a_crowd(struct history *history, basalt_error *err)
+static basalt_status live_in_a_crowd(
+    struct history *history, atomic_uint *progress, basalt_error *err)
 {
-    struct crowd crowd = {.history = history};
+    struct crowd crowd = {.history = history, .progress = progress};
     struct bs_thread *threads[COMMITTERS] = {0};
     basalt_status status = open_writer(history, err);
     if (status) return status;
@@ -291,26 +305,92 @@ static bool check_image(void *context, const struct powerloss_image *image)
         check_replay(history, image, state, vfs);
     }
     bs_vfs_free(vfs);
-    return true;
+    return !history->until_broken || !history->tally.first_text[0];
+}
+
+static basalt_status begin(struct history *history, basalt_error *err)
+{
+    history->vfs = powerloss_create();
+    history->random = 11;
+    history->count = 1;
+    basalt_status status = history->vfs->ops->make_directory(history->vfs, "/db", err);
+    if (!status) status = history->vfs->ops->sync_directory(history->vfs, "/", err);
+    if (!status) mark(history);
+    return status;
+}
+
+static void examine(struct history *history)
+{
+    powerloss_images(history->vfs, 0, powerloss_event_count(history->vfs),
+        &(struct powerloss_options){.each_max = 10}, check_image, history);
+}
+
+basalt_status wal_crash_until_broken(
+    const char *wanted, struct crash_tally *out_tally, basalt_error *err)
+{
+    static struct history history;
+    basalt_status status = begin(&history, err);
+    if (!status) status = live_in_a_crowd(&history, NULL, err);
+    if (status) return status;
+    history.until_broken = true;
+    history.tally.wanted = wanted;
+    examine(&history);
+    bs_vfs_free(history.vfs);
+    *out_tally = history.tally;
+    return BASALT_OK;
+}
+
+/* In a child: what cannot end can be killed there. */
+static void crowd_again_and_again(atomic_uint *progress)
+{
+    static struct history history;
+    for (unsigned i = 0; i < CROWDS; i++) {
+        memset(&history, 0, sizeof history);
+        basalt_status status = begin(&history, NULL);
+        if (!status) status = live_in_a_crowd(&history, progress, NULL);
+        if (status) _exit(3);
+        bs_vfs_free(history.vfs);
+    }
+    _exit(0);
+}
+
+bool wal_crash_crowd_stops(void)
+{
+    const int flags = MAP_SHARED | MAP_ANONYMOUS;
+    atomic_uint *progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, flags, -1, 0);
+    unsigned before = 0, idle_looks = 0;
+    int ended = 0;
+    if (progress == MAP_FAILED) return false;
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) crowd_again_and_again(progress);
+    while (child > 0 && waitpid(child, &ended, WNOHANG) == 0 && idle_looks < IDLE_LOOKS_MAX) {
+        bs_sleep_ns(LOOK_NS);
+        const unsigned now = atomic_load(progress);
+        idle_looks = now == before ? idle_looks + 1 : 0;
+        before = now;
+    }
+    const bool stopped = idle_looks == IDLE_LOOKS_MAX;
+    if (stopped) {
+        (void)kill(child, SIGKILL);
+        (void)waitpid(child, &ended, 0);
+    }
+    CHECK(child > 0);
+    CHECK(stopped || ended == 0);
+    (void)munmap(progress, sizeof *progress);
+    return stopped;
 }
 
 TEST(wal_crash, every_image_keeps_what_was_acknowledged)
 {
     static struct history history;
-    history.vfs = powerloss_create();
-    history.random = 11;
-    history.count = 1;
-    REQUIRE_OK(history.vfs->ops->make_directory(history.vfs, "/db", err));
-    REQUIRE_OK(history.vfs->ops->sync_directory(history.vfs, "/", err));
-    mark(&history);
+    REQUIRE_OK(begin(&history, err));
     REQUIRE_OK(live(&history, 300, err));
-    REQUIRE_OK(live_in_a_crowd(&history, err));
+    REQUIRE_OK(live_in_a_crowd(&history, NULL, err));
     REQUIRE_OK(live(&history, 300, err));
-    const uint64_t events = powerloss_event_count(history.vfs);
-    powerloss_images(
-        history.vfs, 0, events, &(struct powerloss_options){.each_max = 10}, check_image, &history);
+    examine(&history);
     crash_print(&history.tally, "crashes of the log");
-    CHECK(history.tally.distinct > 2000);
+    CHECK(history.tally.distinct > 4000);
     CHECK_EQ(history.tally.failures, 0);
     crash_free(&history.tally);
     bs_vfs_free(history.vfs);

@@ -39,6 +39,9 @@ struct powerloss_vfs {
     uint64_t *inodes; /* of `inner`, by node index */
     size_t node_count;
     uint64_t sync_fails_in; /* 0: none */
+    size_t dying_node;      /* at the dies_in-th sync of it */
+    uint64_t dies_in;       /* 0: it lives on */
+    bool dead;              /* nothing changes any more */
     _Atomic uint64_t sync_ns;
 };
 

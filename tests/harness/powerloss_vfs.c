@@ -97,6 +97,13 @@ static void record_bytes(struct bs_file *file, enum powerloss_event_kind kind, c
             .bytes = harness_copy(bytes, count)});
 }
 
+static basalt_status check_alive(
+    const struct powerloss_vfs *self, const char *path, basalt_error *err)
+{
+    if (!self->dead) return BASALT_OK;
+    return bs_fail_os(err, EIO, BASALT_NO_OFFSET, "dead before \"%.120s\"", path);
+}
+
 /* ---- files that change ----------------------------------------------------------------------- */
 
 static basalt_status powerloss_write_at(
@@ -104,8 +111,8 @@ static basalt_status powerloss_write_at(
 {
     struct powerloss_vfs *self = self_of(file->vfs);
     bs_mutex_lock(&self->lock);
-    const basalt_status status =
-        inner_of(file)->ops->write_at(inner_of(file), bytes, count, offset, err);
+    basalt_status status = check_alive(self, file->path, err);
+    if (!status) status = inner_of(file)->ops->write_at(inner_of(file), bytes, count, offset, err);
     if (!status && count) record_bytes(file, POWERLOSS_WRITE, bytes, count, offset);
     bs_mutex_unlock(&self->lock);
     return status;
@@ -127,8 +134,15 @@ static basalt_status powerloss_sync(struct bs_file *file, basalt_error *err)
     const uint64_t ns = atomic_load(&self->sync_ns);
     if (ns) bs_sleep_ns(ns);
     bs_mutex_lock(&self->lock);
+    if (open_of(file)->node == self->dying_node && self->dies_in && --self->dies_in == 0) {
+        self->dead = true;
+    }
+    basalt_status status = check_alive(self, file->path, err);
+    if (status) {
+        bs_mutex_unlock(&self->lock);
+        return status;
+    }
     const bool fails = self->sync_fails_in && --self->sync_fails_in == 0;
-    basalt_status status = BASALT_OK;
     if (fails) {
         status = bs_fail_os(err, EIO, BASALT_NO_OFFSET, "cannot sync \"%.120s\"", file->path);
     } else {
@@ -145,8 +159,12 @@ static basalt_status change(
 {
     struct powerloss_vfs *self = self_of(file->vfs);
     const struct bs_file_ops *ops = inner_of(file)->ops;
-    basalt_status status;
     bs_mutex_lock(&self->lock);
+    basalt_status status = check_alive(self, file->path, err);
+    if (status) {
+        bs_mutex_unlock(&self->lock);
+        return status;
+    }
     if (kind == POWERLOSS_SET_SIZE) {
         status = ops->set_size(inner_of(file), number, err);
     } else if (kind == POWERLOSS_RESERVE) {
@@ -277,8 +295,9 @@ static basalt_status powerloss_open(struct bs_vfs *vfs, const char *path, unsign
     struct bs_file *inner = NULL;
     *out_file = NULL;
     bs_mutex_lock(&self->lock);
-    const bool existed = exists(self, path);
-    const basalt_status status = self->inner->ops->open(self->inner, path, flags, &inner, err);
+    const bool existed = exists(self, path), changes = !existed || flags & BS_OPEN_TRUNCATE;
+    basalt_status status = changes ? check_alive(self, path, err) : BASALT_OK;
+    if (!status) status = self->inner->ops->open(self->inner, path, flags, &inner, err);
     if (!status) {
         struct powerloss_open *file = harness_zeroed(1, sizeof *file);
         file->file = (struct bs_file){&file_ops, vfs, harness_text(path)};
@@ -306,7 +325,8 @@ static basalt_status powerloss_remove(struct bs_vfs *vfs, const char *path, basa
     struct powerloss_vfs *self = self_of(vfs);
     bs_mutex_lock(&self->lock);
     char *resolved = resolve(self, path);
-    const basalt_status status = self->inner->ops->remove(self->inner, path, err);
+    basalt_status status = check_alive(self, path, err);
+    if (!status) status = self->inner->ops->remove(self->inner, path, err);
     if (!status) record_entry(self, POWERLOSS_REMOVE, NO_NODE, resolved, NULL);
     harness_free(resolved);
     bs_mutex_unlock(&self->lock);
@@ -320,7 +340,8 @@ static basalt_status powerloss_rename(
     bs_mutex_lock(&self->lock);
     char *resolved = resolve(self, from);
     const size_t node = exists(self, from) ? node_at(self, from) : 0;
-    const basalt_status status = self->inner->ops->rename(self->inner, from, to, replace, err);
+    basalt_status status = check_alive(self, from, err);
+    if (!status) status = self->inner->ops->rename(self->inner, from, to, replace, err);
     if (!status) record_entry(self, POWERLOSS_RENAME, node, resolved, to);
     harness_free(resolved);
     bs_mutex_unlock(&self->lock);
@@ -332,7 +353,8 @@ static basalt_status powerloss_make_directory(
 {
     struct powerloss_vfs *self = self_of(vfs);
     bs_mutex_lock(&self->lock);
-    const basalt_status status = self->inner->ops->make_directory(self->inner, path, err);
+    basalt_status status = check_alive(self, path, err);
+    if (!status) status = self->inner->ops->make_directory(self->inner, path, err);
     if (!status) record_entry(self, POWERLOSS_MAKE_DIRECTORY, node_at(self, path), path, NULL);
     bs_mutex_unlock(&self->lock);
     return status;
@@ -350,7 +372,8 @@ static basalt_status powerloss_sync_directory(
 {
     struct powerloss_vfs *self = self_of(vfs);
     bs_mutex_lock(&self->lock);
-    const basalt_status status = self->inner->ops->sync_directory(self->inner, directory, err);
+    basalt_status status = check_alive(self, directory, err);
+    if (!status) status = self->inner->ops->sync_directory(self->inner, directory, err);
     if (!status) record_entry(self, POWERLOSS_SYNC_DIRECTORY, NO_NODE, directory, NULL);
     bs_mutex_unlock(&self->lock);
     return status;
@@ -448,6 +471,52 @@ void powerloss_fail_sync(struct bs_vfs *vfs, uint64_t count)
     bs_mutex_lock(&self->lock);
     self->sync_fails_in = count;
     bs_mutex_unlock(&self->lock);
+}
+
+void powerloss_die_at_sync(struct bs_vfs *vfs, const char *path, uint64_t count)
+{
+    struct powerloss_vfs *self = self_of(vfs);
+    bs_mutex_lock(&self->lock);
+    self->dying_node = node_at(self, path);
+    self->dies_in = count;
+    bs_mutex_unlock(&self->lock);
+}
+
+static bool set_dead(struct bs_vfs *vfs, bool keep)
+{
+    struct powerloss_vfs *self = self_of(vfs);
+    bs_mutex_lock(&self->lock);
+    const bool dead = self->dead;
+    self->dead = dead && keep;
+    bs_mutex_unlock(&self->lock);
+    return dead;
+}
+
+bool powerloss_is_dead(struct bs_vfs *vfs)
+{
+    return set_dead(vfs, true);
+}
+
+void powerloss_revive(struct bs_vfs *vfs)
+{
+    (void)set_dead(vfs, false);
+}
+
+struct powerloss_step powerloss_step_at(struct bs_vfs *vfs, uint64_t index, const char *path)
+{
+    struct powerloss_vfs *self = self_of(vfs);
+    bs_mutex_lock(&self->lock);
+    assert(index < self->event_count);
+    const struct powerloss_event *event = &self->events[index];
+    const struct powerloss_step step = {.kind = event->kind,
+        .offset = event->offset,
+        .count = event->count,
+        .path = event->path,
+        .to = event->to,
+        .of_this_file = !event->path && event->node != NO_NODE && exists(self, path) &&
+            event->node == node_at(self, path)};
+    bs_mutex_unlock(&self->lock);
+    return step;
 }
 
 void powerloss_slow_sync(struct bs_vfs *vfs, uint64_t ns)

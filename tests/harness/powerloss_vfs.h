@@ -88,10 +88,27 @@ uint64_t powerloss_event_count(struct bs_vfs *vfs);
 void powerloss_mark(struct bs_vfs *vfs, uint64_t mark);
 /* The `count`-th sync of a file from now fails with EIO; 0: none does. */
 void powerloss_fail_sync(struct bs_vfs *vfs, uint64_t count);
+/* The process dies instead of the `count`-th sync of the file at `path` from now: that call and every
+ * later one that would change something fail with EIO and change nothing, until powerloss_revive. What
+ * other threads still store into lent memory counts as done before. */
+void powerloss_die_at_sync(struct bs_vfs *vfs, const char *path, uint64_t count);
+bool powerloss_is_dead(struct bs_vfs *vfs);
+void powerloss_revive(struct bs_vfs *vfs);
 /* Syncs of files take that long from now on, so that threads meet as they would on a disk. */
 void powerloss_slow_sync(struct bs_vfs *vfs, uint64_t ns);
 const char *powerloss_event_name(enum powerloss_event_kind kind);
 const char *powerloss_kind_name(enum powerloss_kind kind);
+
+/* Event number `index`, as far as tests need it. Paths are lent by `vfs`, NULL where there is none. */
+struct powerloss_step {
+    enum powerloss_event_kind kind;
+    uint64_t offset; /* of a write or store; new size */
+    size_t count;
+    const char *path;  /* of the directory entry, or the directory synced */
+    const char *to;    /* of a rename */
+    bool of_this_file; /* it is about the bytes, the size or a sync of the file at `path` now */
+};
+struct powerloss_step powerloss_step_at(struct bs_vfs *vfs, uint64_t index, const char *path);
 
 /* False ends the enumeration. */
 typedef bool (*powerloss_fn)(void *context, const struct powerloss_image *image);

@@ -334,6 +334,37 @@ TEST(powerloss, a_failed_sync_is_never_made_good)
     bs_vfs_free(vfs);
 }
 
+TEST(powerloss, a_process_that_died_changes_nothing_until_it_is_revived)
+{
+    struct bs_vfs *vfs = powerloss_create();
+    struct bs_file *file = open_synced(vfs, "/x", ""), *made = NULL;
+    powerloss_die_at_sync(vfs, "/x", 2);
+    CHECK_OK(bs_file_sync(file, err));
+    CHECK_OK(bs_file_write_at(file, "a", 1, 0, err));
+    const uint64_t events = powerloss_event_count(vfs);
+    CHECK(!powerloss_is_dead(vfs));
+    CHECK_EQ(bs_file_sync(file, NULL), BASALT_IO_ERROR);
+    CHECK(powerloss_is_dead(vfs));
+    CHECK_EQ(bs_file_write_at(file, "b", 1, 0, NULL), BASALT_IO_ERROR);
+    CHECK_EQ(file->ops->set_size(file, 9, NULL), BASALT_IO_ERROR);
+    CHECK_EQ(vfs->ops->remove(vfs, "/x", NULL), BASALT_IO_ERROR);
+    CHECK_EQ(vfs->ops->rename(vfs, "/x", "/y", true, NULL), BASALT_IO_ERROR);
+    CHECK_EQ(vfs->ops->make_directory(vfs, "/d", NULL), BASALT_IO_ERROR);
+    CHECK_EQ(vfs->ops->sync_directory(vfs, "/", NULL), BASALT_IO_ERROR);
+    CHECK_EQ(bs_file_open(vfs, "/z", BS_OPEN_WRITE | BS_OPEN_CREATE, &made, NULL), BASALT_IO_ERROR);
+    CHECK_EQ(powerloss_event_count(vfs), events);
+    powerloss_revive(vfs);
+    CHECK_OK(bs_file_write_at(file, "c", 1, 1, err));
+    const struct powerloss_step step = powerloss_step_at(vfs, events, "/x");
+    CHECK(step.kind == POWERLOSS_WRITE && step.of_this_file && step.offset == 1);
+    gather(vfs, powerloss_event_count(vfs), &power_alone, &gallery);
+    CHECK(has(&gallery, "/x=;")); /* what the dead process wrote was not synced */
+    CHECK(has(&gallery, "/x=ac;"));
+    CHECK(!has(&gallery, "/x=bc;"));
+    bs_file_close(file);
+    bs_vfs_free(vfs);
+}
+
 TEST(powerloss, the_first_sector_of_the_guarded_file_alone_becomes_garbage)
 {
     struct bs_vfs *vfs = powerloss_create();
