@@ -58,7 +58,7 @@ static void print_plan(const char *path, const basalt_inspection *found, bool js
     }
 }
 
-static void print_recovery(const basalt_recovery *done, bool json)
+static void print_recovery(const basalt_recovery *done, const basalt_inspection *found, bool json)
 {
     struct size_texts texts = {.next = 0};
     if (json) {
@@ -66,6 +66,10 @@ static void print_recovery(const basalt_recovery *done, bool json)
                ",\"transactions_replayed\":%" PRIu64 ",\"bytes_replayed\":%" PRIu64 "}\n",
             done->needed ? "true" : "false", done->superblock_restored ? "true" : "false",
             done->rows_replayed, done->transactions_replayed, done->bytes_replayed);
+    } else if (found->log_missing) {
+        printf("went on without the log: the file is closed, with the rows of checkpoint %" PRIu64
+               "\n",
+            found->commit_number);
     } else if (!done->needed) {
         printf("there is no log: nothing to recover\n");
     } else {
@@ -79,12 +83,12 @@ static void print_recovery(const basalt_recovery *done, bool json)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    bool json = false, dry_run = false;
-    const struct option options[] = {
-        {"--json", OPTION_FLAG, &json}, {"--dry-run", OPTION_FLAG, &dry_run}};
+    bool json = false, dry_run = false, without_log = false;
+    const struct option options[] = {{"--json", OPTION_FLAG, &json},
+        {"--dry-run", OPTION_FLAG, &dry_run}, {"--without-log", OPTION_FLAG, &without_log}};
     struct arguments arguments;
     int leave = EXIT_FINE;
-    if (!parse_arguments(command, argc, argv, options, 2, 1, 1, &arguments, &leave)) return leave;
+    if (!parse_arguments(command, argc, argv, options, 3, 1, 1, &arguments, &leave)) return leave;
 
     basalt_error error = {.status = BASALT_OK};
     basalt_inspection found;
@@ -98,13 +102,23 @@ static int run(const struct command *command, int argc, char **argv)
             arguments.values[0], found.holder);
     }
     if (json || found.log_files) print_plan(arguments.values[0], &found, json);
+    if (dry_run && found.warning[0] && !(without_log && found.log_missing)) {
+        if (json) fputs("}\n", stdout);
+        fflush(stdout);
+        return report_sentence(EXIT_BASALT + BASALT_CONFLICT, "%s", found.warning);
+    }
     if (dry_run) {
         if (json) fputs("}\n", stdout);
-        if (!json && !found.log_files) print_recovery(&done, false);
+        if (!json && found.log_missing) {
+            printf("would give up the rows since checkpoint %" PRIu64 "\n", found.commit_number);
+        } else if (!json && !found.log_files) {
+            print_recovery(&done, &found, false);
+        }
         return finish_output(EXIT_FINE);
     }
     fflush(stdout);
-    status = basalt_recover(arguments.values[0], &done, &error);
+    status = without_log ? basalt_recover_without_log(arguments.values[0], &done, &error)
+                         : basalt_recover(arguments.values[0], &done, &error);
     if (status) {
         if (json) {
             fputs(",\"error\":", stdout);
@@ -113,15 +127,17 @@ static int run(const struct command *command, int argc, char **argv)
         }
         return finish_output(report_file(arguments.values[0], &error));
     }
-    print_recovery(&done, json);
+    print_recovery(&done, &found, json);
     return finish_output(EXIT_FINE);
 }
 
 const struct command recover_command = {"recover", "bring file and log together after a crash",
-    "usage: basalt recover FILE [--dry-run] [--json]\n\n"
+    "usage: basalt recover FILE [--dry-run] [--without-log] [--json]\n\n"
     "Says which files belong together, moves what the log has and the file has not into the file, and\n"
     "removes the log. Opening the file for writing does the same by itself.\n\n"
-    "  --dry-run   only says what belongs together\n"
-    "  --json      one object; \"error\" in it says why it failed\n\n"
+    "  --dry-run       only says what belongs together, or that file and log do not (exit code 26)\n"
+    "  --without-log   for a file that was not closed and whose log is lost for good: gives up the\n"
+    "                  rows since its last checkpoint; refused while a log is there\n"
+    "  --json          one object; \"error\" in it says why it failed\n\n"
     "example: basalt recover session.h5\n",
     run};

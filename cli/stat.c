@@ -76,7 +76,8 @@ static basalt_status collect(struct report_data *data, const char *path, basalt_
     basalt_store *store = NULL;
     basalt_store_options options;
     basalt_store_options_init(&options, sizeof options);
-    options.access = BASALT_READ_FRESH;
+    /* Where file and log do not go together, what the file has is told. */
+    options.access = data->found.warning[0] ? BASALT_READ_CHECKPOINT : BASALT_READ_FRESH;
     basalt_status status = basalt_store_open(path, &options, &store, err);
     if (status) return status;
     status = basalt_store_get_stats(store, &data->stats, err);
@@ -90,7 +91,9 @@ static basalt_status collect(struct report_data *data, const char *path, basalt_
 
 static const char *state_of(const basalt_inspection *found)
 {
+    if (found->conflict) return "conflict";
     if (found->writing) return "writing";
+    if (found->log_missing) return "log missing";
     return found->crashed ? "crashed" : "closed";
 }
 
@@ -102,6 +105,8 @@ static void print_json(const char *path, const struct report_data *data)
     json_text(stdout, path);
     printf(",\"state\":\"%s\",\"holder\":", state_of(found));
     json_text(stdout, found->holder);
+    fputs(",\"warning\":", stdout);
+    json_text(stdout, found->warning);
     printf(
         ",\"commit\":%" PRIu64 ",\"file_bytes\":%" PRIu64, found->commit_number, found->file_bytes);
     if (stats->live_bytes) {
@@ -137,6 +142,10 @@ static void print_state(const char *path, const basalt_inspection *found)
     fputs(": ", stdout);
     if (found->writing) {
         printf("being written by %s\n", found->holder);
+    } else if (found->log_missing) {
+        printf("not closed; its log is missing: rows since the last checkpoint are not here\n");
+    } else if (found->conflict) {
+        printf("not the file that the log beside it was written for\n");
     } else if (found->crashed) {
         printf("not closed by %s; %s of log to replay: basalt recover\n",
             found->holder[0] ? found->holder : "its last writer",
@@ -144,6 +153,7 @@ static void print_state(const char *path, const basalt_inspection *found)
     } else {
         printf("closed cleanly\n");
     }
+    if (found->warning[0]) printf("  warning: %s\n", found->warning);
 }
 
 static void print_text(const char *path, const struct report_data *data)
@@ -236,7 +246,9 @@ const struct command stat_command = {"stat", "families, rows, sizes; who is writ
     "usage: basalt stat FILE [--live] [--json]\n\n"
     "Says what a store holds, the rows of its log included, and what it costs.\n\n"
     "  --live   exit code 0 if a process has it open for writing now (and says which), 1 if not\n"
-    "  --json   one object; live_bytes, free_bytes and retired_bytes are null where nobody has looked at\n"
+    "  --json   one object; \"state\" is closed, writing, crashed, \"log missing\" or conflict, and\n"
+    "           \"warning\" a sentence in the last two cases: then only the checkpoint's rows count;\n"
+    "           live_bytes, free_bytes and retired_bytes are null where nobody has looked at\n"
     "           all of the file, which a writer does\n\n"
     "example: basalt stat --live session.h5 || basalt recover session.h5\n",
     run};

@@ -40,7 +40,9 @@ BASALT_API void basalt_store_options_init(basalt_store_options *options, size_t 
 
 /* Opens `path` and, after a crash, recovers it first. Creates *out_store. BUSY names the process
  * that has it open for writing. CONFLICT: the log belongs to another file, or another program wrote
- * to the file since; nothing was changed. UNSUPPORTED: an HDF5 file that Basalt did not make. */
+ * to the file since, or the file was not closed and its log is missing (then BASALT_READ_CHECKPOINT
+ * reads what the file has, and basalt_recover_without_log goes on); nothing was changed.
+ * UNSUPPORTED: an HDF5 file that Basalt did not make. */
 BASALT_CHECKED basalt_status basalt_store_open(const char *path,
     const basalt_store_options *options, basalt_store **out_store, basalt_error *err);
 
@@ -99,6 +101,10 @@ typedef struct basalt_inspection {
     uint64_t file_bytes, log_bytes;
     unsigned log_files;
     uint64_t log_records_bytes; /* of whole records after the cut: what recovery would replay */
+    bool log_missing; /* not closed, nobody is writing, and its log is not beside it: rows since the
+                        * last checkpoint may be missing */
+    bool conflict; /* the log beside it was written for another file, or the file changed since */
+    char warning[240]; /* of those two: one sentence that says what to do; else empty */
 } basalt_inspection;
 /* Looks without locking or changing anything. */
 BASALT_CHECKED basalt_status basalt_inspect(
@@ -111,6 +117,11 @@ typedef struct basalt_recovery {
 } basalt_recovery;
 /* Brings file and log together, then closes cleanly, so that only the file is left. */
 BASALT_CHECKED basalt_status basalt_recover(
+    const char *path, basalt_recovery *out_recovery, basalt_error *err);
+
+/* For a file that was not closed and whose log is lost for good (basalt_inspection.log_missing): gives
+ * up the rows since its last checkpoint and closes it. CONFLICT if a log is beside it. */
+BASALT_CHECKED basalt_status basalt_recover_without_log(
     const char *path, basalt_recovery *out_recovery, basalt_error *err);
 
 /* Progress of something long: return false to cancel. */

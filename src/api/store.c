@@ -114,7 +114,8 @@ basalt_status basalt_inspect(const char *path, basalt_inspection *out_inspection
     return status;
 }
 
-basalt_status basalt_recover(const char *path, basalt_recovery *out_recovery, basalt_error *err)
+static basalt_status recover(
+    const char *path, bool without_log, basalt_recovery *out_recovery, basalt_error *err)
 {
     basalt_env *env = NULL;
     bool owned;
@@ -122,9 +123,20 @@ basalt_status basalt_recover(const char *path, basalt_recovery *out_recovery, ba
     memset(out_recovery, 0, sizeof *out_recovery);
     BS_API_NEEDS(path);
     basalt_status status = bs_env_enter(NULL, &env, &owned, err);
-    if (!status) status = bs_store_recover(&env->parts, path, out_recovery, err);
+    if (!status) status = bs_store_recover(&env->parts, path, without_log, out_recovery, err);
     bs_env_leave(env, owned);
     return status;
+}
+
+basalt_status basalt_recover(const char *path, basalt_recovery *out_recovery, basalt_error *err)
+{
+    return recover(path, false, out_recovery, err);
+}
+
+basalt_status basalt_recover_without_log(
+    const char *path, basalt_recovery *out_recovery, basalt_error *err)
+{
+    return recover(path, true, out_recovery, err);
 }
 
 basalt_status basalt_verify(const char *path, basalt_finding_fn finding,

@@ -264,7 +264,10 @@ struct bs_h5_identity { /* attributes of /.basalt */
     uint64_t log_position;      /* the cut */
     uint64_t root, end_of_file; /* as the writer left them: differ from the superblock if somebody
                                  * else wrote since */
+    bool closed;                /* with BS_H5_FEATURE_CLOSED_MARK: nothing but the file is needed */
 };
+#define BS_H5_FEATURE_CLOSED_MARK 1u /* of feature_read_only; every commit sets it */
+#define BS_H5_FEATURES_READ_ONLY BS_H5_FEATURE_CLOSED_MARK /* those that are known here */
 /* NOT_FOUND if the file has no /.basalt, i.e. Basalt did not make it. */
 BS_MUST_USE basalt_status bs_h5_identity_read(
     struct bs_h5_file *h5, struct bs_h5_identity *out_identity, basalt_error *err);
@@ -279,6 +282,9 @@ BS_MUST_USE basalt_status bs_h5_writer_open(struct bs_file *file,
     basalt_error *err);
 void bs_h5_writer_close(struct bs_h5_writer *writer); /* NULL is fine; commits nothing */
 const struct bs_h5_identity *bs_h5_writer_identity(const struct bs_h5_writer *writer);
+
+/* What the commits from now on say of the file; a new writer says that it is not closed. */
+void bs_h5_set_closed(struct bs_h5_writer *writer, bool closed);
 
 struct bs_h5_node *bs_h5_root(struct bs_h5_writer *writer);
 bool bs_h5_is_group(const struct bs_h5_node *node);
@@ -363,6 +369,9 @@ void bs_h5_abandon(struct bs_h5_writer *writer);
  * else wrote, or the file is shorter than its end-of-file address). */
 void bs_h5_current(const struct bs_h5_writer *writer, uint8_t out[BS_H5_SUPERBLOCK_BYTES]);
 BS_MUST_USE basalt_status bs_h5_check_unchanged(struct bs_h5_writer *writer, basalt_error *err);
+/* The same of a file without its writer: `superblock` is the one that it must have. */
+BS_MUST_USE basalt_status bs_h5_check_superblock(
+    struct bs_file *file, const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], basalt_error *err);
 
 /* Extents retired by commits up to and including `commit` may be reused from now on. */
 void bs_h5_reclaim(struct bs_h5_writer *writer, uint64_t commit);

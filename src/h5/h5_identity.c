@@ -54,6 +54,11 @@ static basalt_status read_identity(
     BS_TRY(read_number(group, "log_position", UINT64_MAX, &identity->log_position, err));
     BS_TRY(read_number(group, "root_address", UINT64_MAX, &identity->root, err));
     BS_TRY(read_number(group, "end_of_file", UINT64_MAX, &identity->end_of_file, err));
+    if (identity->feature_read_only & BS_H5_FEATURE_CLOSED_MARK) {
+        uint64_t closed;
+        BS_TRY(read_number(group, "closed", 1, &closed, err));
+        identity->closed = closed != 0;
+    }
 out:
     return status;
 }

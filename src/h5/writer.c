@@ -125,6 +125,7 @@ static basalt_status identity_attributes(
         {"log_position", identity->log_position},
         {"root_address", identity->root},
         {"end_of_file", identity->end_of_file},
+        {"closed", identity->closed},
     };
     for (size_t i = 0; !status && i < BS_ARRAY_LENGTH(numbers); i++) {
         status = bs_node_set_u64(node, numbers[i].name, numbers[i].value, err);
@@ -192,7 +193,10 @@ static basalt_status features_check(const struct bs_h5_identity *identity, basal
             "the file is of format version %u, this version of Basalt writes up to %u",
             (unsigned)identity->format_version, FORMAT_VERSION);
     }
-    if (identity->feature_refuse == 0 && identity->feature_read_only == 0) return BASALT_OK;
+    if (identity->feature_refuse == 0 &&
+        (identity->feature_read_only & ~BS_H5_FEATURES_READ_ONLY) == 0) {
+        return BASALT_OK;
+    }
     return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
         "the file has features (masks %x and %x) that this version of Basalt does not know: it is "
         "not written to",
@@ -241,6 +245,11 @@ out:
 const struct bs_h5_identity *bs_h5_writer_identity(const struct bs_h5_writer *writer)
 {
     return &writer->identity;
+}
+
+void bs_h5_set_closed(struct bs_h5_writer *writer, bool closed)
+{
+    writer->closed = closed;
 }
 
 /* ---- planning a commit --------------------------------------------------------------------- */
@@ -420,6 +429,8 @@ static void superblock_make(struct bs_h5_writer *writer)
 static void identity_change(struct bs_h5_writer *writer)
 {
     const struct bs_h5_identity *identity = &writer->next_identity;
+    bs_node_change_u64(writer->identity_node, "feature_read_only", identity->feature_read_only);
+    bs_node_change_u64(writer->identity_node, "closed", identity->closed);
     bs_node_change_u64(writer->identity_node, "commit", identity->commit);
     bs_node_change_u64(writer->identity_node, "log_position", identity->log_position);
     bs_node_change_u64(writer->identity_node, "root_address", identity->root);
@@ -463,6 +474,8 @@ basalt_status bs_h5_prepare(struct bs_h5_writer *writer, uint64_t commit, uint64
     writer->next_identity = writer->identity;
     writer->next_identity.commit = commit;
     writer->next_identity.log_position = log_position;
+    writer->next_identity.feature_read_only |= BS_H5_FEATURE_CLOSED_MARK;
+    writer->next_identity.closed = writer->closed;
     bs_node_dirty(writer->identity_node);
     BS_TRY(plan_node(writer->root, &scratch, &writer->plan, err));
 #ifdef BASALT_MUTANT_reuse_one_commit_early
@@ -547,31 +560,36 @@ void bs_h5_current(const struct bs_h5_writer *writer, uint8_t out[BS_H5_SUPERBLO
     memcpy(out, writer->current, BS_H5_SUPERBLOCK_BYTES);
 }
 
-basalt_status bs_h5_check_unchanged(struct bs_h5_writer *writer, basalt_error *err)
+basalt_status bs_h5_check_superblock(
+    struct bs_file *file, const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], basalt_error *err)
 {
     uint8_t there[BS_H5_SUPERBLOCK_BYTES];
     uint64_t size = 0;
-    const bool flipped = writer->state == BS_WRITER_FLIPPED;
-    const uint8_t *expected = flipped ? writer->next : writer->current;
-    const uint64_t end = bs_load_u64(expected + FLIP_AT);
-    if (writer->is_new && !flipped) return BASALT_OK; /* nothing is in force yet */
-    basalt_status status = bs_file_size(writer->file, &size, err);
+    const uint64_t end = bs_load_u64(superblock + FLIP_AT);
+    basalt_status status = bs_file_size(file, &size, err);
     if (status) return status;
     if (size < end) {
         return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
-            "%s has %" PRIu64 " bytes instead of %" PRIu64
+            "%.100s has %" PRIu64 " bytes instead of %" PRIu64
             ": somebody else has shortened it; nothing more is written",
-            writer->file->path, size, end);
+            file->path, size, end);
     }
-    status = bs_file_read_all_at(writer->file, there, sizeof there, 0, err);
+    status = bs_file_read_all_at(file, there, sizeof there, 0, err);
     if (status) return status;
-    if (memcmp(there, expected, sizeof there) != 0) {
+    if (memcmp(there, superblock, sizeof there) != 0) {
         return bs_fail(err, BASALT_CONFLICT, 0,
-            "the superblock of %s is not what was written last: somebody else has changed the file; "
-            "nothing more is written",
-            writer->file->path);
+            "the superblock of %.100s is not what was written last: somebody else has changed the"
+            " file; nothing more is written",
+            file->path);
     }
     return BASALT_OK;
+}
+
+basalt_status bs_h5_check_unchanged(struct bs_h5_writer *writer, basalt_error *err)
+{
+    const bool flipped = writer->state == BS_WRITER_FLIPPED;
+    if (writer->is_new && !flipped) return BASALT_OK; /* nothing is in force yet */
+    return bs_h5_check_superblock(writer->file, flipped ? writer->next : writer->current, err);
 }
 
 void bs_h5_reclaim(struct bs_h5_writer *writer, uint64_t commit)

@@ -372,6 +372,7 @@ struct bs_h5_writer {
     struct bs_h5_node *identity_node;
     struct bs_h5_identity identity;      /* of the commit in force */
     struct bs_h5_identity next_identity; /* of the prepared one */
+    bool closed;                         /* what the next ones say */
     struct bs_pipeline_shared *pipelines;
     struct bs_plan plan;
     enum bs_writer_state state;

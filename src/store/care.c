@@ -5,79 +5,152 @@
 
 /* ---- inspect ----------------------------------------------------------------------------------- */
 
-static basalt_status look_at_file(
-    struct bs_file *file, bool has_log, basalt_inspection *out, basalt_error *err)
+struct look {
+    struct bs_file *file;
+    struct bs_bond_file bond_file;
+    uint8_t uuid[16];
+    struct bs_wal_inventory log;
+    enum bs_bond bond;
+};
+
+static basalt_status read_superblock(
+    struct bs_file *file, uint8_t out[BS_H5_SUPERBLOCK_BYTES], basalt_error *err)
+{
+    size_t count = 0;
+    memset(out, 0, BS_H5_SUPERBLOCK_BYTES);
+    return file->ops->read_at(file, out, BS_H5_SUPERBLOCK_BYTES, 0, &count, err);
+}
+
+/* What the file itself says. NOT_HDF5 and CORRUPT are for the caller to judge: beside a log. */
+static basalt_status look_at_file(struct look *look, basalt_inspection *out, basalt_error *err)
 {
     struct bs_h5_file *h5 = NULL;
     struct bs_h5_identity identity;
     struct bs_lock_holder holder = {0};
-    basalt_status status = BASALT_OK;
+    struct bs_file *file = look->file;
+    basalt_status status = bs_file_size(file, &look->bond_file.bytes, err);
+    if (!status) status = read_superblock(file, look->bond_file.superblock, err);
+    if (status) return status;
     if (!file->ops->probe(file, BS_LOCK_EXCLUSIVE, BS_LOCK_WRITER, 1, &holder, NULL)) {
         out->writing = holder.held;
     }
+    out->file_bytes = look->bond_file.bytes;
     status = bs_h5_file_open(file, &h5, err);
-    if (status && has_log) {
-        out->is_basalt = true; /* its log knows the superblock that is torn */
-        return BASALT_OK;
-    }
     if (status) return status;
-    status = bs_h5_identity_read(h5, &identity, err);
+    basalt_error why = {0};
+    status = bs_h5_identity_read(h5, &identity, &why);
     if (!status) {
         out->is_basalt = true;
         out->commit_number = identity.commit;
         out->cut = identity.log_position;
+        memcpy(look->uuid, identity.store_uuid, sizeof look->uuid);
+        look->bond_file.uuid = look->uuid;
+        look->bond_file.open = bs_mark_of(&identity) == BS_MARK_OPEN;
     }
     bs_h5_file_close(h5);
-    return status == BASALT_NOT_FOUND ? BASALT_OK : status;
+    if (status == BASALT_NOT_FOUND) return BASALT_OK;
+    if (status && err) *err = why;
+    return status;
+}
+
+/* The file, the log, and whether the file's root is the same still. */
+static basalt_status look_once(struct bs_vfs *vfs, const char *path, struct look *look,
+    basalt_inspection *out, bool *out_moved, basalt_error *err)
+{
+    uint8_t again[BS_H5_SUPERBLOCK_BYTES];
+    basalt_error why = {0};
+    *out_moved = false;
+    memset(out, 0, sizeof *out);
+    look->bond_file = (struct bs_bond_file){0};
+    const basalt_status seen = look_at_file(look, out, &why);
+    basalt_status status = bs_bond_look(vfs, path, &look->bond_file, &look->log, &look->bond, err);
+    if (status) return status;
+    status = read_superblock(look->file, again, err);
+    if (status) return status;
+    *out_moved = memcmp(again, look->bond_file.superblock, sizeof again) != 0;
+    if (seen != BASALT_OK && seen != BASALT_NO_MEMORY && seen != BASALT_IO_ERROR &&
+        look->log.has_story) {
+        out->is_basalt = true; /* its log knows the superblock that is torn */
+        return BASALT_OK;
+    }
+    if (seen && err) *err = why;
+    return seen;
+}
+
+static void describe_log(const struct look *look, const char *path, basalt_inspection *out)
+{
+    const struct bs_wal_inventory *log = &look->log;
+    basalt_error why = {0};
+    out->log_files = (unsigned)log->segment_count;
+    out->log_bytes = log->log_bytes;
+    out->crashed = log->segment_count && !out->writing;
+    out->log_records_bytes = log->last > out->cut ? log->last - BS_MAX(out->cut, log->first) : 0;
+    if (log->segment_count) snprintf(out->holder, sizeof out->holder, "%s", log->holder);
+    out->log_missing = look->bond == BS_BOND_MISSING && !out->writing;
+    out->conflict = look->bond == BS_BOND_STRANGER || look->bond == BS_BOND_PARTED;
+    if (!out->log_missing && !out->conflict) return;
+    if (bs_bond_fail(look->bond, path, &why)) {
+        snprintf(out->warning, sizeof out->warning, "%s", why.message);
+    }
+}
+
+basalt_status bs_inspect(struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection,
+    enum bs_bond *out_bond, basalt_error *err)
+{
+    struct look look = {0};
+    char *real = NULL;
+    bool moved = true;
+    basalt_inspection *out = out_inspection;
+    memset(out, 0, sizeof *out);
+    basalt_status status = vfs->ops->real_path(vfs, path, &real, err);
+    if (status) return status;
+    BS_TRY(bs_file_open(vfs, real, BS_OPEN_READ, &look.file, err));
+    for (unsigned tries = 0; tries < BS_READER_TRIES_MAX && moved; tries++) {
+        status = look_once(vfs, real, &look, out, &moved, err);
+        if (status && !moved) break;
+    }
+    if (status) goto out;
+    describe_log(&look, path, out);
+out:
+    *out_bond = look.bond;
+    if (status) memset(out, 0, sizeof *out);
+    bs_file_close(look.file);
+    bs_free(real);
+    return status;
 }
 
 basalt_status bs_store_inspect(
     struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection, basalt_error *err)
 {
-    struct bs_wal_inventory log = {0};
-    struct bs_file *file = NULL;
-    char *real = NULL;
-    basalt_inspection *out = out_inspection;
-    memset(out, 0, sizeof *out);
-    basalt_status status = vfs->ops->real_path(vfs, path, &real, err);
-    if (status) return status;
-    BS_TRY(bs_file_open(vfs, real, BS_OPEN_READ, &file, err));
-    BS_TRY(bs_file_size(file, &out->file_bytes, err));
-    status = bs_wal_inspect(vfs, real, &log, err);
-    if (status && status != BASALT_NOT_FOUND) goto out;
-    BS_TRY(look_at_file(file, log.has_story, out, err));
-    out->log_files = (unsigned)log.segment_count;
-    out->log_bytes = log.log_bytes;
-    out->crashed = log.segment_count && !out->writing;
-    out->log_records_bytes = log.last > out->cut ? log.last - BS_MAX(out->cut, log.first) : 0;
-    if (log.segment_count) snprintf(out->holder, sizeof out->holder, "%s", log.holder);
-out:
-    if (status) memset(out, 0, sizeof *out);
-    bs_file_close(file);
-    bs_free(real);
-    return status;
+    enum bs_bond bond;
+    return bs_inspect(vfs, path, out_inspection, &bond, err);
 }
 
 /* ---- recover ------------------------------------------------------------------------------------- */
 
-basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *path,
+basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *path, bool without_log,
     basalt_recovery *out_recovery, basalt_error *err)
 {
     struct bs_store *store = NULL;
     basalt_store_options options;
-    basalt_inspection inspection;
+    basalt_inspection found;
     memset(out_recovery, 0, sizeof *out_recovery);
     bs_store_options_fill(&options, NULL);
     /* Without a log there is nothing to do, and then nothing is done: the log of a file that was
      * moved away from it still builds on what the file is. */
-    basalt_status status = bs_store_inspect(parts->vfs, path, &inspection, err);
-    if (status || (inspection.is_basalt && !inspection.writing && !inspection.log_files)) {
+    basalt_status status = bs_store_inspect(parts->vfs, path, &found, err);
+    if (status || (found.is_basalt && !found.writing && !found.log_files && !found.log_missing)) {
         return status;
+    }
+    if (without_log && !found.log_missing && !found.writing) {
+        return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
+            "a log lies beside %.100s: recover with it, or move it away first", path);
     }
     options.access = BASALT_READ_WRITE;
     options.checkpoint_age_ms = 0;
     options.log_segment_bytes = BS_WAL_SEGMENT_BYTES_MIN; /* no row will be appended */
-    status = bs_store_open(parts, path, &options, &store, err);
+    status = without_log ? bs_store_open_without_log(parts, path, &options, &store, err)
+                         : bs_store_open(parts, path, &options, &store, err);
     if (status) return status;
     const basalt_recovery recovery = store->recovery;
     status = bs_store_close(&store, err);
@@ -147,15 +220,16 @@ static basalt_status verify_log(
     struct bs_store *store, struct verifying *verifying, basalt_error *err)
 {
     struct bs_wal_inventory log;
+    basalt_inspection found;
     basalt_error why = {0};
     bs_lsn end;
     const bs_lsn cut = atomic_load(&store->cut);
-    basalt_status status = bs_wal_inspect(store->parts.vfs, store->path, &log, &why);
-    if (status == BASALT_NOT_FOUND) return BASALT_OK;
-    if (!status && log.has_story && memcmp(log.story.store_uuid, store->uuid, 16) != 0) {
-        report(verifying, "the log beside the file belongs to another store");
+    basalt_status status = bs_store_inspect(store->parts.vfs, store->path, &found, &why);
+    if (!status && found.warning[0]) {
+        report(verifying, found.warning);
         return BASALT_OK;
     }
+    if (!status) status = bs_log_look(store->parts.vfs, store->path, &log, &why);
     if (!status && log.last > cut) {
         status =
             bs_wal_replay(store->parts.vfs, store->path, cut, check_record, verifying, &end, &why);

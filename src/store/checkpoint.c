@@ -7,6 +7,8 @@
  * every attribute up to C are written and the root is flipped (file_flip.c). After that a view
  * {new root, active} is published, and the log before C may go.
  *
+ * The flips of a clean close say that the file is closed, all others that it is not: story.c.
+ *
  * A failure before the flip's syncs (a full disk, no memory) leaves the frozen memtable where it is;
  * the writer of the file is thrown away, and the next attempt begins again at the last root. */
 #include "store/store_internal.h"
@@ -235,6 +237,7 @@ static basalt_status flush(struct bs_store *store, bool finish, basalt_error *er
     const bs_lsn cut = frozen ? atomic_load(&frozen->sealed) : store->appended;
     bs_mutex_unlock(&store->commit_lock);
     status = wait_until_visible(store, cut, err);
+    if (!status) status = bs_file_check_ours(store, err); /* before anything is written to it */
     if (status) return status;
     status = need_writer(store, err);
     if (!status) {
@@ -244,11 +247,15 @@ static basalt_status flush(struct bs_store *store, bool finish, basalt_error *er
     }
     if (!status) status = bs_checkpoint_show(store, cut, err);
     if (status) {
+        basalt_error why = {0};
         drop_writer(store);
-        return status;
+        if (status != BASALT_CORRUPT && status != BASALT_NOT_HDF5) return status;
+        if (bs_file_check_ours(store, &why) != BASALT_CONFLICT) return status;
+        if (err) *err = why; /* what is corrupt is not ours */
+        return BASALT_CONFLICT;
     }
     if (finish) forget_tails(store);
-    time_checkpoint(store, began_ns);
+    if (frozen || finish) time_checkpoint(store, began_ns);
     return BASALT_OK;
 }
 
@@ -264,8 +271,14 @@ basalt_status bs_checkpoint_run(struct bs_store *store, bool closing, basalt_err
         if (status) break;
         bs_mutex_lock(&store->commit_lock);
         const bool finish = closing && !store->active->last_end;
+        const bool open_wanted = store->open_wanted;
         bs_mutex_unlock(&store->commit_lock);
-        if (!store->frozen && !(finish && store->tails_pending)) break;
+        const int mark = atomic_load(&store->mark);
+        store->finishing = finish;
+        if (!store->frozen && !(finish && (store->tails_pending || mark == BS_MARK_OPEN)) &&
+            !(!closing && open_wanted && mark != BS_MARK_OPEN)) {
+            break;
+        }
         status = flush(store, finish, err);
         if (!status && !closing && atomic_load(&store->cut) >= target) break;
     }

@@ -77,6 +77,20 @@ out:
     return status;
 }
 
+basalt_status bs_file_check_ours(struct bs_store *store, basalt_error *err)
+{
+    basalt_error why = {0};
+    const basalt_status status = bs_h5_check_superblock(store->file, store->superblock, &why);
+    if (!status) return BASALT_OK;
+    if (status == BASALT_CONFLICT) {
+        bs_mutex_lock(&store->commit_lock);
+        bs_store_poison(store, &why);
+        bs_mutex_unlock(&store->commit_lock);
+    }
+    if (err) *err = why;
+    return status;
+}
+
 static void remember_flip(struct bs_store *store)
 {
     const uint64_t now = bs_now_ns();
@@ -109,6 +123,7 @@ basalt_status bs_file_flip(
     uint8_t next[BS_H5_SUPERBLOCK_BYTES];
     basalt_error why = {0};
     *out_h5 = NULL;
+    bs_h5_set_closed(store->writer, store->finishing);
     basalt_status status = bs_h5_prepare(store->writer, store->commit + 1, cut, next, err);
     if (status) return status;
     /* Readers' view of the new root: after the flip nothing may fail that is not final. */
@@ -126,6 +141,8 @@ basalt_status bs_file_flip(
     memcpy(store->superblock, next, sizeof store->superblock);
     store->commit++;
     atomic_store(&store->commit_shown, store->commit);
+    atomic_store_explicit(
+        &store->mark, store->finishing ? BS_MARK_CLOSED : BS_MARK_OPEN, memory_order_release);
     remember_flip(store);
     bs_file_note_space(store);
     return BASALT_OK;

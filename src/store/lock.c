@@ -92,6 +92,17 @@ static bool log_exists(struct bs_store *store)
     return bs_wal_inspect(store->parts.vfs, store->path, &log, NULL) != BASALT_NOT_FOUND;
 }
 
+static bool says_open(struct bs_file *file)
+{
+    struct bs_h5_file *h5 = NULL;
+    struct bs_h5_identity identity;
+    if (bs_h5_file_open(file, &h5, NULL)) return false;
+    const bool open =
+        !bs_h5_identity_read(h5, &identity, NULL) && bs_mark_of(&identity) == BS_MARK_OPEN;
+    bs_h5_file_close(h5);
+    return open;
+}
+
 static basalt_status not_writable(struct bs_store *store, basalt_error *err)
 {
     return bs_fail(err, BASALT_READ_ONLY, BASALT_NO_OFFSET,
@@ -113,8 +124,13 @@ static basalt_status give_back_permission(struct bs_store *store, basalt_error *
         status = busy(store, err);
         goto out;
     }
-    if ((info.mode & WRITE_BITS) || !log_exists(store)) {
+    const bool dead = !(info.mode & WRITE_BITS) && (log_exists(store) || says_open(file));
+    if (!dead) {
         status = not_writable(store, err);
+        goto out;
+    }
+    if (!log_exists(store) && !store->without_log) {
+        status = bs_bond_fail(BS_BOND_MISSING, store->path, err);
         goto out;
     }
     if (!info.owned) {

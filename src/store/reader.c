@@ -2,19 +2,21 @@
  *
  * The reader takes the superblock, pins its commit with a shared lock on byte 2^62 + commit, and
  * looks at the superblock again: if it moved meanwhile, the writer may not have seen the pin, so it
- * begins again. With READ_FRESH the log is replayed into a memtable of the reader's own before that
- * second look. Nothing is written, not even to a crashed store: if the superblock is torn, the root
- * that the log tells of is read in place of it. */
+ * begins again. With READ_FRESH the log, if it is that of this root (story.c), is replayed into a
+ * memtable of the reader's own before that second look. Nothing is written, not even to a crashed
+ * store: if the superblock is torn, the root that the log tells of is read in place of it. */
 #include "store/store_internal.h"
 
 #include <inttypes.h>
 
 #define RETRY_NS 1000000u
 
-static basalt_status read_raw(
-    struct bs_store *store, uint8_t out[BS_H5_SUPERBLOCK_BYTES], basalt_error *err)
+/* Zeros where the file ends. */
+static basalt_status read_raw(struct bs_store *store, uint8_t out[BS_H5_SUPERBLOCK_BYTES],
+    size_t *out_count, basalt_error *err)
 {
-    return bs_file_read_all_at(store->file, out, BS_H5_SUPERBLOCK_BYTES, 0, err);
+    memset(out, 0, BS_H5_SUPERBLOCK_BYTES);
+    return store->file->ops->read_at(store->file, out, BS_H5_SUPERBLOCK_BYTES, 0, out_count, err);
 }
 
 /* The superblock in force; a torn one is read again, since a writer may be at work. */
@@ -22,17 +24,14 @@ static basalt_status current_superblock(struct bs_store *store, basalt_error *er
 {
     struct bs_h5_superblock decoded;
     struct bs_wal_inventory log;
+    size_t count = 0;
     bool restored;
     basalt_status status = BASALT_OK;
     for (unsigned tries = 0; tries < BS_READER_TRIES_MAX; tries++) {
-        status = read_raw(store, store->superblock, err);
-        if (!status) {
-            status =
-                bs_superblock_check_ours(store, store->superblock, sizeof store->superblock, err);
-        }
+        status = read_raw(store, store->superblock, &count, err);
+        if (!status) status = bs_superblock_check_ours(store, store->superblock, count, err);
         if (status) return status;
-        status =
-            bs_h5_superblock_decode(store->superblock, sizeof store->superblock, &decoded, err);
+        status = bs_h5_superblock_decode(store->superblock, count, &decoded, err);
         if (status == BASALT_OK) return BASALT_OK;
         bs_sleep_ns(RETRY_NS);
     }
@@ -60,25 +59,25 @@ static basalt_status has_moved(struct bs_store *store, bool *out_moved, basalt_e
 {
     uint8_t again[BS_H5_SUPERBLOCK_BYTES];
     struct bs_h5_superblock decoded;
-    const basalt_status status = read_raw(store, again, err);
+    size_t count;
+    const basalt_status status = read_raw(store, again, &count, err);
     *out_moved = memcmp(again, store->superblock, sizeof again) != 0 &&
         !bs_h5_superblock_decode(again, sizeof again, &decoded, NULL);
     return status;
 }
 
+/* The rows of the log, if it is the one of this root. */
 static basalt_status replay_log(struct bs_store *store, bs_lsn from, basalt_error *err)
 {
+    struct bs_bond_file file = {
+        .uuid = store->uuid, .open = atomic_load(&store->mark) == BS_MARK_OPEN};
     struct bs_wal_inventory log;
+    enum bs_bond bond;
     bs_lsn end;
-    basalt_status status = bs_wal_inspect(store->parts.vfs, store->path, &log, err);
-    if (status == BASALT_NOT_FOUND) return BASALT_OK;
-    if (status) return status;
-    if (!log.has_story) return BASALT_OK;
-    if (memcmp(log.story.store_uuid, store->uuid, sizeof store->uuid) != 0) {
-        return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
-            "the log beside %.120s belongs to another store: move it away", store->path);
-    }
-    if (log.last <= from) return BASALT_OK;
+    memcpy(file.superblock, store->superblock, sizeof file.superblock);
+    basalt_status status = bs_bond_look(store->parts.vfs, store->path, &file, &log, &bond, err);
+    if (!status) status = bs_bond_fail(bond, store->path, err);
+    if (status || bond == BS_BOND_NONE || log.last <= from) return status;
     return bs_replay(store, from, UINT64_MAX, NULL, &end, err);
 }
 

@@ -1,6 +1,7 @@
 /* recovery.c - opening for writing: a new file, one that was closed cleanly, one that was not.
  *
- * A file without a log beside it is opened as it is. With one:
+ * A file without a log beside it is opened as it is, unless it says that it was not closed: then its
+ * log is missed, and the opening refused (story.c). With one:
  *   (1) The log must be of this store and tell of the superblock that the file has: `current` of its
  *       newest story, or `next`, if the flip under way came through. A superblock that is garbage (a
  *       torn sector) is restored: to `next` if everything under that root verifies, else to
@@ -56,6 +57,12 @@ static basalt_status from_story(struct bs_store *store, const struct bs_wal_inve
     uint8_t out[BS_H5_SUPERBLOCK_BYTES], basalt_error *err)
 {
     const uint8_t *candidates[] = {log->story.next, log->story.current};
+    uint64_t size = 0;
+    const basalt_status status = bs_file_size(store->file, &size, err);
+    if (status) return status;
+    if (!bs_story_allows_torn(&log->story, size)) {
+        return bs_bond_fail(BS_BOND_PARTED, store->path, err);
+    }
     for (size_t i = 0; i < BS_ARRAY_LENGTH(candidates); i++) {
         if (!root_verifies(store, log, candidates[i])) continue;
         memcpy(out, candidates[i], BS_H5_SUPERBLOCK_BYTES);
@@ -88,6 +95,9 @@ basalt_status bs_superblock_choose(struct bs_store *store, const struct bs_wal_i
     basalt_status status =
         store->file->ops->read_at(store->file, out, BS_H5_SUPERBLOCK_BYTES, 0, &count, err);
     if (!status) status = bs_superblock_check_ours(store, out, count, err);
+    if (status == BASALT_UNSUPPORTED && log->has_story) {
+        return bs_bond_fail(BS_BOND_PARTED, store->path, err);
+    }
     if (status) return status;
     const bool readable = !bs_h5_superblock_decode(out, count, &decoded, NULL);
     if (!log->has_story) {
@@ -101,10 +111,7 @@ basalt_status bs_superblock_choose(struct bs_store *store, const struct bs_wal_i
         !memcmp(out, log->story.next, BS_H5_SUPERBLOCK_BYTES)) {
         return BASALT_OK;
     }
-    return bs_fail(err, BASALT_CONFLICT, 0,
-        "%.80s is not the file that the log beside it was written for, or another program wrote to"
-        " it since: nothing was changed; move one of the two away",
-        store->path);
+    return bs_bond_fail(BS_BOND_PARTED, store->path, err);
 }
 
 /* The whole sector: what a torn write left in the rest of it goes too. */
@@ -130,7 +137,7 @@ basalt_status bs_identity_check(
             "%.120s was written by a newer Basalt (format %" PRIu32 "): update this one", path,
             identity->format_version);
     }
-    if (writing && identity->feature_read_only) {
+    if (writing && (identity->feature_read_only & ~BS_H5_FEATURES_READ_ONLY)) {
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "%.120s uses features of a newer Basalt: this one may read it, not write it", path);
     }
@@ -148,74 +155,6 @@ static basalt_status read_identity(struct bs_store *store, struct bs_h5_file *h5
     }
     if (status) return status;
     return bs_identity_check(out_identity, true, store->path, err);
-}
-
-/* ---- a new file ----------------------------------------------------------------------------------- */
-
-static basalt_status set_root_attributes(
-    struct bs_store *store, struct bs_h5_writer *writer, basalt_error *err)
-{
-    char time[64];
-    const uint64_t now = bs_wall_ns();
-    basalt_status status = BASALT_OK;
-    bs_format_time(now, time, sizeof time);
-    BS_TRY(bs_h5_set_attribute_text(writer, bs_h5_root(writer), "created_at", time, err));
-    BS_TRY(bs_h5_set_attribute_u64(writer, bs_h5_root(writer), "created_timestamp_ns", now, err));
-    BS_TRY(bs_h5_set_attribute_text(
-        writer, bs_h5_root(writer), "application", store->application, err));
-out:
-    return status;
-}
-
-/* The first commit, in a file that nobody knows by name yet. Its writer is the store's. */
-static basalt_status write_first_commit(struct bs_store *store, basalt_error *err)
-{
-    struct bs_h5_identity identity = {.format_version = BS_FORMAT_VERSION, .commit = 1};
-    uint8_t superblock[BS_H5_SUPERBLOCK_BYTES];
-    struct bs_h5_writer *writer;
-    basalt_status status = BASALT_OK;
-    bs_random_bytes(identity.store_uuid, sizeof identity.store_uuid);
-    BS_TRY(bs_h5_writer_create(store->file, &identity, &store->writer, err));
-    writer = store->writer;
-    BS_TRY(set_root_attributes(store, writer, err));
-    BS_TRY(bs_h5_prepare(writer, 1, 0, superblock, err));
-    BS_TRY(bs_file_sync(store->file, err));
-    BS_TRY(bs_h5_flip(writer, err));
-    BS_TRY(bs_file_sync(store->file, err));
-    bs_h5_settle(writer);
-out:
-    return status;
-}
-
-basalt_status bs_create_file(struct bs_store *store, basalt_error *err)
-{
-    struct bs_vfs *vfs = store->parts.vfs;
-    struct bs_bytes temporary = {0};
-    uint64_t chance;
-    bool made = false;
-    basalt_status status = BASALT_OK;
-    bs_random_bytes(&chance, sizeof chance);
-    bs_bytes_text(&temporary, "%s.new-%016" PRIx64, store->path, chance);
-    bs_bytes_u8(&temporary, 0);
-    BS_TRY(bs_bytes_check(&temporary, err));
-    const char *path = (const char *)temporary.data;
-    BS_TRY(bs_file_open(
-        vfs, path, BS_OPEN_WRITE | BS_OPEN_CREATE | BS_OPEN_EXCLUSIVE, &store->file, err));
-    made = true;
-    BS_TRY(bs_lock_take(store, err));
-    BS_TRY(write_first_commit(store, err));
-    BS_TRY(vfs->ops->rename(vfs, path, store->path, false, err));
-    made = false;
-    BS_TRY(vfs->ops->sync_directory(vfs, store->directory, err));
-out:
-    if (made) {
-        basalt_status ignored = vfs->ops->remove(vfs, (const char *)temporary.data, NULL);
-        (void)ignored; /* the first failure counts; what stays has a name that says what it is */
-    }
-    if (status && !temporary.failed)
-        bs_error_cut(err, (const char *)temporary.data + strlen(store->path));
-    bs_bytes_free(&temporary);
-    return status;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------- */
@@ -299,6 +238,17 @@ basalt_status bs_log_remove_old(struct bs_store *store, basalt_error *err)
     return status;
 }
 
+static basalt_status check_bond(struct bs_store *store, const struct bs_wal_inventory *log,
+    const struct bs_h5_identity *identity, basalt_error *err)
+{
+    struct bs_bond_file file = {
+        .uuid = identity->store_uuid, .open = bs_mark_of(identity) == BS_MARK_OPEN};
+    memcpy(file.superblock, store->superblock, sizeof file.superblock);
+    const enum bs_bond bond = bs_bond_of(&file, log);
+    if (bond == BS_BOND_MISSING && store->without_log) return BASALT_OK;
+    return bs_bond_fail(bond, store->path, err);
+}
+
 /* From a file whose superblock is chosen to a store that takes commits. */
 static basalt_status open_chosen(
     struct bs_store *store, const struct bs_wal_inventory *log, bool with_log, basalt_error *err)
@@ -308,12 +258,7 @@ static basalt_status open_chosen(
     basalt_status status = bs_h5_file_open_at(store->file, store->superblock, &h5, err);
     if (status) return status;
     BS_TRY(read_identity(store, h5, &identity, err));
-    if (log->has_story && memcmp(identity.store_uuid, log->story.store_uuid, 16) != 0) {
-        status = bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
-            "the log beside %.80s belongs to another store: nothing was changed; move it away",
-            store->path);
-        goto out;
-    }
+    BS_TRY(check_bond(store, log, &identity, err));
     BS_TRY(bs_catalogue_load(h5, &store->catalogue, &store->root_attributes, err));
     /* Without a story nothing was flipped since it was synced, and nothing could mend a torn write. */
     if (log->has_story) BS_TRY(rewrite_superblock(store, err));
@@ -404,5 +349,6 @@ basalt_status bs_recovery_open(struct bs_store *store, basalt_error *err)
     if (!status) status = open_chosen(store, &log, with_log, err);
     if (status) return status;
     bs_lock_protect(store);
+    bs_create_clean_up(store);
     return BASALT_OK;
 }

@@ -3,13 +3,15 @@
 
 #include <inttypes.h>
 
-basalt_status bs_store_open(const struct bs_env_parts *parts, const char *path,
-    const basalt_store_options *options, struct bs_store **out_store, basalt_error *err)
+static basalt_status open_store(const struct bs_env_parts *parts, const char *path,
+    const basalt_store_options *options, bool without_log, struct bs_store **out_store,
+    basalt_error *err)
 {
     struct bs_store *store = NULL;
     *out_store = NULL;
     basalt_status status = bs_store_new(parts, path, options, &store, err);
     if (status) return status;
+    store->without_log = without_log;
     if (store->read_only) {
         BS_TRY(bs_reader_open(store, err));
     } else {
@@ -21,6 +23,18 @@ basalt_status bs_store_open(const struct bs_env_parts *parts, const char *path,
 out:
     bs_store_free(store);
     return status;
+}
+
+basalt_status bs_store_open(const struct bs_env_parts *parts, const char *path,
+    const basalt_store_options *options, struct bs_store **out_store, basalt_error *err)
+{
+    return open_store(parts, path, options, false, out_store, err);
+}
+
+basalt_status bs_store_open_without_log(const struct bs_env_parts *parts, const char *path,
+    const basalt_store_options *options, struct bs_store **out_store, basalt_error *err)
+{
+    return open_store(parts, path, options, true, out_store, err);
 }
 
 static basalt_status close_writer(struct bs_store *store, basalt_error *err)

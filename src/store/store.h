@@ -116,7 +116,7 @@ BS_MUST_USE basalt_status bs_store_scan(struct bs_store *store, struct bs_snapsh
 BS_MUST_USE basalt_status bs_store_inspect(
     struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *path,
-    basalt_recovery *out_recovery, basalt_error *err);
+    bool without_log, basalt_recovery *out_recovery, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_verify(const struct bs_env_parts *parts, const char *path,
     basalt_finding_fn finding, basalt_progress_fn progress, void *context, uint64_t *out_faults,
     basalt_error *err);

@@ -452,6 +452,7 @@ basalt_status bs_txn_commit(struct bs_txn **txn, basalt_durability durability, b
     }
     for (size_t i = 0; i < bundle->record_count; i++) batches += (*txn)->fills[i].appends;
     if (durability == BASALT_SYNC) BS_TRY(bs_store_wait_recovered(store, err));
+    BS_TRY(bs_store_mark_open(store, err));
     BS_TRY(seal(&commit, err));
     BS_TRY(charge(store, bundle, err));
     BS_TRY(place_when_possible(&commit, err));

@@ -349,6 +349,44 @@ void bs_lock_protect(struct bs_store *store); /* failing is a warning: counted *
 /* Before the log goes: only beside a log is a file without write permission known as ours. */
 BS_MUST_USE basalt_status bs_lock_unprotect(struct bs_store *store, basalt_error *err);
 
+/* ---- do file and log belong together? (story.c) ------------------------------------------------ */
+
+enum bs_mark {     /* what the root in force says */
+    BS_MARK_NONE,  /* written before there was a mark */
+    BS_MARK_OPEN,  /* rows may be in the log alone */
+    BS_MARK_CLOSED /* the file is all there is */
+};
+enum bs_bond {
+    BS_BOND_NONE, /* no log with a story, and none is missed */
+    BS_BOND_FITS,
+    BS_BOND_MISSING,  /* the file was not closed, and there is no log */
+    BS_BOND_STRANGER, /* the log is of another store */
+    BS_BOND_PARTED    /* the file has a superblock that the log does not know */
+};
+struct bs_bond_file {
+    uint8_t superblock[BS_H5_SUPERBLOCK_BYTES]; /* as read; zeros where the file ends */
+    uint64_t bytes;                             /* size of the file */
+    const uint8_t *uuid;                        /* of the store; NULL: not known */
+    bool open;                                  /* BS_MARK_OPEN */
+};
+enum bs_mark bs_mark_of(const struct bs_h5_identity *identity);
+/* No log is a success with zeros. */
+BS_MUST_USE basalt_status bs_log_look(
+    struct bs_vfs *vfs, const char *path, struct bs_wal_inventory *out_log, basalt_error *err);
+enum bs_bond bs_bond_of(const struct bs_bond_file *file, const struct bs_wal_inventory *log);
+/* Looks at the log, more than once if they do not belong together. If the file's superblock has moved
+ * after that, the answer is void. */
+BS_MUST_USE basalt_status bs_bond_look(struct bs_vfs *vfs, const char *path,
+    const struct bs_bond_file *file, struct bs_wal_inventory *out_log, enum bs_bond *out_bond,
+    basalt_error *err);
+/* OK, or CONFLICT and what to do. */
+BS_MUST_USE basalt_status bs_bond_fail(enum bs_bond bond, const char *path, basalt_error *err);
+/* May a file of this size have had one of the two superblocks, torn now? */
+bool bs_story_allows_torn(const struct bs_wal_story *story, uint64_t file_bytes);
+/* care.c: bs_store_inspect, and the verdict. */
+BS_MUST_USE basalt_status bs_inspect(struct bs_vfs *vfs, const char *path,
+    basalt_inspection *out_inspection, enum bs_bond *out_bond, basalt_error *err);
+
 /* ---- the store ---------------------------------------------------------------------------------*/
 
 struct bs_pending { /* a sync commit that is not known to be durable; on its thread's stack */
@@ -410,8 +448,12 @@ struct bs_store {
     _Atomic uint64_t commit_shown; /* the same, for the stats */
     _Atomic bs_lsn cut;
     uint8_t superblock[BS_H5_SUPERBLOCK_BYTES]; /* (K) */
-    bool tails_pending;                         /* (K) some family has raw tails */
-    bool old_log; /* (K) segments of an older epoch lie there until the cut is behind them */
+    _Atomic int mark;                           /* enum bs_mark of that root; (K) sets it */
+    bool finishing;     /* (K) no record comes after the next flip: it says "closed" */
+    bool open_wanted;   /* (C) a commit waits for BS_MARK_OPEN */
+    bool without_log;   /* open it though its log is missing; constant */
+    bool tails_pending; /* (K) some family has raw tails */
+    bool old_log;       /* (K) segments of an older epoch lie there until the cut is behind them */
     bs_lsn recovered_end;                           /* where they end; constant once open */
     struct bs_flip_time flips[BS_FLIPS_REMEMBERED]; /* (K) */
     _Atomic bool readers_known;
@@ -423,6 +465,12 @@ struct bs_store {
 };
 
 BS_MUST_USE basalt_status bs_store_check(struct bs_store *store, bool writing, basalt_error *err);
+/* story.c. Before the first record: the file says, durably, that it is not closed. */
+BS_MUST_USE basalt_status bs_store_mark_open(struct bs_store *store, basalt_error *err);
+/* store.c: bs_store_open, for who knows that the log is lost. */
+BS_MUST_USE basalt_status bs_store_open_without_log(const struct bs_env_parts *parts,
+    const char *path, const basalt_store_options *options, struct bs_store **out_store,
+    basalt_error *err);
 /* Under commit_lock. The first call stays. */
 void bs_store_poison(struct bs_store *store, const basalt_error *why);
 BS_MUST_USE basalt_status bs_store_fail_poisoned(const struct bs_store *store, basalt_error *err);
@@ -467,6 +515,8 @@ BS_MUST_USE basalt_status bs_checkpoint_request(struct bs_store *store, basalt_e
 BS_MUST_USE basalt_status bs_file_flip(
     struct bs_store *store, bs_lsn cut, struct bs_h5_file **out_h5, basalt_error *err);
 void bs_file_reclaim(struct bs_store *store);
+/* CONFLICT, and the store is poisoned, if the file on disk is not as the last flip left it. */
+BS_MUST_USE basalt_status bs_file_check_ours(struct bs_store *store, basalt_error *err);
 /* All that is retired, grace time or not, if it is known that nobody can be looking. */
 bool bs_file_reclaim_at_close(struct bs_store *store);
 void bs_file_note_open(struct bs_store *store); /* the grace time of what is free begins */
@@ -477,7 +527,10 @@ BS_MUST_USE basalt_status bs_store_shrink(struct bs_store *store, basalt_error *
 
 /* recovery.c */
 BS_MUST_USE basalt_status bs_recovery_open(struct bs_store *store, basalt_error *err);
+/* create.c */
 BS_MUST_USE basalt_status bs_create_file(struct bs_store *store, basalt_error *err);
+/* Removes what creations of this file that were killed have left. Failing is a warning: counted. */
+void bs_create_clean_up(struct bs_store *store);
 /* UNSUPPORTED for superblock versions that Basalt never wrote; says nothing about damage. */
 BS_MUST_USE basalt_status bs_superblock_check_ours(
     const struct bs_store *store, const uint8_t *superblock, size_t count, basalt_error *err);

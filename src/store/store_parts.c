@@ -114,6 +114,7 @@ basalt_status bs_store_first_view(struct bs_store *store, struct bs_h5_file *h5,
     bs_published_set(&store->view, &view->shared);
     memcpy(store->uuid, identity->store_uuid, sizeof store->uuid);
     store->commit = identity->commit;
+    atomic_store(&store->mark, bs_mark_of(identity));
     store->appended = cut;
     for (struct bs_family *family = atomic_load(&store->catalogue.first); family;
          family = atomic_load(&family->next)) {

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,6 +184,36 @@ class Record(Command):
             time.sleep(0.1)
         self.fail("the rows did not come")
 
+    def check_without_log(self, crashed):
+        """A copy of a crashed file without its log says so wherever it matters."""
+        alone = self.in_folder("alone.h5")
+        shutil.copy(crashed, alone)
+        found = json.loads(run("stat", alone, "--json").stdout)
+        self.assertEqual(found["state"], "log missing")
+        self.assertIn("alone.h5-log.*", found["warning"])
+        text = run("stat", alone).stdout.decode()
+        self.assertIn("its log is missing", text)
+        self.assertNotIn("closed cleanly", text)
+        self.assertIn(b"its log is missing", run("verify", alone, expect=1).stdout)
+        for line in (("recover", alone), ("recover", "--dry-run", alone), ("cat", alone, "a", "--fresh"),
+                     ("backup", alone, self.in_folder("copy.h5")), ("record", alone, "--resume")):
+            done = run(*line, stdin=b"", expect=26)
+            self.assertIn(b"--without-log", done.stderr, line)
+        run("recover", "--without-log", crashed, expect=26)
+        self.assertIn(b"would give up", run("recover", "--dry-run", "--without-log", alone).stdout)
+        self.assertIn(b"went on without", run("recover", "--without-log", alone).stdout)
+        self.assertEqual(json.loads(run("stat", alone, "--json").stdout)["state"], "closed")
+        # Put back under the log that it does not go with any more.
+        os.rename(crashed, crashed + ".kept")
+        os.rename(alone, crashed)
+        found = json.loads(run("stat", crashed, "--json").stdout)
+        self.assertEqual(found["state"], "conflict")
+        self.assertIn("basalt cat", found["warning"])
+        self.assertIn(b"basalt cat", run("verify", crashed, expect=1).stdout)
+        run("recover", "--dry-run", crashed, expect=26)
+        run("recover", crashed, expect=26)
+        os.rename(crashed + ".kept", crashed)
+
     def test_streams_that_are_cut(self):
         whole = stream(sample(1000), 100)
         run("record", self.path, stdin=b"", expect=16)
@@ -295,6 +326,7 @@ class Record(Command):
         plan = run("recover", "--dry-run", self.path).stdout.decode()
         self.assertIn("x.h5-log.", plan)
         self.assertEqual(len(json.loads(run("cat", self.path, "a", "--fresh", "--json").stdout)), 500)
+        self.check_without_log(self.path)
         done = json.loads(run("recover", self.path, "--json").stdout)
         self.assertTrue(done["needed"])
         self.assertEqual(os.listdir(self.folder.name).count("x.h5"), 1)

@@ -3,7 +3,9 @@
  *                 handed over, every value is right, transactions over two families are whole
  *   by libhdf5    the bytes of the file alone: it opens (unless its first sector is the garbage one),
  *                 shows at least the last acknowledged checkpoint, all families at one cut
- *   samples of it read without recovering (and without a write), closed cleanly, dumped by h5dump,
+ *                 and if it says that it was closed, every row that the log has
+ *   samples of it read without recovering (and without a write), closed cleanly, dumped by h5dump, opened
+ *                 without their log (refused, unless they say that they were closed),
  *                 and crashed again within the recovery, every image of which must do as well.
  * The work is divided among forked processes by the hash of the image. */
 #include "tests/crash/examine.h"
@@ -23,6 +25,7 @@
 #define KNOWN_IMAGES ((size_t)1 << 15)
 #define FRESH_EVERY 16 /* images; of the samples */
 #define CLOSE_EVERY 16
+#define MOVE_EVERY 16
 #define DUMP_EVERY 256
 #define DUMPS_MAX 6u
 
@@ -117,6 +120,20 @@ static void check_shown(struct crash_tally *tally, const struct powerloss_image 
     }
 }
 
+/* A file that says "closed" has all there is. */
+static void check_mark(struct examiner *self, struct crash_tally *tally,
+    const struct powerloss_image *image, const struct seen *shown, const struct seen *known)
+{
+    self->report.say_closed += shown->closed;
+    self->report.say_open += !shown->closed;
+    for (unsigned f = 0; shown->closed && f < FAMILIES; f++) {
+        if (shown->rows[f] == known->rows[f]) continue;
+        crash_fail(tally, image,
+            "the file says that it was closed, with %" PRIu64 " rows of %s: there are %" PRIu64,
+            rows_or_none(shown, f), family_sketches[f].name, rows_or_none(known, f));
+    }
+}
+
 /* ---- libhdf5 --------------------------------------------------------------------------------- */
 
 static basalt_status look_at_file(struct examiner *self, const struct powerloss_file *file,
@@ -155,6 +172,7 @@ static void examine_bytes(struct examiner *self, struct crash_tally *tally,
         return;
     }
     check_shown(tally, image, promise, &shown, known);
+    check_mark(self, tally, image, &shown, known);
 }
 
 /* The store's file as it lies in `vfs` now; harness_free it. NULL if it cannot be read. */
@@ -221,8 +239,47 @@ static void examine_closed(struct examiner *self, const struct powerloss_image *
                     rows_or_none(&shown, f), family_sketches[f].name, rows_or_none(seen, f));
             }
         }
+        if (!shown.closed) crash_fail(tally, image, "a clean close does not say so");
     }
     harness_free(bytes);
+}
+
+/* The file alone, as if it had been moved away from its log: either it says that nothing is missing and
+ * is right, or it is refused until its user gives the log up. */
+static void examine_moved(
+    struct examiner *self, const struct powerloss_image *image, const struct powerloss_file *file)
+{
+    struct crash_tally *tally = &self->report.tally;
+    struct bs_vfs *vfs = powerloss_create_from(image);
+    struct seen shown, seen = {0};
+    basalt_error error = {0};
+    if (look_at_file(self, file, &shown, &error)) goto out; /* is told elsewhere */
+    self->report.moved++;
+    basalt_status status = look_without_log(vfs, self->budget, false, &seen, &error);
+    if (!shown.closed) {
+        self->report.refused++;
+        if (status != BASALT_CONFLICT) {
+            crash_fail(tally, image, "a file without its log is not refused: %s %s",
+                basalt_status_name(status), error.message);
+            goto out;
+        }
+        status = look_without_log(vfs, self->budget, true, &seen, &error);
+    } else if (status == BASALT_READ_ONLY) {
+        /* Closed, and killed before its permission bits were given back: they may be its user's
+         * wish. */
+        status = look_with_basalt(vfs, self->budget, true, false, &seen, &error);
+    }
+    if (status) {
+        crash_fail(tally, image, "without its log: %s", error.message);
+        goto out;
+    }
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        if (seen.rows[f] == shown.rows[f]) continue;
+        crash_fail(tally, image, "without its log there are %" PRIu64 " rows of %s, not %" PRIu64,
+            rows_or_none(&seen, f), family_sketches[f].name, rows_or_none(&shown, f));
+    }
+out:
+    bs_vfs_free(vfs);
 }
 
 /* Reading without recovering gives the same rows and changes nothing. */
@@ -298,6 +355,9 @@ static void examine_sample(struct examiner *self, const struct powerloss_image *
     const uint64_t second_every = self->plan->second_every;
     if (second_every && lot % second_every == 1) examine_recovery(self, image, promise, vfs);
     if (readable && lot % FRESH_EVERY == 2) examine_fresh(self, image, seen);
+    if (readable && file && lot % MOVE_EVERY == 4 && superblock_is_whole(file->bytes, file->size)) {
+        examine_moved(self, image, file);
+    }
     if (readable && file && self->report.dumped < DUMPS_MAX && lot % DUMP_EVERY == 3) {
         dump(self, &self->report.tally, image, file);
     }
@@ -410,6 +470,10 @@ static bool gather_report(int from, struct report *sum)
     sum->closed += part.closed;
     sum->dumped += part.dumped;
     sum->restored += part.restored;
+    sum->say_closed += part.say_closed;
+    sum->say_open += part.say_open;
+    sum->moved += part.moved;
+    sum->refused += part.refused;
     return true;
 }
 
@@ -455,4 +519,7 @@ void examine_print(const struct report *report, const char *name, uint64_t ns)
            " read without recovery, %" PRIu64 " dumped by h5dump, in %.1f s\n",
         name, report->hdf5_looks, report->hdf5_files, report->restored, report->closed,
         report->fresh, report->dumped, (double)ns / 1e9);
+    printf("%s: %" PRIu64 " files say closed, %" PRIu64 " open; %" PRIu64
+           " opened without their log, %" PRIu64 " refused for it\n",
+        name, report->say_closed, report->say_open, report->moved, report->refused);
 }

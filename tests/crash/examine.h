@@ -16,6 +16,8 @@ struct report {
     struct crash_tally tally, second; /* `second`: crashes within recoveries */
     uint64_t hdf5_looks, hdf5_files;  /* images, and distinct files, that libhdf5 read */
     uint64_t fresh, closed, dumped, restored;
+    uint64_t say_closed, say_open; /* images whose file says so */
+    uint64_t moved, refused;       /* opened without their log; refused for it */
 };
 
 /* By as many forked processes as there are processors. False: one of them did not end well. Nothing of

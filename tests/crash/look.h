@@ -8,7 +8,13 @@
 struct seen {
     uint64_t rows[FAMILIES];
     uint64_t step;
+    bool closed; /* libhdf5: the file says that it was closed cleanly */
 };
+
+/* The same of a file that was moved away from its log: refused, unless it says that it was closed or
+ * `without_log` is set. Leaves it closed. */
+BS_MUST_USE basalt_status look_without_log(struct bs_vfs *vfs, struct bs_budget *budget,
+    bool without_log, struct seen *out_seen, basalt_error *err);
 
 /* Opens the store in `vfs` (recovering it, unless `fresh`), reads every row of every family, checks
  * each value, and leaves without closing. OK, or what is wrong. */

@@ -137,3 +137,13 @@ basalt_status look_with_basalt(struct bs_vfs *vfs, struct bs_budget *budget, boo
     if (status) bs_error_prefix(err, "close");
     return status;
 }
+
+basalt_status look_without_log(struct bs_vfs *vfs, struct bs_budget *budget, bool without_log,
+    struct seen *out_seen, basalt_error *err)
+{
+    const struct bs_env_parts parts = {.budget = budget, .vfs = vfs};
+    basalt_recovery recovery;
+    basalt_status status = bs_wal_remove_all(vfs, STORE_PATH, 0, err);
+    if (!status && without_log) status = bs_store_recover(&parts, STORE_PATH, true, &recovery, err);
+    return status ? status : look_with_basalt(vfs, budget, false, true, out_seen, err);
+}

@@ -123,6 +123,24 @@ static basalt_status check_family(
     return status;
 }
 
+/* Files of before the mark have none; all of these do. */
+static basalt_status read_mark(hid_t file, bool *out_closed, basalt_error *err)
+{
+    uint64_t closed = UINT64_MAX, features = 0;
+    const hid_t group = H5Gopen2(file, ".basalt", H5P_DEFAULT);
+    const hid_t at = group < 0 ? -1 : H5Aopen(group, "closed", H5P_DEFAULT);
+    const hid_t mask = group < 0 ? -1 : H5Aopen(group, "feature_read_only", H5P_DEFAULT);
+    const bool read = at >= 0 && mask >= 0 && H5Aread(at, H5T_NATIVE_UINT64, &closed) >= 0 &&
+        H5Aread(mask, H5T_NATIVE_UINT64, &features) >= 0;
+    if (mask >= 0) H5Aclose(mask);
+    if (at >= 0) H5Aclose(at);
+    if (group >= 0) H5Gclose(group);
+    *out_closed = closed == 1;
+    if (read && closed <= 1 && (features & 1)) return BASALT_OK;
+    return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+        "libhdf5: the file does not say whether it was closed");
+}
+
 basalt_status look_with_libhdf5(
     const uint8_t *bytes, size_t count, struct seen *out_seen, basalt_error *err)
 {
@@ -140,6 +158,7 @@ basalt_status look_with_libhdf5(
     for (unsigned f = 0; !status && f < FAMILIES; f++) {
         status = check_family(file, f, &out_seen->rows[f], err);
     }
+    if (!status) status = read_mark(file, &out_seen->closed, err);
     if (file >= 0) H5Fclose(file);
     H5Pclose(access);
     harness_free(copy);

@@ -27,6 +27,7 @@ static const struct defect defects[] = {
     {"log_deleted_early", BY_STORE, false, "segment is missing|were acknowledged"},
     {"cut_off_by_one", BY_STORE, true, "checkpointed were"},
     {"reuse_one_commit_early", BY_STORE, true, "open: |libhdf5"},
+    {"no_open_mark", BY_STORE, true, "says that it was closed"},
     {"no_directory_sync", BY_STORE, false, "were acknowledged"},
     {"acknowledged_before_sync", BY_LOG, false, "acknowledged was"},
     {"notify_before_clear", BY_WAITING, false, "sleep for good"},

@@ -29,6 +29,8 @@ static void examine_history(
         if (stages >> i & 1) CHECK(report.tally.by_stage[i] > 0);
     }
     CHECK(report.closed > 0 && report.fresh > 0 && report.restored > 0);
+    CHECK(report.say_closed > 0 && report.say_open > 0);
+    CHECK(report.refused > 0 && report.moved >= report.refused);
 }
 
 TEST(store_crash, one_thread_and_several_lives)

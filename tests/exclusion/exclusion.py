@@ -315,15 +315,28 @@ def other_programs_at_a_crashed_store():
     all_there(path, commits)
 
 
+def as_root_unlocked(path):
+    """h5py "w" over the file, by a process that was told not to lock."""
+    code = "import h5py, sys; f = h5py.File(sys.argv[1], 'w'); f['x'] = list(range(1000)); f.close()"
+    return subprocess.run([sys.executable, "-c", code, path], check=False).returncode
+
+
+def look(path):
+    shell = Shell()
+    answer = shell.must(f"inspect {path}")
+    shell.end()
+    return answer
+
+
 def noticed(first, path, what):
     """The live writer sees that its file is not its own any more, and keeps what only the log has."""
     kept = logs(path)
     first.ask("append 3")  # may still go to the log, or be refused
-    status, sentence = first.ask("checkpoint")
-    assert status != "BASALT_OK", f"{what}: a checkpoint succeeded"
-    print(f"    {status} {sentence}")
-    status, _ = first.ask("checkpoint")
-    assert status != "BASALT_OK", f"{what}: the second checkpoint succeeded"
+    for _ in range(2):
+        status, sentence = first.ask("checkpoint")
+        print(f"    {status} {sentence}")
+        assert status == "BASALT_CONFLICT", f"{what}: a checkpoint gives {status} {sentence}"
+        assert ".new-" not in sentence, f"a name that nobody knows: {sentence}"
     status, _ = first.ask("close")
     first.end()
     assert set(kept) <= set(logs(path)), f"{what}: a log is gone"
@@ -335,6 +348,9 @@ def a_live_store_is_moved_away_and_back():
     first = live(path)
     os.rename(path, path + ".away")
     noticed(first, path, "mv")
+    # Where it went it does not pass for a store that was closed.
+    status, sentence = refused(path + ".away")
+    assert status == "BASALT_CONFLICT" and "log is missing" in sentence, f"{status} {sentence}"
     # Only the log is there under this name: making a new store here would bury it.
     for access in ("create", "rw", "new"):
         refused(path, access)
@@ -384,8 +400,33 @@ def root_truncates_a_live_store():
     noticed(first, path, "h5py w by root")
     held = logs(path)
     sums = digest(*held)
-    refused(path)
+    for access in ("rw", "create", "fresh"):
+        status, sentence = refused(path, access)
+        assert status == "BASALT_CONFLICT", f"{access}: {status} {sentence}"
+    print(f"    {status} {sentence}")
     assert digest(*held) == sums, "a refused open changed a log"
+
+
+@case
+def root_makes_another_file_of_a_live_store():
+    if not ROOT:
+        NOT_TRIED.append("a file replaced in place by root: not root")
+        return
+    path = path_of("remade.h5")
+    first = live(path)
+    os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
+    made = as_root_unlocked(path)
+    del os.environ["HDF5_USE_FILE_LOCKING"]
+    assert made == 0, "h5py did not write over the file"
+    noticed(first, path, "h5py w without locks")
+    held = logs(path)
+    sums = digest(path, *held)
+    for access in ("rw", "create"):
+        status, sentence = refused(path, access)
+        assert status == "BASALT_CONFLICT", f"{access}: {status} {sentence}"
+    print(f"    {status} {sentence}")
+    assert digest(path, *held) == sums, "a refused open changed something"
+    assert "conflict=1" in look(path), look(path)
 
 
 @case
@@ -486,6 +527,72 @@ def a_log_of_another_file():
         os.unlink(copy)
     all_there(path, 80)
     all_there(other, commits)
+
+
+def commits_of(path, access):
+    shell = Shell()
+    shell.must(f"open {access} {path}")
+    found = int(shell.must("found"))
+    shell.must("close")
+    shell.end()
+    return found
+
+
+@case
+def a_crashed_store_is_copied_without_its_log():
+    path, copy = path_of("lonely.h5"), path_of("lonely-copy.h5")
+    commits = crashed(path)
+    shutil.copy2(path, copy)
+    if ROOT:
+        os.chown(copy, NOBODY, NOBODY)
+    sums = digest(copy)
+    for access in ("rw", "create", "fresh"):
+        status, sentence = refused(copy, access)
+        assert status == "BASALT_CONFLICT" and "log is missing" in sentence, f"{access}: {status} {sentence}"
+    print(f"    {sentence}")
+    found = look(copy)
+    assert "missing=1 conflict=0 warning=" in found and "lonely-copy.h5-log.*" in found, found
+    assert commits_of(copy, "checkpoint") == 50, "the checkpoint can be read all the same"
+    shell = Shell()
+    status, sentence = shell.ask(f"recover {copy}")
+    assert status == "BASALT_CONFLICT", f"{status} {sentence}"
+    assert digest(copy) == sums, "what was refused changed something"
+    shell.must(f"recover-without-log {copy}")
+    status, sentence = shell.ask(f"recover-without-log {path}")
+    assert status == "BASALT_CONFLICT", f"a log that is there was given up: {status} {sentence}"
+    shell.end()
+    assert "missing=0" in look(copy), look(copy)
+    all_there(copy, 50)
+    all_there(path, commits)
+
+
+@case
+def a_moved_store_went_on_and_is_put_back_beside_its_old_log():
+    path, away = path_of("resumed.h5"), path_of("resumed-away.h5")
+    crashed(path)
+    os.rename(path, away)
+    shell = Shell()
+    shell.must(f"recover-without-log {away}")
+    shell.must(f"open rw {away}")
+    shell.must("found")
+    shell.must("append 7")
+    shell.must("close")
+    shell.end()
+    os.rename(away, path)
+    held = logs(path)
+    sums = digest(path, *held)
+    for access in ("rw", "create", "fresh"):
+        status, sentence = refused(path, access)
+        assert status == "BASALT_CONFLICT", f"{access}: {status} {sentence}"
+    print(f"    {sentence}")
+    assert "basalt cat" in sentence and "resumed.h5-log.*" in sentence, sentence
+    found = look(path)
+    assert "missing=0 conflict=1 warning=" in found, found
+    assert commits_of(path, "checkpoint") == 57
+    assert digest(path, *held) == sums, "what was refused changed something"
+    for log in held:
+        os.rename(log, away + log[len(path):])
+    all_there(path, 57)
 
 
 @case

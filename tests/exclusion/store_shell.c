@@ -5,7 +5,7 @@
  *   checkpoint | sync | close
  *   found               the commits of each writer that a scan finds
  *   fork PATH           in a forked child: append with the inherited handle, then open PATH
- *   inspect PATH | recover PATH
+ *   inspect PATH | recover PATH | recover-without-log PATH
  *   kill                ends itself with SIGKILL
  *
  * Every command is answered by one line: "BASALT_OK ..." or the status and its sentence. */
@@ -23,7 +23,7 @@ struct shell {
     basalt_store *store;
     uint64_t commits; /* of writer 0 */
     basalt_error err;
-    char detail[256];
+    char detail[600];
 };
 
 static basalt_status open_store(struct shell *shell, const char *words)
@@ -103,15 +103,18 @@ static basalt_status inspect(struct shell *shell, const char *path)
     basalt_inspection seen;
     const basalt_status status = basalt_inspect(path, &seen, &shell->err);
     if (status) return status;
-    snprintf(shell->detail, sizeof shell->detail, "basalt=%d writing=%d crashed=%d holder=%.160s",
-        seen.is_basalt, seen.writing, seen.crashed, seen.holder);
+    snprintf(shell->detail, sizeof shell->detail,
+        "basalt=%d writing=%d crashed=%d holder=%.160s missing=%d conflict=%d warning=%.239s",
+        seen.is_basalt, seen.writing, seen.crashed, seen.holder, seen.log_missing, seen.conflict,
+        seen.warning);
     return BASALT_OK;
 }
 
-static basalt_status recover(struct shell *shell, const char *path)
+static basalt_status recover(struct shell *shell, const char *path, bool without_log)
 {
     basalt_recovery done;
-    const basalt_status status = basalt_recover(path, &done, &shell->err);
+    const basalt_status status = without_log ? basalt_recover_without_log(path, &done, &shell->err)
+                                             : basalt_recover(path, &done, &shell->err);
     if (status) return status;
     snprintf(shell->detail, sizeof shell->detail, "needed=%d", done.needed);
     return BASALT_OK;
@@ -123,7 +126,8 @@ static basalt_status obey(struct shell *shell, const char *line)
     shell->detail[0] = '\0';
     if (!strncmp(line, "open ", 5)) return open_store(shell, line + 5);
     if (!strncmp(line, "inspect ", 8)) return inspect(shell, line + 8);
-    if (!strncmp(line, "recover ", 8)) return recover(shell, line + 8);
+    if (!strncmp(line, "recover ", 8)) return recover(shell, line + 8, false);
+    if (!strncmp(line, "recover-without-log ", 20)) return recover(shell, line + 20, true);
     if (!strcmp(line, "kill")) kill(getpid(), SIGKILL);
     if (!shell->store) return BASALT_BAD_ARGUMENT;
     if (!strncmp(line, "append ", 7)) return append(shell, strtoull(line + 7, NULL, 10));

@@ -202,7 +202,7 @@ TEST(store_access, a_crashed_store_is_read_without_a_change)
     help_check_rows(store, NULL, "a", &schema, 1000);
     CHECK_OK(bs_store_close(&store, err));
     basalt_recovery recovery;
-    CHECK_OK(bs_store_recover(&env.parts, path, &recovery, err));
+    CHECK_OK(bs_store_recover(&env.parts, path, false, &recovery, err));
     CHECK(recovery.superblock_restored);
     CHECK_EQ(recovery.rows_replayed, 1000);
     CHECK_OK(env.parts.vfs->ops->info(env.parts.vfs, path, &after, err));

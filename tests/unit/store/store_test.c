@@ -70,7 +70,7 @@ TEST(store, a_killed_store_has_every_committed_row)
         CHECK(!inspection.writing);
         CHECK(inspection.log_records_bytes > 0);
         basalt_recovery recovery;
-        CHECK_OK(bs_store_recover(&env.parts, path, &recovery, err));
+        CHECK_OK(bs_store_recover(&env.parts, path, false, &recovery, err));
         CHECK(recovery.needed);
         CHECK_EQ(recovery.rows_replayed, checkpoint ? 57 : 157);
         CHECK_OK(bs_store_inspect(env.parts.vfs, path, &inspection, err));
