@@ -1,7 +1,8 @@
 /* test.h - the few words that tests are written in.
  *
  * One program a folder of tests: TEST registers itself, test_main.c runs all or those whose
- * "suite.name" contains an argument. A failed CHECK reports and goes on; REQUIRE leaves the test. */
+ * "suite.name" contains an argument. A failed CHECK reports and goes on; REQUIRE leaves the test. The
+ * program's exit code is 1 if one failed, 77 if none did and all were skipped. */
 #ifndef BS_TEST_H
 #define BS_TEST_H
 
@@ -18,6 +19,8 @@ struct test_case {
 };
 void test_register(struct test_case *test);
 void test_fail(const char *file, int line, const char *format, ...) BS_PRINTF(3, 4);
+/* This machine does not have what the test is about: it counts as skipped, and returns. */
+void test_skip(const char *format, ...) BS_PRINTF(1, 2);
 /* A fresh empty directory of this test's own, removed when the program ends well; lends. */
 const char *test_directory(void);
 /* DIRECTORY/NAME; lends until the test ends. */

@@ -10,6 +10,7 @@
 
 static struct test_case *tests;
 static atomic_uint failures; /* of the test that runs */
+static bool skips;           /* the test that runs */
 static char directory[256];
 static char paths[64][512];
 static unsigned path_count;
@@ -35,6 +36,17 @@ void test_fail(const char *file, int line, const char *format, ...)
     vfprintf(stderr, format, args);
     va_end(args);
     fputc('\n', stderr);
+}
+
+void test_skip(const char *format, ...)
+{
+    va_list args;
+    skips = true;
+    va_start(args, format);
+    fputs("skipped: ", stdout);
+    vprintf(format, args);
+    va_end(args);
+    fputc('\n', stdout);
 }
 
 static void remove_tree(const char *path)
@@ -183,7 +195,7 @@ int64_t test_live_allocations(void)
 
 int main(int argc, char **argv)
 {
-    unsigned passed = 0, failed = 0;
+    unsigned passed = 0, failed = 0, skipped = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (struct test_case *test = tests; test; test = test->next) {
         char full[256];
@@ -192,15 +204,22 @@ int main(int argc, char **argv)
         for (int i = 1; i < argc; i++) wanted |= strstr(full, argv[i]) != NULL;
         if (!wanted) continue;
         atomic_store(&failures, 0);
+        skips = false;
         test->run();
         if (atomic_load(&failures)) {
             failed++;
             printf("FAILED %s\n", full);
+        } else if (skips) {
+            skipped++;
+            printf("SKIPPED %s\n", full);
         } else {
             passed++;
         }
     }
     if (directory[0] && !failed) remove_tree(directory);
-    printf("%u passed, %u failed\n", passed, failed);
+    printf("%u passed, %u failed", passed, failed);
+    if (skipped) printf(", %u skipped", skipped);
+    printf("\n");
+    if (!failed && !passed && skipped) return 77;
     return failed || !passed ? 1 : 0;
 }
