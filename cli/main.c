@@ -1,6 +1,7 @@
 /* main.c - finds the subcommand. */
 #include "command.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 
@@ -23,8 +24,20 @@ static void print_help(FILE *out)
         "n (docs/errors.md).\n");
 }
 
+/* Where the caller closed 0, 1 or 2, the next file that is opened would take that number, and what is
+ * printed would go into a database. What stands in for them can be neither read nor written. */
+static bool hold_standard_streams(void)
+{
+    for (int descriptor = 0; descriptor <= 2; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) >= 0) continue;
+        if (open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY) != descriptor) return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!hold_standard_streams()) return EXIT_BASALT + BASALT_IO_ERROR;
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like a full disk */
     signal(SIGPIPE, SIG_IGN); /* `basalt cat ... | head` ends by EPIPE, told like any other error */
     if (argc < 2) {

@@ -363,6 +363,15 @@ static basalt_status run_session(struct session *session, struct input *inputs, 
     return status;
 }
 
+/* A start that failed half-way, where no log could be made, say, left the empty file that it made. */
+static void remove_stillborn(const char *path)
+{
+    basalt_inspection found;
+    if (basalt_inspect(path, &found, NULL)) return;
+    if (!found.is_basalt || found.writing || found.log_files || found.commit_number != 1) return;
+    unlink(path);
+}
+
 static basalt_status record(struct session *session, struct input *inputs, size_t count,
     const char *path, const basalt_recorder_options *options, const struct record_options *wishes,
     basalt_error *err)
@@ -373,12 +382,14 @@ static basalt_status record(struct session *session, struct input *inputs, size_
     struct stat there;
     bool closed = false;
     const uint64_t started_ns = now_ns();
-    const bool ours = !options->resume || stat(path, &there) || S_ISDIR(there.st_mode);
+    const bool absent = stat(path, &there) && errno == ENOENT;
+    const bool ours = !options->resume || absent || S_ISDIR(there.st_mode);
     basalt_status status = open_inputs(inputs, count, err);
     if (status) return status;
     signals_hold(&set, SIGUSR1);
     session->main_thread = pthread_self();
     status = basalt_recorder_start(path, options, &session->recorder, err);
+    if (status && absent && status != BASALT_EXISTS) remove_stillborn(path);
     if (status) return status;
     if (!basalt_recorder_get_stats(session->recorder, &stats, NULL)) {
         snprintf(file, sizeof file, "%s", stats.file_path);

@@ -255,6 +255,15 @@ class Record(Command):
         with h5py.File(self.path) as file:
             self.assertEqual(len(file["probe/count"]), 10)
 
+    def test_nothing_is_left_where_no_log_could_be_made(self):
+        source = self.in_folder("s")
+        with open(source, "wb") as out:
+            out.write(stream(sample(5)))
+        done = subprocess.run(f"ulimit -f 20; {BASALT} record {self.path} a={source}", shell=True, executable="bash",
+                              capture_output=True, timeout=60)
+        self.assertGreaterEqual(done.returncode, 10)
+        self.assertEqual(os.listdir(self.folder.name), ["s"])
+
     def test_ipc_file_format_is_named(self):
         sink = io.BytesIO()
         with pa.ipc.new_file(sink, sample(5).schema) as writer:
@@ -531,6 +540,23 @@ class Look(Command):
             done = subprocess.run(f"{BASALT} cat {self.path} /probe --format {form} > /dev/full", shell=True,
                                   capture_output=True)
             self.assertEqual(done.returncode, NO_SPACE, form)
+
+
+    def test_streams_that_the_caller_closed(self):
+        source, path = self.in_folder("s"), self.in_folder("closed.h5")
+        with open(source, "wb") as out:
+            out.write(stream(self.table))
+        for closed, arguments, code in (("<&-", "", 15), (">&-", "a=" + source, 15), ("2>&-", "a=" + source, 0),
+                                        ("<&- >&- 2>&-", "a=" + source, 15)):
+            done = subprocess.run(f"{BASALT} record {path} {arguments} {closed}", shell=True, timeout=60,
+                                  capture_output=True)
+            self.assertEqual(done.returncode, code, closed)
+            self.assertEqual(os.path.exists(path), bool(arguments), closed)
+            if arguments:
+                run("verify", path)
+                with h5py.File(path) as file:
+                    self.assertEqual(len(file["a/count"]), 1000)
+                os.remove(path)
 
 
 class Foreign(Command):
