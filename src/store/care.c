@@ -94,8 +94,8 @@ static void describe_log(const struct look *look, const char *path, basalt_inspe
     }
 }
 
-basalt_status bs_inspect(struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection,
-    enum bs_bond *out_bond, basalt_error *err)
+basalt_status bs_store_inspect(
+    struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection, basalt_error *err)
 {
     struct look look = {0};
     char *real = NULL;
@@ -112,18 +112,10 @@ basalt_status bs_inspect(struct bs_vfs *vfs, const char *path, basalt_inspection
     if (status) goto out;
     describe_log(&look, path, out);
 out:
-    *out_bond = look.bond;
     if (status) memset(out, 0, sizeof *out);
     bs_file_close(look.file);
     bs_free(real);
     return status;
-}
-
-basalt_status bs_store_inspect(
-    struct bs_vfs *vfs, const char *path, basalt_inspection *out_inspection, basalt_error *err)
-{
-    enum bs_bond bond;
-    return bs_inspect(vfs, path, out_inspection, &bond, err);
 }
 
 /* ---- recover ------------------------------------------------------------------------------------- */

@@ -383,9 +383,6 @@ BS_MUST_USE basalt_status bs_bond_look(struct bs_vfs *vfs, const char *path,
 BS_MUST_USE basalt_status bs_bond_fail(enum bs_bond bond, const char *path, basalt_error *err);
 /* May a file of this size have had one of the two superblocks, torn now? */
 bool bs_story_allows_torn(const struct bs_wal_story *story, uint64_t file_bytes);
-/* care.c: bs_store_inspect, and the verdict. */
-BS_MUST_USE basalt_status bs_inspect(struct bs_vfs *vfs, const char *path,
-    basalt_inspection *out_inspection, enum bs_bond *out_bond, basalt_error *err);
 
 /* ---- the store ---------------------------------------------------------------------------------*/
 

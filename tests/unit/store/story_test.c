@@ -315,11 +315,15 @@ static unsigned patch_attribute(uint8_t *bytes, size_t count, const char *name, 
     for (size_t at = 16; at + length + 64 < count; at++) {
         if (memcmp(bytes + at, name, length) != 0 || bytes[at - 9] != 3) continue;
         size_t header = at;
-        while (memcmp(bytes + header, "OHDR", 4) != 0) header--;
+        while (header && memcmp(bytes + header, "OHDR", 4) != 0) header--;
         const size_t width = (size_t)1 << (bytes[header + 5] & 3);
         uint64_t size = 0;
         for (size_t i = 0; i < width; i++) size |= (uint64_t)bytes[header + 10 + i] << (8 * i);
         const size_t sum_at = header + 10 + width + size;
+        if (!header || sum_at < at || sum_at + 4 > count ||
+            bs_load_u32(bytes + sum_at) != bs_lookup3(bytes + header, sum_at - header, 0)) {
+            continue; /* left over, and half overwritten */
+        }
         const size_t parts = bs_load_u16(bytes + at - 5) + (size_t)bs_load_u16(bytes + at - 3);
         bs_store_u64(bytes + at + length + parts, value);
         bs_store_u32(bytes + sum_at, bs_lookup3(bytes + header, sum_at - header, 0));
@@ -479,4 +483,68 @@ TEST(story, a_live_store_that_was_cut_short_says_conflict)
         CHECK(help_exists(place.env.parts.vfs, "/a.h5-log.1"));
         close_place(&place);
     }
+}
+
+/* ---- beside a live writer -------------------------------------------------------------------------- */
+
+#define SESSIONS 12
+#define ROUNDS 12
+
+struct beside {
+    struct place place;
+    struct bs_thread *threads[2];
+    atomic_bool over;
+    atomic_uint looks;
+};
+
+/* Whatever the writer is at, a reader never says that file and log do not belong together. */
+static void look_body(void *argument)
+{
+    struct beside *beside = argument;
+    struct bs_vfs *vfs = beside->place.env.parts.vfs;
+    while (!atomic_load(&beside->over)) {
+        basalt_inspection found;
+        basalt_error why = {0};
+        CHECK_OK(bs_store_inspect(vfs, "/a.h5", &found, err));
+        CHECK_TEXT(found.warning, "");
+        const basalt_status status = refusal(&beside->place, "/a.h5", BASALT_READ_FRESH, &why);
+        if (status && status != BASALT_BUSY && status != BASALT_NOT_FOUND) {
+            test_fail(__FILE__, __LINE__, "a reader beside a writer: %s", why.message);
+        }
+        atomic_fetch_add(&beside->looks, 1);
+    }
+}
+
+static void write_session(struct place *place, uint64_t *rows)
+{
+    basalt_store_options options = help_options(BASALT_READ_WRITE);
+    struct bs_store *store = NULL;
+    options.log_segment_bytes = 64 << 10; /* a few are filled and removed */
+    options.grace_ms = 0;
+    REQUIRE_OK(bs_store_open(&place->env.parts, "/a.h5", &options, &store, err));
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        CHECK_OK(help_append(store, "a", &place->schema, *rows, 1500, BASALT_BUFFERED, err));
+        *rows += 1500;
+        if (i % 2) CHECK_OK(bs_store_checkpoint(store, err));
+    }
+    CHECK_OK(bs_store_close(&store, err));
+}
+
+TEST(story, readers_beside_a_writer_see_one_story)
+{
+    static struct beside beside;
+    uint64_t rows = 10;
+    open_place(&beside.place);
+    struct bs_store *store = make(&beside.place, "/a.h5", rows);
+    REQUIRE(store);
+    CHECK_OK(bs_store_close(&store, err));
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(beside.threads); i++) {
+        REQUIRE_OK(bs_thread_start("look", look_body, &beside, &beside.threads[i], err));
+    }
+    for (unsigned i = 0; i < SESSIONS; i++) write_session(&beside.place, &rows);
+    atomic_store(&beside.over, true);
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(beside.threads); i++) bs_thread_join(beside.threads[i]);
+    CHECK(atomic_load(&beside.looks) > 0);
+    check_rows(&beside.place, "/a.h5", BASALT_READ_WRITE, rows);
+    close_place(&beside.place);
 }
