@@ -26,7 +26,7 @@ typedef struct basalt_store_options {
     size_t struct_bytes; /* set by _init */
     basalt_env *env;     /* NULL: one for this store */
     basalt_access access;
-    uint64_t memtable_bytes_max;   /* default 64 MiB: a checkpoint starts; at twice, writers wait */
+    uint64_t memtable_bytes_max;   /* default 64 MiB: checkpoint; up to twice, writers slow down */
     uint64_t log_segment_bytes;    /* default 64 MiB; at least 64 KiB; a power of two times 4 KiB */
     uint64_t checkpoint_log_bytes; /* default 256 MiB of log since the last cut */
     uint64_t checkpoint_age_ms;    /* default 1000 of the oldest row; 0: never by age */
@@ -63,7 +63,7 @@ typedef struct basalt_store_stats {
     uint64_t commits, syncs; /* since open */
     uint64_t checkpoints;    /* since open */
     uint64_t checkpoint_last_ns, checkpoint_max_ns;
-    uint64_t stalls, stall_max_ns; /* commits that had to wait for a checkpoint or a segment */
+    uint64_t stalls, stall_max_ns; /* commits that checkpoints or log segments held up */
     uint64_t memtable_bytes;
     uint64_t file_bytes, live_bytes, free_bytes, retired_bytes; /* as of the last flip */
     uint64_t log_bytes;

@@ -57,6 +57,7 @@ static basalt_status freeze(struct bs_store *store, basalt_error *err)
     store->frozen = store->active;
     store->active = next;
     next = NULL;
+    bs_pace_frozen(store);
     bs_mutex_unlock(&store->commit_lock);
 out:
     bs_view_release(now);
@@ -232,6 +233,7 @@ static basalt_status flush(struct bs_store *store, bool finish, basalt_error *er
 {
     struct bs_memtable *frozen = store->frozen;
     const uint64_t began_ns = bs_now_ns();
+    const uint64_t frozen_bytes = frozen ? atomic_load(&frozen->bytes) : 0;
     basalt_status status = BASALT_OK;
     bs_mutex_lock(&store->commit_lock);
     const bs_lsn cut = frozen ? atomic_load(&frozen->sealed) : store->appended;
@@ -256,6 +258,9 @@ static basalt_status flush(struct bs_store *store, bool finish, basalt_error *er
     }
     if (finish) forget_tails(store);
     if (frozen || finish) time_checkpoint(store, began_ns);
+    bs_mutex_lock(&store->commit_lock);
+    bs_pace_note(store, frozen_bytes, bs_now_ns() - began_ns);
+    bs_mutex_unlock(&store->commit_lock);
     return BASALT_OK;
 }
 
@@ -300,7 +305,7 @@ static uint64_t due_at(const struct bs_store *store, uint64_t now)
     } else if (!active->last_end) {
         return UINT64_MAX;
     } else if (atomic_load_explicit(&active->bytes, memory_order_relaxed) >=
-            options->memtable_bytes_max ||
+            bs_pace_threshold(store) ||
         store->appended - atomic_load(&store->cut) >= options->checkpoint_log_bytes) {
         at = 0;
     } else if (options->checkpoint_age_ms) {

@@ -340,7 +340,7 @@ static void link_in(struct commit *commit)
     const bs_lsn cut = atomic_load_explicit(&store->cut, memory_order_relaxed);
     if (was_empty ||
         atomic_load_explicit(&store->active->bytes, memory_order_relaxed) >=
-            store->options.memtable_bytes_max ||
+            bs_pace_threshold(store) ||
         store->appended - cut >= store->options.checkpoint_log_bytes) {
         bs_condition_signal(&store->work);
     }
@@ -374,16 +374,28 @@ out:
     return status;
 }
 
+/* Called and left with commit_lock held. */
+static bool slow_down(struct commit *commit)
+{
+    struct bs_store *store = commit->store;
+    const uint64_t delay_ns = bs_pace_delay_ns(store, commit->log_bytes);
+    if (!delay_ns) return false;
+    bs_mutex_unlock(&store->commit_lock);
+    bs_sleep_ns(delay_ns);
+    bs_mutex_lock(&store->commit_lock);
+    return true;
+}
+
 static basalt_status place_when_possible(struct commit *commit, basalt_error *err)
 {
     struct bs_store *store = commit->store;
     const uint64_t began_ns = bs_now_ns();
-    bool stalled = false, failed = false;
+    bool failed = false;
     basalt_status status = BASALT_OK;
     bs_mutex_lock(&store->commit_lock);
+    bool stalled = slow_down(commit);
     for (;;) {
-        while (!status && !store->poison.status &&
-            bs_store_memtable_bytes(store) >= 2 * store->options.memtable_bytes_max) {
+        while (!status && !store->poison.status && bs_pace_is_full(store)) {
             stalled = true;
             status = wait_for_room(store, bs_now_ns() + ROOM_LOOK_NS, &failed, err);
         }

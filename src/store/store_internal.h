@@ -395,6 +395,13 @@ struct bs_flip_time {
     uint64_t commit, at_ns;
 };
 
+struct bs_pace {
+    uint64_t frozen_at_ns; /* when the memtable that is being written was frozen */
+    uint64_t ns_per_mib;   /* of the last checkpoint with at least a MiB; 0: none yet */
+    uint64_t debt_ns;      /* delays too short to sleep, until they are not */
+    bool pressed;          /* somebody was slowed since the last freeze */
+};
+
 struct bs_store {
     struct bs_env_parts parts;
     basalt_store_options options;
@@ -430,6 +437,7 @@ struct bs_store {
     uint64_t checkpoint_failures;     /* (C) */
     uint64_t checkpoint_failed_at_ns; /* (C) */
     bool stop;                        /* (C) */
+    struct bs_pace pace;              /* (C) */
     struct bs_thread *thread;
 
     _Atomic bs_lsn visible;
@@ -497,6 +505,17 @@ struct bs_txn {
     } * fills; /* a record each */
     size_t fill_capacity;
 };
+
+/* pace.c: all with commit_lock */
+/* How many bytes in the active memtable start a checkpoint. */
+uint64_t bs_pace_threshold(const struct bs_store *store);
+/* Must a commit wait? What recovery froze may be larger than a memtable and does not count. */
+bool bs_pace_is_full(const struct bs_store *store);
+/* A memtable was frozen; what is in one went into the file. */
+void bs_pace_frozen(struct bs_store *store);
+void bs_pace_note(struct bs_store *store, uint64_t bytes, uint64_t took_ns);
+/* How long a commit of `bytes` is to sleep, without the lock, before it is placed; mostly 0. */
+uint64_t bs_pace_delay_ns(struct bs_store *store, uint64_t bytes);
 
 /* checkpoint.c */
 /* As the checkpointer: everything committed before the call goes into the file. */

@@ -132,7 +132,8 @@ struct bs_wal_writer {
     bs_condition made;                      /* a segment is ready, or making one failed */
     struct bs_wal_segment *oldest, *active; /* a list that ends with the active one */
     struct bs_wal_segment *ready, *ready_last;
-    unsigned ready_count, wanted_count; /* made ahead; how many should be */
+    unsigned ready_count, wanted_count; /* made ahead; how many should be now */
+    unsigned ahead_count;               /* and after the next rotation */
     uint64_t next_number;
     uint64_t make_failures;    /* how many times making one failed */
     basalt_error make_failure; /* the last of them */

@@ -16,6 +16,8 @@
 
 #include <inttypes.h>
 
+#define AHEAD_OF_THE_FAST 2u /* segments, once an appender had to wait for one */
+
 /* ---- one segment ------------------------------------------------------------------------------- */
 
 void bs_wal_segment_free(struct bs_wal_segment *segment)
@@ -161,6 +163,7 @@ bool bs_wal_segments_ready(struct bs_wal_writer *writer, unsigned count)
 {
     bs_mutex_lock(&writer->lock);
     const bool ready = writer->ready_count >= count;
+    if (!ready) writer->ahead_count = AHEAD_OF_THE_FAST;
     if (!ready && writer->wanted_count < count) writer->wanted_count = count;
     if (!ready) bs_condition_signal(&writer->maker_wake);
     bs_mutex_unlock(&writer->lock);
@@ -179,7 +182,7 @@ struct bs_wal_segment *bs_wal_segment_rotate(struct bs_wal_writer *writer, bs_ls
     segment->start = start;
     writer->active->next = segment;
     writer->active = segment;
-    writer->wanted_count = 1;
+    writer->wanted_count = writer->ahead_count;
     bs_condition_signal(&writer->maker_wake);
     bs_mutex_unlock(&writer->lock);
     return segment;

@@ -142,7 +142,7 @@ basalt_status bs_wal_writer_open(struct bs_vfs *vfs, const char *data_path,
     if (!writer) return bs_fail_memory(err, sizeof *writer);
     writer->vfs = vfs;
     writer->start = start;
-    writer->wanted_count = 1;
+    writer->wanted_count = writer->ahead_count = 1;
     writer->run_at = BS_WAL_HEADER_BYTES;
     atomic_init(&writer->written, start);
     atomic_init(&writer->durable, start);

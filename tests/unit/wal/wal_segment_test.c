@@ -1,6 +1,8 @@
 /* wal_segment_test.c - segments made ahead, removed, and the story they carry. */
 #include "tests/unit/wal/wal_test.h"
 
+#include <stdio.h>
+
 static struct heard heard;
 
 /* One record a segment, `count` of them; ends[i] is where record i ends. */
@@ -174,22 +176,26 @@ TEST(wal_segment, a_new_log_begins_above_all_others)
     struct bs_wal_writer *writer = tall_log(vfs, 0, 2, ends);
     REQUIRE(writer);
     CHECK_OK(bs_wal_wait_segment(writer, 1, err));
-    bs_wal_writer_close(writer);                /* leaves two in use, one made ahead, the story */
-    CHECK_EQ(count_segments(vfs, LOG_PATH), 4); /* and the story */
+    bs_wal_writer_close(writer);
+    char last[64], first[64]; /* of the old log, of the new one */
+    const unsigned count = count_segments(vfs, LOG_PATH);
+    CHECK(count == 4 || count == 5); /* the story, two in use, one or two made ahead */
+    snprintf(last, sizeof last, "%s-log.%u", LOG_PATH, count);
+    snprintf(first, sizeof first, "%s-log.%u", LOG_PATH, count + 1);
     REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
     CHECK_EQ(heard.count, 2);
     patch_vfs(vfs);
     const struct log_setup setup = {.start = ends[1]};
     REQUIRE_OK(open_log(vfs, &setup, &writer, err));
-    CHECK(file_exists(vfs, LOG_PATH "-log.5"));
+    CHECK(file_exists(vfs, first));
     /* What the new epoch continues was synced: two segments, and its own twice. */
     CHECK(atomic_load(&wal_patch.syncs) >= 4);
     CHECK_OK(append_one(writer, 2, 10, true, &ends[1], err));
     REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
     CHECK_EQ(heard.count, 3);
     CHECK_OK(bs_wal_remove_all(vfs, LOG_PATH, bs_wal_epoch(writer), err));
-    CHECK(!file_exists(vfs, LOG_PATH "-log.4"));
-    CHECK(file_exists(vfs, LOG_PATH "-log.5"));
+    CHECK(!file_exists(vfs, last));
+    CHECK(file_exists(vfs, first));
     CHECK_OK(append_one(writer, 3, 60000, true, &ends[1], err));
     REQUIRE_OK(bs_wal_inspect(vfs, LOG_PATH, &inventory, err));
     CHECK_EQ(inventory.last, ends[1]);
