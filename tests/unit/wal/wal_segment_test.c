@@ -31,7 +31,7 @@ TEST(wal_segment, names_are_synced_before_use_and_segments_once_syncs_are_asked_
     const unsigned syncs = atomic_load(&wal_patch.syncs);
     CHECK(syncs >= 2 + 5);
     for (uint64_t i = 5; i < 9; i++) CHECK_OK(append_one(writer, i, 40000, true, &end, err));
-    CHECK(atomic_load(&wal_patch.syncs) >= syncs + 3); /* one had been made before */
+    CHECK(atomic_load(&wal_patch.syncs) >= syncs + 2); /* two may have been made before */
     bs_wal_writer_close(writer);
     bs_vfs_free(vfs);
 }
