@@ -42,7 +42,7 @@ struct body {
 static basalt_status cut_short(const struct reader *reader, basalt_error *err)
 {
     return bs_fail(err, BASALT_CORRUPT, reader->position,
-        "the Arrow stream is cut short after %" PRIu64 " bytes", reader->position);
+        "the Arrow stream is cut short at byte %" PRIu64, reader->position);
 }
 
 /* *out_got is less than `count` only at the end of the stream. */
