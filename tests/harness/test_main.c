@@ -109,6 +109,7 @@ static atomic_uint_least64_t points_seen, fail_at;
 #define FAULT_DENSE_STEPS 200u
 
 static uint64_t fault_step; /* of the run under way */
+static uint64_t fault_loops, fault_runs;
 
 uint64_t fault_step_after(uint64_t step)
 {
@@ -118,6 +119,8 @@ uint64_t fault_step_after(uint64_t step)
 bool fault_run_begin(uint64_t step)
 {
     const bool first = step == 1;
+    fault_loops += first;
+    fault_runs++;
     const bool reached =
         atomic_load(&points_seen) >= fault_step && atomic_load(&fail_at) == fault_step;
     if (!first && !reached) {
@@ -196,6 +199,7 @@ int64_t test_live_allocations(void)
 int main(int argc, char **argv)
 {
     unsigned passed = 0, failed = 0, skipped = 0;
+    const char *slash = strrchr(argv[0], '/'), *program = slash ? slash + 1 : argv[0];
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (struct test_case *test = tests; test; test = test->next) {
         char full[256];
@@ -217,6 +221,14 @@ int main(int argc, char **argv)
         }
     }
     if (directory[0] && !failed) remove_tree(directory);
+    if (fault_loops) {
+        printf("FIGURE fault loops of %s: %" PRIu64 ", %" PRIu64 " runs", program, fault_loops,
+            fault_runs);
+        if (FAULT_STRIDE > 1) {
+            printf(", every %uth step after the first %u", FAULT_STRIDE, FAULT_DENSE_STEPS);
+        }
+        printf("\n");
+    }
     printf("%u passed, %u failed", passed, failed);
     if (skipped) printf(", %u skipped", skipped);
     printf("\n");
