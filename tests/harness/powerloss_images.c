@@ -429,6 +429,19 @@ static void emit_torn(struct enumeration *self)
     harness_free(candidates);
 }
 
+/* A sync that succeeded has put a later write of the unit's first sector on the disk: whatever became of
+ * the unit, no write of that sector is under way any more. */
+static bool is_overwritten(const struct enumeration *self, size_t unit)
+{
+    const struct powerloss_event *event = self->units[unit].event;
+    for (size_t i = unit + 1; i < self->unit_count; i++) {
+        const struct powerloss_event *later = self->units[i].event;
+        if (!self->units[i].forced || !powerloss_is_of_bytes(later->kind)) continue;
+        if (later->node == event->node && first_sector(later) == first_sector(event)) return true;
+    }
+    return false;
+}
+
 static void emit_garbage(struct enumeration *self)
 {
     const char *path = self->options.guarded_path;
@@ -437,6 +450,7 @@ static void emit_garbage(struct enumeration *self)
         const struct powerloss_event *event = self->units[i].event;
         if (self->units[i].forced || !powerloss_is_of_bytes(event->kind)) continue;
         if (event->node != guarded->node || event->offset >= SECTOR_BYTES) continue;
+        if (is_overwritten(self, i)) continue;
         for (size_t turn = 0; turn < 4; turn++) {
             choose_around(self, i, turn);
             self->choice.garbage = true;

@@ -334,6 +334,28 @@ TEST(powerloss, a_failed_sync_is_never_made_good)
     bs_vfs_free(vfs);
 }
 
+TEST(powerloss, no_garbage_where_a_later_write_was_synced)
+{
+    struct bs_vfs *vfs = powerloss_create();
+    struct bs_file *guarded = open_synced(vfs, "/guarded", "old");
+    const struct powerloss_options options = {.no_kills = true, .guarded_path = "/guarded"};
+    CHECK_OK(bs_file_write_at(guarded, "new", 3, 0, err));
+    powerloss_fail_sync(vfs, 1);
+    CHECK_EQ(bs_file_sync(guarded, NULL), BASALT_IO_ERROR);
+    for (unsigned rewritten = 0; rewritten < 2; rewritten++) {
+        bool garbage = false;
+        gather(vfs, powerloss_event_count(vfs), &options, &gallery);
+        for (size_t i = 0; i < gallery.count; i++) {
+            garbage |= gallery.kinds[i] == POWERLOSS_GARBAGE;
+        }
+        CHECK(garbage == !rewritten);
+        CHECK_OK(bs_file_write_at(guarded, "mended", 6, 0, err));
+        CHECK_OK(bs_file_sync(guarded, err));
+    }
+    bs_file_close(guarded);
+    bs_vfs_free(vfs);
+}
+
 TEST(powerloss, a_process_that_died_changes_nothing_until_it_is_revived)
 {
     struct bs_vfs *vfs = powerloss_create();
