@@ -51,7 +51,7 @@ static void examine_history(
 TEST(store_crash, one_thread_and_several_lives)
 {
     const struct plan plan = {"crashes of the store", seed_of(1), 512,
-        {.each_max = 60, .seed = seed_of(1), .guarded_path = STORE_PATH}};
+        {.each_max = 40, .seed = seed_of(1), .guarded_path = STORE_PATH}};
     struct history *history = NULL;
     REQUIRE_OK((history = history_create(plan.seed, err)) ? BASALT_OK : err->status);
     REQUIRE_OK(history_open(history, err));
