@@ -6,7 +6,8 @@
  * to one thread at a time, but for the calls that say otherwise.
  *
  * Reading: h5_file.c (superblock), h5_header.c (object headers), h5_group.c, h5_type.c, h5_dataset.c,
- * h5_chunk_index.c, h5_heap.c, h5_walk.c. Writing: writer.c (essay, commit), write_*.c.
+ * h5_read.c (essay), h5_select.c, h5_convert.c, h5_cache.c, h5_chunk_index.c, h5_heap.c, h5_walk.c.
+ * Writing: writer.c (essay, commit), write_*.c.
  * Byte by byte: docs/format/file.md. */
 #ifndef BS_H5_H
 #define BS_H5_H
@@ -204,6 +205,67 @@ BS_MUST_USE basalt_status bs_h5_group_each(struct bs_h5_file *h5, const struct b
     bs_h5_link_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_group_find(struct bs_h5_file *h5, const struct bs_h5_object *group,
     const char *name, uint64_t *out_address, basalt_error *err); /* hard and soft links */
+
+/* Which elements of a dataset; plain data, `coordinates` is borrowed during the call. The elements
+ * come in the order of the selection: C order of the product of what each dimension selects, or the
+ * order of the coordinates. */
+enum bs_h5_selection_kind {
+    BS_H5_SELECT_ALL,
+    BS_H5_SELECT_HYPERSLAB, /* start, stride, count, block of every dimension; stride >= block */
+    BS_H5_SELECT_POINTS, /* coordinates: coordinate_count x rank, in any order, repeats allowed */
+    BS_H5_SELECT_ROWS /* coordinates: places along dimension 0, likewise; all of the other ones */
+};
+struct bs_h5_selection {
+    enum bs_h5_selection_kind kind;
+    unsigned rank; /* hyperslab and points: must be the dataset's */
+    uint64_t start[BS_H5_RANK_MAX], stride[BS_H5_RANK_MAX], count[BS_H5_RANK_MAX],
+        block[BS_H5_RANK_MAX];
+    const uint64_t *coordinates;
+    uint64_t coordinate_count;
+};
+
+/* Decoded chunks that are worth keeping between reads of a few elements each. Any thread may use it;
+ * a chunk that several ask for at once is decoded once. No lock is held while one is decoded. */
+struct bs_h5_cache;
+BS_MUST_USE basalt_status bs_h5_cache_create(
+    uint64_t bytes_max, struct bs_h5_cache **out_cache, basalt_error *err);
+void bs_h5_cache_free(struct bs_h5_cache *cache); /* NULL is fine; no read may be under way */
+struct bs_h5_cache_stats {
+    uint64_t bytes, bytes_max;
+    uint64_t chunks;          /* held now */
+    uint64_t decoded, served; /* chunks since it was made: put in, found there */
+};
+void bs_h5_cache_stats(struct bs_h5_cache *cache, struct bs_h5_cache_stats *out_stats);
+
+/* How to read. All zero: on the calling thread, whole elements as they lie in the file. */
+struct bs_h5_read_how {
+    struct bs_sched *sched;         /* shares the work; the caller does its part. NULL: all of it */
+    const struct bs_cancel *cancel; /* looked at once a chunk; or NULL */
+    struct bs_h5_cache *cache;      /* of this file; used where a chunk is not wanted whole */
+    const char *const *members;     /* names: the member of a compound, of that one's, … */
+    size_t member_count;
+    const struct bs_h5_type *as; /* elements to give; NULL: the file's */
+    bool clip;        /* what does not fit `as` becomes the nearest value, not TOO_LARGE */
+    const char *path; /* of the dataset, for messages; or NULL: its address says which it is */
+};
+
+/* How many elements are selected. BAD_ARGUMENT if they are not all inside the dataset. */
+BS_MUST_USE basalt_status bs_h5_selection_count(const struct bs_h5_object *dataset,
+    const struct bs_h5_selection *selection, uint64_t *out_count, basalt_error *err);
+/* Bytes of one element as `how` asks for it. BAD_ARGUMENT for a member that is not there, UNSUPPORTED
+ * for a conversion that is not possible. */
+BS_MUST_USE basalt_status bs_h5_element_bytes(const struct bs_h5_object *dataset,
+    const struct bs_h5_read_how *how, uint64_t *out_bytes, basalt_error *err);
+/* The elements selected, end to end. `out_bytes` must be their number times the bytes of one. What is
+ * not stored has the fill value. `how` may be NULL. TOO_LARGE names the first element (of those of one
+ * chunk) that does not fit the type asked for. After a failure `out` holds anything. */
+BS_MUST_USE basalt_status bs_h5_read_selection(struct bs_h5_file *h5,
+    const struct bs_h5_object *dataset, const struct bs_h5_selection *selection,
+    const struct bs_h5_read_how *how, void *out, uint64_t out_bytes, basalt_error *err);
+/* How reads that say nothing of it (bs_h5_read) share work and keep chunks: borrowed, and must outlive
+ * the file. Not while somebody reads. */
+void bs_h5_file_set_helpers(
+    struct bs_h5_file *h5, struct bs_sched *sched, struct bs_h5_cache *cache);
 
 /* Rows [first, first + count) along the first dimension (a scalar has one row), as elements of the
  * file's type in the file's byte order. `out` holds count x row bytes. */

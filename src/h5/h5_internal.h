@@ -261,6 +261,23 @@ BS_MUST_USE basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct b
     const struct bs_h5_chunk *chunk, struct bs_codec_scratch **scratch, uint8_t *out,
     size_t raw_bytes, basalt_error *err);
 
+/* ---- storage (h5_read.c) ---------------------------------------------------------------------- */
+
+/* Where elements come from, one entry a kind of layout, in h5_read.c. Exactly one of the two is set for
+ * what is not chunked; any thread may call either, several at once. */
+struct bs_h5_storage {
+    /* The raw data are one row of bytes (compact, contiguous, external): bytes [at, at + count). */
+    basalt_status (*read_bytes)(struct bs_h5_file *h5, const struct bs_h5_object *object,
+        uint64_t at, uint64_t count, void *out, basalt_error *err);
+    /* Anything else (virtual): the box of count[i] elements from start[i] on, in C order, as elements
+     * of the dataset's type. It lies inside the dataset and is not empty. `how` has only sched, cancel
+     * and path; what it reads of other datasets goes through bs_h5_read_selection with `as` the
+     * dataset's type. */
+    basalt_status (*read_box)(struct bs_h5_file *h5, const struct bs_h5_object *object,
+        const uint64_t *start, const uint64_t *count, const struct bs_h5_read_how *how, void *out,
+        basalt_error *err);
+};
+
 /* ---- global heap (h5_heap.c) ------------------------------------------------------------------ */
 
 /* What one caller met of it: bs_h5_resolve over several calls, without reading anything again. */
