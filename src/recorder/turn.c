@@ -4,7 +4,9 @@
  * first batches make included, so a family, its attributes and its rows appear together. If the
  * transaction fails, nothing of it happened; then each message gets one of its own, in order, and
  * only those that are at fault fail. After OUTCOME_UNKNOWN nothing is tried again: the log is
- * broken, and a second try could store rows twice.
+ * broken, and a second try could store rows twice. And where the first of its own fails for want of
+ * something that all of them need, a disk that is full, say, the rest is not tried: each try would
+ * wait for a whole checkpoint to fail.
  *
  * A Flush, and the automatic one, is a checkpoint after the commit. The counters of what was dropped
  * go into the file as attributes, at most once a second, with every Flush, and at the stop. */
@@ -140,19 +142,27 @@ out:
     return status;
 }
 
+/* Not the message's fault, and not over with the next one. */
+static bool is_of_all(basalt_status status)
+{
+    return status == BASALT_OUTCOME_UNKNOWN || status == BASALT_NO_SPACE ||
+        status == BASALT_IO_ERROR || status == BASALT_CONFLICT || status == BASALT_READ_ONLY;
+}
+
 static void commit_chain(struct bs_recorder *recorder, struct bs_message *chain)
 {
     basalt_error error = {0};
-    const basalt_status status = commit_messages(recorder, chain, NULL, &error);
-    if (!status) return;
-    const bool final = status == BASALT_OUTCOME_UNKNOWN || !chain->next;
+    error.status = commit_messages(recorder, chain, NULL, &error);
+    if (!error.status) return;
+    bool final = error.status == BASALT_OUTCOME_UNKNOWN || !chain->next;
     for (struct bs_message *at = chain; at; at = at->next) {
         if (at->kind == BS_MESSAGE_FLUSH) continue; /* it speaks for the checkpoint */
         if (final) {
             at->error = error;
-            at->error.status = status;
         } else {
             at->error.status = commit_messages(recorder, at, at->next, &at->error);
+            error = at->error;
+            final = is_of_all(error.status);
         }
     }
 }

@@ -68,6 +68,88 @@ TEST(turn, one_bad_batch_harms_no_other)
     gate_destroy(&bad);
 }
 
+/* A memory file system that can be full. */
+static struct {
+    atomic_bool is_full;
+    atomic_uint refused;
+    const struct bs_vfs_ops *vfs_ops;
+    struct bs_vfs_ops patched_vfs_ops;
+    const struct bs_file_ops *file_ops;
+    struct bs_file_ops patched_file_ops;
+} disk;
+
+static basalt_status refuse(const struct bs_file *file, basalt_error *err)
+{
+    atomic_fetch_add(&disk.refused, 1);
+    return bs_fail_os(err, 28, BASALT_NO_OFFSET, "no room for %s", file->path);
+}
+
+static basalt_status disk_write_at(
+    struct bs_file *file, const void *bytes, size_t count, uint64_t offset, basalt_error *err)
+{
+    if (atomic_load(&disk.is_full)) return refuse(file, err);
+    return disk.file_ops->write_at(file, bytes, count, offset, err);
+}
+
+static basalt_status disk_reserve(struct bs_file *file, uint64_t bytes, basalt_error *err)
+{
+    if (atomic_load(&disk.is_full)) return refuse(file, err);
+    return disk.file_ops->reserve(file, bytes, err);
+}
+
+static basalt_status disk_open(struct bs_vfs *vfs, const char *path, unsigned flags,
+    struct bs_file **out_file, basalt_error *err)
+{
+    const basalt_status status = disk.vfs_ops->open(vfs, path, flags, out_file, err);
+    if (status) return status;
+    if (!disk.file_ops) {
+        disk.file_ops = (*out_file)->ops;
+        disk.patched_file_ops = *disk.file_ops;
+        disk.patched_file_ops.write_at = disk_write_at;
+        disk.patched_file_ops.reserve = disk_reserve;
+    }
+    (*out_file)->ops = &disk.patched_file_ops;
+    return BASALT_OK;
+}
+
+/* Those that found room are kept, and the others are told without a try each: a try waits for a whole
+ * checkpoint. */
+TEST(turn, a_full_disk_is_not_tried_for_every_message)
+{
+    struct stage stage;
+    struct gate gate;
+    struct bs_recorder *recorder = NULL;
+    basalt_recorder_options options = default_options();
+    basalt_error why = {0};
+    gate_init(&gate);
+    REQUIRE_OK(stage_open(&stage, true, err));
+    memset(&disk, 0, sizeof disk);
+    disk.vfs_ops = stage.vfs->ops;
+    disk.patched_vfs_ops = *stage.vfs->ops;
+    disk.patched_vfs_ops.open = disk_open;
+    stage.vfs->ops = &disk.patched_vfs_ops;
+    options.store.checkpoint_age_ms = 0;
+    REQUIRE_OK(bs_recorder_start(&stage.parts, "full.h5", &options, &recorder, err));
+    CHECK_OK(send_rows(recorder, "a", 0, 1, gate_hold, &gate, err));
+    gate_wait_reached(&gate);
+    atomic_store(&disk.is_full, true);
+    for (uint64_t i = 0; i < 200; i++) {
+        CHECK_OK(send_rows(recorder, "a", 1 + i * 1000, 1000, gate_count, &gate, err));
+    }
+    gate_open(&gate);
+    CHECK_EQ(bs_recorder_flush(recorder, &why), BASALT_NO_SPACE);
+    CHECK(gate.done == 200 && gate.failed > 0);
+    CHECK_EQ(gate.last_failure, BASALT_NO_SPACE);
+    CHECK(atomic_load(&disk.refused) < 60);
+    atomic_store(&disk.is_full, false);
+    CHECK_OK(send_rows(recorder, "a", 7, 1, gate_count, &gate, err)); /* and on it goes */
+    CHECK_OK(bs_recorder_flush(recorder, err));
+    CHECK_OK(bs_recorder_stop(&recorder, err)); /* every callback was told */
+    CHECK_EQ(rows_in_file(&stage, "full.h5", "a"), 2 + 1000 * (200 - gate.failed));
+    stage_close(&stage);
+    gate_destroy(&gate);
+}
+
 TEST(turn, flush_puts_everything_into_the_file)
 {
     struct stage stage;
