@@ -76,7 +76,7 @@ TEST(pipeline, shuffle_of_every_width)
 {
     static const uint32_t widths[] = {2, 3, 4, 7, 8, 12, 16, 24};
     struct bs_codec_scratch *scratch = NULL;
-    static uint8_t raw[24 * 100 + 5], back[sizeof raw];
+    static uint8_t raw[24 * 100 + 12], back[sizeof raw];
     const void *stored;
     CHECK_OK(bs_codec_scratch_create(&scratch, err));
     fill(raw, sizeof raw, 3, 256);
