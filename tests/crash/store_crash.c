@@ -77,7 +77,7 @@ TEST(store_crash, one_thread_and_several_lives)
 TEST(store_crash, segments_rotate_and_closes_compact)
 {
     const struct plan plan = {"crashes of the store, large commits", seed_of(9), 256,
-        {.each_max = 24, .seed = seed_of(9), .guarded_path = STORE_PATH}};
+        {.each_max = 16, .seed = seed_of(9), .guarded_path = STORE_PATH}};
     struct history *history = NULL;
     REQUIRE_OK((history = history_create(plan.seed, err)) ? BASALT_OK : err->status);
     for (unsigned i = 0; i < 3; i++) {
@@ -93,7 +93,7 @@ TEST(store_crash, segments_rotate_and_closes_compact)
 TEST(store_crash, a_crowd)
 {
     const struct plan plan = {"crashes of the store, three threads", seed_of(2), 512,
-        {.each_max = 72, .seed = seed_of(2), .guarded_path = STORE_PATH}};
+        {.each_max = 44, .seed = seed_of(2), .guarded_path = STORE_PATH}};
     struct history *history = NULL;
     REQUIRE_OK((history = history_create(plan.seed, err)) ? BASALT_OK : err->status);
     REQUIRE_OK(history_open(history, err));
@@ -113,7 +113,7 @@ TEST(store_crash, a_sync_that_fails)
     static const uint64_t failing[] = {3, 8, 15, 21};
     for (size_t i = 0; i < BS_ARRAY_LENGTH(failing); i++) {
         const struct plan plan = {"crashes of the store, a sync failed", seed_of(3 + i), 64,
-            {.each_max = 12, .seed = seed_of(i), .guarded_path = STORE_PATH}};
+            {.each_max = 8, .seed = seed_of(i), .guarded_path = STORE_PATH}};
         struct history *history = NULL;
         basalt_error error = {0};
         REQUIRE_OK((history = history_create(plan.seed, err)) ? BASALT_OK : err->status);
