@@ -9,6 +9,7 @@
 #define BASALT_HDF5_H
 
 #include "basalt/arrow.h"
+#include "basalt/environment.h"
 #include "basalt/store.h"
 
 #ifdef __cplusplus
@@ -19,6 +20,15 @@ typedef struct basalt_hdf5 basalt_hdf5;
 
 BASALT_CHECKED basalt_status basalt_hdf5_open(
     const char *path, basalt_hdf5 **out_file, basalt_error *err);
+
+typedef struct basalt_hdf5_options {
+    size_t struct_bytes; /* set by _init; lets the struct grow without breaking the ABI */
+    basalt_env *env;     /* whose registered filters the file may use; NULL (default): none */
+} basalt_hdf5_options;
+BASALT_API void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes);
+/* `options` may be NULL. The environment cannot be closed before the file. */
+BASALT_CHECKED basalt_status basalt_hdf5_open_with(const char *path,
+    const basalt_hdf5_options *options, basalt_hdf5 **out_file, basalt_error *err);
 BASALT_API void basalt_hdf5_close(basalt_hdf5 **file); /* NULL is fine */
 
 typedef enum basalt_hdf5_kind {

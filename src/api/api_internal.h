@@ -7,8 +7,9 @@
 
 struct basalt_env {
     struct bs_env_parts parts;
+    struct bs_filter_registry *filters;
     unsigned threads;
-    atomic_uint open_stores;
+    atomic_uint open_stores, open_files;
 };
 
 struct basalt_store {

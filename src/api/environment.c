@@ -1,5 +1,6 @@
 /* environment.c - threads, memory limit and file system in one handle. */
 #include "api/api_internal.h"
+#include "codec/codec.h"
 
 #define MEMORY_BYTES_DEFAULT ((uint64_t)1 << 30)
 
@@ -23,6 +24,7 @@ static void env_free(basalt_env *env)
     bs_sched_free(env->parts.sched);
     bs_vfs_free(env->parts.vfs);
     if (env->parts.budget) bs_budget_free(env->parts.budget);
+    bs_filter_registry_free(env->filters);
     bs_free(env);
 }
 
@@ -44,6 +46,7 @@ basalt_status basalt_env_create(
     if (!env) return bs_fail_memory(err, sizeof *env);
     BS_TRY(bs_budget_create(NULL, "environment", filled.memory_bytes_max, &env->parts.budget, err));
     BS_TRY(bs_vfs_local_create(&env->parts.vfs, err));
+    BS_TRY(bs_filter_registry_create(&env->filters, err));
     BS_TRY(bs_sched_create(filled.threads, &env->parts.sched, err));
     env->threads = bs_sched_threads(env->parts.sched);
     *out_env = env;
@@ -58,13 +61,24 @@ basalt_status basalt_env_close(basalt_env **env, basalt_error *err)
     BS_API_NEEDS(env);
     if (!*env) return BASALT_OK;
     const unsigned open_stores = atomic_load(&(*env)->open_stores);
-    if (open_stores) {
+    const unsigned open_files = atomic_load(&(*env)->open_files);
+    if (open_stores || open_files) {
         return bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET,
-            "%u stores are still open in this environment", open_stores);
+            "%u stores and %u HDF5 files are still open in this environment", open_stores,
+            open_files);
     }
     env_free(*env);
     *env = NULL;
     return BASALT_OK;
+}
+
+basalt_status basalt_env_register_filter(basalt_env *env, uint16_t id, const char *name,
+    basalt_filter_fn decode, basalt_filter_fn encode, void *context, basalt_error *err)
+{
+    BS_API_NEEDS(env);
+    BS_API_NEEDS(name);
+    BS_API_NEEDS(decode);
+    return bs_filter_registry_add(env->filters, id, name, decode, encode, context, err);
 }
 
 void basalt_env_get_stats(const basalt_env *env, basalt_env_stats *out_stats)

@@ -3,14 +3,30 @@
 #include "tables/tables.h"
 
 struct basalt_hdf5 {
+    basalt_env *env; /* whose filters it uses; or NULL */
     struct bs_vfs *vfs;
     struct bs_hdf5 *file;
 };
 
+void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes)
+{
+    memset(options, 0, options_bytes);
+    options->struct_bytes = options_bytes;
+}
+
 basalt_status basalt_hdf5_open(const char *path, basalt_hdf5 **out_file, basalt_error *err)
 {
+    return basalt_hdf5_open_with(path, NULL, out_file, err);
+}
+
+basalt_status basalt_hdf5_open_with(
+    const char *path, const basalt_hdf5_options *options, basalt_hdf5 **out_file, basalt_error *err)
+{
+    basalt_hdf5_options filled;
     basalt_hdf5 *opened;
     basalt_status status = BASALT_OK;
+    basalt_hdf5_options_init(&filled, sizeof filled);
+    if (options) memcpy(&filled, options, BS_MIN(options->struct_bytes, sizeof filled));
     BS_API_NEEDS(out_file);
     *out_file = NULL;
     BS_API_NEEDS(path);
@@ -18,6 +34,11 @@ basalt_status basalt_hdf5_open(const char *path, basalt_hdf5 **out_file, basalt_
     if (!opened) return bs_fail_memory(err, sizeof *opened);
     BS_TRY(bs_vfs_local_create(&opened->vfs, err));
     BS_TRY(bs_hdf5_open(opened->vfs, path, &opened->file, err));
+    if (filled.env) {
+        bs_hdf5_set_filters(opened->file, filled.env->filters);
+        atomic_fetch_add(&filled.env->open_files, 1);
+        opened->env = filled.env;
+    }
     *out_file = opened;
     opened = NULL;
 out:
@@ -30,6 +51,7 @@ void basalt_hdf5_close(basalt_hdf5 **file)
     if (!file || !*file) return;
     bs_hdf5_close((*file)->file);
     bs_vfs_free((*file)->vfs);
+    if ((*file)->env) atomic_fetch_sub(&(*file)->env->open_files, 1);
     bs_free(*file);
     *file = NULL;
 }

@@ -267,6 +267,10 @@ BS_MUST_USE basalt_status bs_h5_read_selection(struct bs_h5_file *h5,
 void bs_h5_file_set_helpers(
     struct bs_h5_file *h5, struct bs_sched *sched, struct bs_h5_cache *cache);
 
+/* Filters of the user, for chunks read from now on: borrowed, must outlive the file. Not while somebody
+ * reads. */
+void bs_h5_file_set_filters(struct bs_h5_file *h5, const struct bs_filter_registry *filters);
+
 /* Rows [first, first + count) along the first dimension (a scalar has one row), as elements of the
  * file's type in the file's byte order. `out` holds count x row bytes. */
 BS_MUST_USE basalt_status bs_h5_read(struct bs_h5_file *h5, const struct bs_h5_object *dataset,

@@ -115,7 +115,7 @@ basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct bs_h5_object 
         return status ? status : bs_h5_read_at(h5, chunk->address, out, raw_bytes, "a chunk", err);
     }
     if (!*scratch) {
-        status = bs_codec_scratch_create(scratch, err);
+        status = bs_codec_scratch_create_with(h5->filters, scratch, err);
         if (status) return status;
     }
     status = bs_h5_load(h5, chunk->address, chunk->stored_bytes, "a chunk", &stored, err);

@@ -328,6 +328,11 @@ void bs_h5_file_close(struct bs_h5_file *h5)
     bs_free(h5);
 }
 
+void bs_h5_file_set_filters(struct bs_h5_file *h5, const struct bs_filter_registry *filters)
+{
+    h5->filters = filters;
+}
+
 const struct bs_h5_superblock *bs_h5_file_superblock(const struct bs_h5_file *h5)
 {
     return &h5->superblock;

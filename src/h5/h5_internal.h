@@ -17,7 +17,8 @@
 extern const uint8_t bs_h5_signature[8];
 
 struct bs_h5_file {
-    struct bs_file *file; /* borrowed */
+    struct bs_file *file;                     /* borrowed */
+    const struct bs_filter_registry *filters; /* of the user; borrowed, or NULL */
     struct bs_h5_superblock superblock;
     uint64_t bytes;       /* from the base to the end: addresses are below it */
     bool shared_messages; /* the file has a table of shared messages */

@@ -193,6 +193,7 @@ static basalt_status decode_filter(
     struct bs_cursor *cursor, uint8_t version, struct bs_filter *filter, basalt_error *err)
 {
     size_t name_bytes = 0;
+    uint32_t *parameters = filter->parameters;
 
     filter->id = bs_cursor_u16(cursor);
     if (version == 1 || filter->id >= 256) name_bytes = bs_cursor_u16(cursor);
@@ -201,12 +202,13 @@ static basalt_status decode_filter(
     if (version == 1) name_bytes = (name_bytes + 7) & ~(size_t)7;
     bs_cursor_skip(cursor, name_bytes);
     if (cursor->failed) return bs_cursor_check(cursor, "a filter pipeline", err);
-    if (filter->parameter_count > BS_FILTER_PARAMETERS_MAX)
-        return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
-            "filter %u has %u parameters, over %d are not read", filter->id,
-            filter->parameter_count, BS_FILTER_PARAMETERS_MAX);
-    for (unsigned i = 0; i < filter->parameter_count; i++)
-        filter->parameters[i] = bs_cursor_u32(cursor);
+    if (filter->parameter_count > BS_FILTER_PARAMETERS_MAX) {
+        if (bs_cursor_left(cursor) / 4 < filter->parameter_count)
+            return bad(cursor, err, "has a filter whose parameters are cut short");
+        parameters = filter->long_parameters = bs_alloc(filter->parameter_count * (size_t)4);
+        if (!parameters) return bs_fail_memory(err, filter->parameter_count * (size_t)4);
+    }
+    for (unsigned i = 0; i < filter->parameter_count; i++) parameters[i] = bs_cursor_u32(cursor);
     if (version == 1 && filter->parameter_count % 2) bs_cursor_skip(cursor, 4);
     return bs_cursor_check(cursor, "a filter pipeline", err);
 }
@@ -224,7 +226,10 @@ basalt_status bs_h5_pipeline_decode(
     if (count > BS_FILTERS_MAX) return bad(cursor, err, "has over 32 filters");
     for (unsigned i = 0; !status && i < count; i++)
         status = decode_filter(cursor, version, &out_pipeline->filters[i], err);
-    out_pipeline->count = status ? 0 : count;
+    if (status)
+        bs_pipeline_clear(out_pipeline);
+    else
+        out_pipeline->count = count;
     return status;
 }
 

@@ -14,6 +14,7 @@ void bs_h5_object_close(struct bs_h5_object *object)
         bs_h5_type_free(object->dataset->type);
         bs_free(object->dataset->compact);
         bs_free(object->dataset->fill);
+        bs_pipeline_clear(&object->dataset->pipeline);
         bs_free(object->dataset);
     }
     bs_bytes_free(&object->committed);

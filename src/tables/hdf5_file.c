@@ -19,6 +19,11 @@ basalt_status bs_hdf5_open(
     return BASALT_OK;
 }
 
+void bs_hdf5_set_filters(struct bs_hdf5 *file, const struct bs_filter_registry *filters)
+{
+    bs_h5_file_set_filters(file->h5, filters);
+}
+
 void bs_hdf5_close(struct bs_hdf5 *file)
 {
     if (!file) return;

@@ -14,6 +14,8 @@ struct bs_hdf5; /* a bs_h5_file and the file under it */
 BS_MUST_USE basalt_status bs_hdf5_open(
     struct bs_vfs *vfs, const char *path, struct bs_hdf5 **out_file, basalt_error *err);
 void bs_hdf5_close(struct bs_hdf5 *file); /* NULL is fine */
+/* Filters of the user: borrowed, must outlive the file. Before anything is read. */
+void bs_hdf5_set_filters(struct bs_hdf5 *file, const struct bs_filter_registry *filters);
 BS_MUST_USE basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned depth_max,
     basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,

@@ -13,6 +13,7 @@ import time
 import unittest
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pyarrow as pa
 
@@ -581,13 +582,13 @@ class Foreign(Command):
     def test_verify_says_what_it_did_not_check(self):
         with h5py.File(self.path, "w") as file:
             for name in ("a", "b"):
-                file.create_dataset(name, data=np.arange(10000), chunks=(1000,), compression="lzf")
+                file.create_dataset(name, data=np.arange(10000), chunks=(1000,), compression=hdf5plugin.Blosc2())
             file.create_dataset("sum", data=np.arange(4000), chunks=(1000,), fletcher32=True)
             offset = file["sum"].id.get_chunk_info(1).byte_offset
         lines = run("verify", self.path).stdout.decode().splitlines()
         self.assertEqual(len(lines), 3)
         for line, name in zip(lines, "ab"):
-            self.assertRegex(line, f"^not checked: 10 chunks of /{name}: filter 32000 .lzf. is not built in")
+            self.assertRegex(line, f"^not checked: 10 chunks of /{name}: filter blosc2 .32026. is not built in")
         self.assertIn("no fault found in what was checked", lines[2])
         found = json.loads(run("verify", self.path, "--json").stdout)
         self.assertEqual((found["faults"], found["not_checked"], found["checked"]), ([], lines[:2], True))
@@ -624,14 +625,14 @@ class Foreign(Command):
 
     def test_statuses_come_through_streams(self):
         with h5py.File(self.path, "w") as file:
-            file.create_dataset("lzf", data=np.arange(4000), chunks=(1000,), compression="lzf")
-            file.create_dataset("rows", data=np.arange(4000).reshape(1000, 4), chunks=(100, 4), compression="lzf")
+            file.create_dataset("coded", data=np.arange(4000), chunks=(1000,), compression=hdf5plugin.Blosc2())
+            file.create_dataset("rows", data=np.arange(4000).reshape(1000, 4), chunks=(100, 4), compression=hdf5plugin.Blosc2())
             file.create_dataset("sum", data=np.arange(4000).reshape(1000, 4), chunks=(100, 4), fletcher32=True)
             offset = file["sum"].id.get_chunk_info(0).byte_offset
         with open(self.path, "r+b") as file:
             file.seek(offset + 8)
             file.write(b"broken")
-        for path, code in (("lzf", UNSUPPORTED), ("rows", UNSUPPORTED), ("sum", CORRUPT)):
+        for path, code in (("coded", UNSUPPORTED), ("rows", UNSUPPORTED), ("sum", CORRUPT)):
             for form in ("json", "csv", "npy"):
                 done = run("cat", self.path, path, "--format", form, expect=code)
                 self.assertEqual(done.stdout, b"", (path, form))

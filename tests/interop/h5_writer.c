@@ -37,9 +37,9 @@ static basalt_status commit(struct session *session, basalt_error *err)
 
 static struct bs_pipeline pipeline_of(uint64_t column, uint32_t element_bytes)
 {
-    static const struct bs_filter deflate = {BS_FILTER_DEFLATE, 1, 1, {4}};
-    static const struct bs_filter fletcher = {BS_FILTER_FLETCHER32, 0, 0, {0}};
-    const struct bs_filter shuffle = {BS_FILTER_SHUFFLE, 1, 1, {element_bytes}};
+    static const struct bs_filter deflate = {BS_FILTER_DEFLATE, 1, 1, {{4}}};
+    static const struct bs_filter fletcher = {BS_FILTER_FLETCHER32, 0, 0, {{0}}};
+    const struct bs_filter shuffle = {BS_FILTER_SHUFFLE, 1, 1, {{element_bytes}}};
     struct bs_pipeline pipeline = {0};
     if (column % 4 == 1 || column % 4 == 2) {
         pipeline.filters[pipeline.count++] = shuffle;

@@ -2,9 +2,9 @@
 #include "codec/codec_internal.h"
 #include "tests/harness/test.h"
 
-static const struct bs_filter deflate6 = {BS_FILTER_DEFLATE, 1, 1, {6}};
-static const struct bs_filter shuffle8 = {BS_FILTER_SHUFFLE, 1, 1, {8}};
-static const struct bs_filter fletcher = {BS_FILTER_FLETCHER32, 0, 0, {0}};
+static const struct bs_filter deflate6 = {BS_FILTER_DEFLATE, 1, 1, {{6}}};
+static const struct bs_filter shuffle8 = {BS_FILTER_SHUFFLE, 1, 1, {{8}}};
+static const struct bs_filter fletcher = {BS_FILTER_FLETCHER32, 0, 0, {{0}}};
 
 static void fill(uint8_t *bytes, size_t count, uint64_t seed, unsigned noise)
 {
@@ -82,7 +82,7 @@ TEST(pipeline, shuffle_of_every_width)
     fill(raw, sizeof raw, 3, 256);
     for (size_t w = 0; w < BS_ARRAY_LENGTH(widths); w++) {
         const size_t width = widths[w];
-        const struct bs_pipeline pipeline = {1, {{BS_FILTER_SHUFFLE, 1, 1, {widths[w]}}}};
+        const struct bs_pipeline pipeline = {1, {{BS_FILTER_SHUFFLE, 1, 1, {{widths[w]}}}}};
         for (size_t elements = 1; elements <= 100; elements++) {
             const size_t bytes = elements * width + width / 2;
             size_t count;
@@ -111,7 +111,7 @@ static void count_up(uint8_t *bytes, size_t count, uint64_t first)
 /* Row numbers, constants, a cycle, and those with a few other bytes strewn in: deflated by runs. */
 TEST(deflate, repetitive_input_comes_back)
 {
-    const struct bs_pipeline pipeline = {2, {shuffle8, {BS_FILTER_DEFLATE, 0, 1, {1}}}};
+    const struct bs_pipeline pipeline = {2, {shuffle8, {BS_FILTER_DEFLATE, 0, 1, {{1}}}}};
     static const size_t sizes[] = {16384, 16385, 65536 + 3, 1 << 20, (1 << 20) + 777};
     struct bs_codec_scratch *scratch = NULL;
     uint8_t *raw = bs_alloc(2 << 20), *back = bs_alloc(2 << 20);
@@ -133,8 +133,9 @@ TEST(deflate, repetitive_input_comes_back)
         runs += by_runs > 0;
         if (by_runs > 0) {
             CHECK(by_runs <= bytes / 64);
-            CHECK_OK(bs_deflate_decode(scratch, direct, by_runs, back, bytes, &count, err));
-            CHECK(count == bytes && memcmp(raw, back, bytes) == 0);
+            const struct bs_pipeline plain = {1, {{BS_FILTER_DEFLATE, 0, 1, {{1}}}}};
+            CHECK_OK(bs_pipeline_decode(&plain, 0, scratch, direct, by_runs, back, bytes, err));
+            CHECK(memcmp(raw, back, bytes) == 0);
         }
         CHECK_OK(bs_pipeline_encode(&pipeline, scratch, raw, bytes, &stored, &count, &mask, err));
         small += count < bytes / 20;
@@ -253,13 +254,20 @@ TEST(pipeline, an_optional_filter_that_does_not_shrink_is_left_out)
 
 TEST(pipeline, what_is_not_built_in_is_named)
 {
-    const struct bs_pipeline zstd = {1, {{32015, 1, 0, {0}}}};
-    const struct bs_pipeline no_level = {1, {{BS_FILTER_DEFLATE, 1, 0, {0}}}};
-    const struct bs_pipeline no_size = {1, {{BS_FILTER_SHUFFLE, 1, 1, {0}}}};
+    const struct bs_pipeline zfp = {1, {{32013, 1, 0, {{0}}}}};
+    const struct bs_pipeline nobody = {1, {{4711, 1, 0, {{0}}}}};
+    const struct bs_pipeline nbit = {1, {{BS_FILTER_NBIT, 1, 2, {{2, 1}}}}};
+    const struct bs_pipeline no_level = {1, {{BS_FILTER_DEFLATE, 1, 0, {{0}}}}};
+    const struct bs_pipeline no_size = {1, {{BS_FILTER_SHUFFLE, 1, 1, {{0}}}}};
     struct bs_pipeline many = {BS_FILTERS_MAX + 1, {{0}}};
     basalt_error err = {0};
-    CHECK_EQ(bs_pipeline_check(&zstd, &err), BASALT_UNSUPPORTED);
-    CHECK(strstr(err.message, "zstd") != NULL);
+    CHECK_EQ(bs_pipeline_check(&zfp, &err), BASALT_UNSUPPORTED);
+    CHECK(strstr(err.message, "zfp (32013)") != NULL);
+    CHECK_EQ(bs_pipeline_check(&nobody, &err), BASALT_UNSUPPORTED);
+    CHECK(strstr(err.message, "4711") != NULL);
+    CHECK(!bs_filter_name(4711));
+    CHECK_EQ(bs_pipeline_check(&nbit, &err), BASALT_UNSUPPORTED); /* it can be read */
+    CHECK(strstr(err.message, "nbit (5)") != NULL);
     CHECK_EQ(bs_pipeline_check(&no_level, &err), BASALT_CORRUPT);
     CHECK_EQ(bs_pipeline_check(&no_size, &err), BASALT_CORRUPT);
     CHECK_EQ(bs_pipeline_check(&many, &err), BASALT_CORRUPT);

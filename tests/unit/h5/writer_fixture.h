@@ -78,9 +78,9 @@ enum filters { PLAIN, SUMMED, SHUFFLED, ALL_FILTERS };
 
 static inline struct bs_pipeline make_pipeline(enum filters filters, uint32_t element_bytes)
 {
-    const struct bs_filter shuffle = {BS_FILTER_SHUFFLE, 1, 1, {element_bytes}};
-    const struct bs_filter deflate = {BS_FILTER_DEFLATE, 1, 1, {6}};
-    const struct bs_filter fletcher = {BS_FILTER_FLETCHER32, 0, 0, {0}};
+    const struct bs_filter shuffle = {BS_FILTER_SHUFFLE, 1, 1, {{element_bytes}}};
+    const struct bs_filter deflate = {BS_FILTER_DEFLATE, 1, 1, {{6}}};
+    const struct bs_filter fletcher = {BS_FILTER_FLETCHER32, 0, 0, {{0}}};
     struct bs_pipeline pipeline = {0};
     if (filters == SUMMED) pipeline.filters[pipeline.count++] = fletcher;
     if (filters >= SHUFFLED) {

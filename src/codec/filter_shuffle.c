@@ -1,4 +1,4 @@
-/* shuffle.c - HDF5's filter 2: the bytes of the elements, plane by plane.
+/* filter_shuffle.c - HDF5's filter 2: the bytes of the elements, plane by plane.
  *
  * Elements of 2, 4, 8 and 16 bytes go through vectors, 16 elements at a time, without a lookup. Byte b
  * of element e stands at address e * width + b of the block and has to stand at b * 16 + e: in binary
@@ -8,23 +8,10 @@
 #include "codec/codec_internal.h"
 
 #define BLOCK_ELEMENTS ((size_t)256) /* each plane's pass finds them in the cache */
-#define LANES ((size_t)16)
-#define WIDTH_MAX ((size_t)16)
+#define LANES BS_LANES
+#define WIDTH_MAX BS_WEAVE_MAX
 
-typedef uint8_t lanes __attribute__((vector_size(16)));
-
-static inline void weave(lanes *block, size_t width)
-{
-    lanes woven[WIDTH_MAX];
-    for (size_t i = 0; i < width / 2; i++) {
-        const lanes a = block[i], b = block[i + width / 2];
-        woven[2 * i] =
-            __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        woven[2 * i + 1] = __builtin_shufflevector(
-            a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    }
-    for (size_t i = 0; i < width; i++) block[i] = woven[i];
-}
+typedef bs_lanes lanes;
 
 /* Inlined for each width, so that the block stays in registers. */
 static inline size_t shuffle_blocks(const uint8_t *raw, size_t elements, size_t width, uint8_t *out)
@@ -33,7 +20,7 @@ static inline size_t shuffle_blocks(const uint8_t *raw, size_t elements, size_t 
     for (; at + LANES <= elements; at += LANES) {
         lanes block[WIDTH_MAX];
         memcpy(block, raw + width * at, width * LANES);
-        for (int i = 0; i < 4; i++) weave(block, width);
+        for (int i = 0; i < 4; i++) bs_weave(block, width);
         for (size_t i = 0; i < width; i++) memcpy(out + i * elements + at, &block[i], LANES);
     }
     return at;
@@ -46,7 +33,7 @@ static inline size_t unshuffle_blocks(
     for (; at + LANES <= elements; at += LANES) {
         lanes block[WIDTH_MAX];
         for (size_t i = 0; i < width; i++) memcpy(&block[i], stored + i * elements + at, LANES);
-        for (size_t digits = width; digits > 1; digits /= 2) weave(block, width);
+        for (size_t digits = width; digits > 1; digits /= 2) bs_weave(block, width);
         memcpy(out + width * at, block, width * LANES);
     }
     return at;
@@ -111,3 +98,36 @@ void bs_shuffle_decode(const uint8_t *stored, size_t count, size_t element_bytes
     memcpy(
         out + elements * element_bytes, stored + elements * element_bytes, count % element_bytes);
 }
+
+/* ---- the filter ----------------------------------------------------------------------------- */
+
+static basalt_status shuffle_check(const struct bs_filter *filter, basalt_error *err)
+{
+    if (filter->parameter_count >= 1 && bs_filter_parameters(filter)[0] > 0) return BASALT_OK;
+    return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "the shuffle filter has no element size");
+}
+
+static basalt_status shuffle_decode(struct bs_filter_job *job, basalt_error *err)
+{
+    if (job->input_bytes > job->capacity) return bs_filter_overflow(job, err);
+    bs_shuffle_decode(job->input, job->input_bytes, job->parameters[0], job->out);
+    job->out_bytes = job->input_bytes;
+    return BASALT_OK;
+}
+
+static basalt_status shuffle_encode(struct bs_filter_job *job, basalt_error *err)
+{
+    (void)err;
+    bs_shuffle_encode(job->input, job->input_bytes, job->parameters[0], job->out);
+    job->out_bytes = job->input_bytes;
+    return BASALT_OK;
+}
+
+const struct bs_filter_kind bs_filter_shuffle = {
+    .id = BS_FILTER_SHUFFLE,
+    .name = "shuffle",
+    .keeps_size = true,
+    .check = shuffle_check,
+    .decode = shuffle_decode,
+    .encode = shuffle_encode,
+};

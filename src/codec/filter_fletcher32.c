@@ -1,9 +1,9 @@
-/* fletcher32.c - the checksum of HDF5's filter 3.
+/* filter_fletcher32.c - the checksum of HDF5's filter 3.
  *
  * The input is read as big-endian 16-bit words, an odd last byte as the high half of one. Two sums
  * are kept modulo 65,535, with 65,535 instead of 0 for whatever is not all zeros (HDF5 folds
  * carries back in, and folding never turns something into nothing). */
-#include "codec/codec.h"
+#include "codec/codec_internal.h"
 
 /* Lanes are summed side by side, which compilers turn into vector instructions: lane j takes the words
  * j, j + LANES, ... With s the sum of a lane and t the sum of its sums after each step, over K steps
@@ -87,3 +87,53 @@ uint32_t bs_fletcher32(const void *bytes, size_t count)
     bs_fletcher_update(&state, bytes, count);
     return bs_fletcher_value(&state);
 }
+
+/* ---- the filter ----------------------------------------------------------------------------- */
+
+#define CHECKSUM_BYTES ((size_t)4)
+
+static size_t sum_bound(const struct bs_filter *filter, size_t raw_bytes)
+{
+    (void)filter;
+    return raw_bytes + CHECKSUM_BYTES;
+}
+
+static basalt_status sum_append(struct bs_filter_job *job, basalt_error *err)
+{
+    (void)err;
+    memcpy(job->out, job->input, job->input_bytes);
+    bs_store_u32(job->out + job->input_bytes, bs_fletcher32(job->input, job->input_bytes));
+    job->out_bytes = job->input_bytes + CHECKSUM_BYTES;
+    return BASALT_OK;
+}
+
+/* Sums written by a big-endian library before 1.6.3 have their bytes swapped in pairs. */
+static bool sum_fits(uint32_t stored, uint32_t sum)
+{
+    const uint32_t swapped = (sum & 0x00FF00FFu) << 8 | (sum >> 8 & 0x00FF00FFu);
+    return stored == sum || stored == swapped;
+}
+
+static basalt_status sum_check(struct bs_filter_job *job, basalt_error *err)
+{
+    if (job->input_bytes < CHECKSUM_BYTES) {
+        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+            "a chunk with fletcher32 has only %zu bytes", job->input_bytes);
+    }
+    const size_t count = job->input_bytes - CHECKSUM_BYTES;
+    if (!sum_fits(bs_load_u32(job->input + count), bs_fletcher32(job->input, count))) {
+        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+            "the chunk's fletcher32 checksum does not fit its bytes");
+    }
+    job->out_bytes = count;
+    return BASALT_OK;
+}
+
+const struct bs_filter_kind bs_filter_fletcher32 = {
+    .id = BS_FILTER_FLETCHER32,
+    .name = "fletcher32",
+    .decodes_in_place = true,
+    .bound = sum_bound,
+    .decode = sum_check,
+    .encode = sum_append,
+};
