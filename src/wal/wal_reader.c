@@ -376,15 +376,26 @@ static bool find_start(const struct bs_wal_found_list *list, bs_lsn from, size_t
     return false;
 }
 
-/* The lowest start above `from`; UINT64_MAX if there is none. */
-static bs_lsn start_above(const struct bs_wal_found_list *list, bs_lsn from)
+/* The segment in use with the lowest start above `from`; NULL if there is none. */
+static const struct bs_wal_found *first_above(const struct bs_wal_found_list *list, bs_lsn from)
 {
-    bs_lsn lowest = UINT64_MAX;
+    const struct bs_wal_found *lowest = NULL;
     for (size_t i = 0; i < list->count; i++) {
         const struct bs_wal_found *found = &list->items[i];
-        if (found->active && found->start > from) lowest = BS_MIN(lowest, found->start);
+        if (!found->active || found->start <= from) continue;
+        if (!lowest || found->start < lowest->start) lowest = found;
     }
     return lowest;
+}
+
+/* Is the file right before this segment there, and says nothing? Its name was durable before it came
+ * into use; its header was not before the first sync of its frames. So a power loss left it, nothing in
+ * it was promised, and the log ends before it. A file that somebody took away is not there. */
+static bool follows_a_hole(const struct bs_wal_found_list *list, const struct bs_wal_found *segment)
+{
+    const size_t at = (size_t)(segment - list->items);
+    const struct bs_wal_found *before = segment - 1;
+    return at > 0 && before->number + 1 == segment->number && !before->active && !before->has_story;
 }
 
 basalt_status bs_wal_replay(struct bs_vfs *vfs, const char *data_path, bs_lsn from,
@@ -397,16 +408,16 @@ basalt_status bs_wal_replay(struct bs_vfs *vfs, const char *data_path, bs_lsn fr
     *out_end = 0;
     basalt_status status = bs_wal_find_segments(vfs, data_path, &list, err);
     if (status) return status;
-    const bs_lsn above = start_above(&list, from);
+    const struct bs_wal_found *above = first_above(&list, from);
     const bool found = find_start(&list, from, &first);
     const bool reached = found &&
         from - list.items[first].start <= list.items[first].file_bytes - BS_WAL_HEADER_BYTES;
-    if (!reached && above != UINT64_MAX) {
+    if (!reached && above && !follows_a_hole(&list, above)) {
         /* Segments follow one another without a gap, so one that held `from` is gone. */
         status = bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
             "the log of %s begins at position %" PRIu64 ", but the file ends at %" PRIu64
             ": a log segment is missing",
-            data_path, above, from);
+            data_path, above->start, from);
         goto out;
     }
     *out_end = from;

@@ -262,6 +262,32 @@ TEST(wal_reader, a_hole_ends_the_log)
     bs_vfs_free(vfs);
 }
 
+/* Nobody asked for a sync, and the power failed: of the segments in use the newest alone reached the
+ * disk. Nothing that was promised is lost, so nothing is refused. */
+TEST(wal_reader, a_segment_that_never_reached_the_disk_ends_the_log)
+{
+    static const size_t lost_bytes[] = {BS_WAL_SECTOR_BYTES, BS_WAL_HEADER_BYTES};
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(lost_bytes); i++) {
+        struct bs_vfs *vfs = test_memory_vfs();
+        struct bs_file *file = NULL;
+        const uint8_t zeros[BS_WAL_HEADER_BYTES] = {0};
+        long_log(vfs, 4);
+        REQUIRE_OK(bs_file_open(vfs, LOG_PATH "-log.2", BS_OPEN_WRITE, &file, err));
+        REQUIRE_OK(bs_file_write_at(
+            file, zeros, lost_bytes[i], BS_WAL_HEADER_BYTES - lost_bytes[i], err));
+        REQUIRE_OK(bs_file_write_at(file, zeros, BS_WAL_SECTOR_BYTES, BS_WAL_ACTIVATION_AT, err));
+        bs_file_close(file);
+        REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
+        CHECK_EQ(heard.count, 0);
+        CHECK_EQ(heard.out_end, 0);
+        REQUIRE_OK(hear(vfs, LOG_PATH, LONG_FRAME_BYTES, &heard, err));
+        CHECK_EQ(heard.count, 0);
+        REQUIRE_OK(hear(vfs, LOG_PATH, 2 * LONG_FRAME_BYTES, &heard, err));
+        CHECK_EQ(heard.count, 6);
+        bs_vfs_free(vfs);
+    }
+}
+
 TEST(wal_reader, a_missing_segment_is_a_conflict)
 {
     struct bs_vfs *vfs = test_memory_vfs();
