@@ -273,8 +273,8 @@ TEST(wal_reader, a_segment_that_never_reached_the_disk_ends_the_log)
         const uint8_t zeros[BS_WAL_HEADER_BYTES] = {0};
         long_log(vfs, 4);
         REQUIRE_OK(bs_file_open(vfs, LOG_PATH "-log.2", BS_OPEN_WRITE, &file, err));
-        REQUIRE_OK(bs_file_write_at(
-            file, zeros, lost_bytes[i], BS_WAL_HEADER_BYTES - lost_bytes[i], err));
+        REQUIRE_OK(
+            bs_file_write_at(file, zeros, lost_bytes[i], BS_WAL_HEADER_BYTES - lost_bytes[i], err));
         REQUIRE_OK(bs_file_write_at(file, zeros, BS_WAL_SECTOR_BYTES, BS_WAL_ACTIVATION_AT, err));
         bs_file_close(file);
         REQUIRE_OK(hear(vfs, LOG_PATH, 0, &heard, err));
