@@ -262,8 +262,8 @@ BS_MUST_USE basalt_status bs_h5_element_bytes(const struct bs_h5_object *dataset
 BS_MUST_USE basalt_status bs_h5_read_selection(struct bs_h5_file *h5,
     const struct bs_h5_object *dataset, const struct bs_h5_selection *selection,
     const struct bs_h5_read_how *how, void *out, uint64_t out_bytes, basalt_error *err);
-/* How reads that say nothing of it (bs_h5_read) share work and keep chunks: borrowed, and must outlive
- * the file. Not while somebody reads. */
+/* How reads that say nothing of it (bs_h5_read) share work and keep chunks, from now on. Borrowed: both
+ * outlive the file. Either may be NULL. Any thread may call. */
 void bs_h5_file_set_helpers(
     struct bs_h5_file *h5, struct bs_sched *sched, struct bs_h5_cache *cache);
 

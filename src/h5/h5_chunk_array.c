@@ -8,7 +8,7 @@
  *                  data blocks. Secondary block u has 2^(u/2) data blocks of 2^((u+1)/2) times the
  *                  smallest number of entries; those of the first few hang on the index block.
  *
- * A block is read only if it has entries among the rows asked for. */
+ * A block is read only if it has entries between the first and the last of the box asked for. */
 #include "h5/h5_internal.h"
 
 #include <inttypes.h>
@@ -53,19 +53,13 @@ static basalt_status array_begin(
     return status;
 }
 
-/* Rows become entries where the slowest dimension is the rows'. */
 static void choose_entries(struct array *array)
 {
-    const uint64_t chunk_rows = array->walk->object->dataset->chunk_dims[0];
-    uint64_t row_chunks = 1;
-
-    if (array->grid.order[0] != 0) return;
-    for (unsigned i = 1; i < array->grid.rank; i++) row_chunks *= array->grid.count[i];
-    const uint64_t first = array->walk->row_first / chunk_rows;
-    const uint64_t last = array->walk->row_last / chunk_rows;
-    if (!row_chunks || last >= UINT64_MAX / row_chunks - 1) return;
-    array->entry_first = first * row_chunks;
-    array->entry_last = (last + 1) * row_chunks - 1;
+    if (!bs_h5_chunk_span(array->walk->object, &array->grid, array->walk->box, &array->entry_first,
+            &array->entry_last)) {
+        array->entry_first = UINT64_MAX; /* none: nothing is before it */
+        array->entry_last = 0;
+    }
 }
 
 static basalt_status set_entry(
@@ -88,7 +82,7 @@ static basalt_status set_entry(
 static bool is_wanted(const struct array *array, uint64_t first, uint64_t count)
 {
     if (array->walk->block) return true;
-    return count && first <= array->entry_last &&
+    return count && first <= array->entry_last && array->entry_first <= array->entry_last &&
         count - 1 >= array->entry_first - BS_MIN(first, array->entry_first);
 }
 
@@ -108,12 +102,19 @@ static basalt_status give_entry(
     return bs_h5_chunk_give(array->walk, &chunk, err);
 }
 
+/* Those that are wanted; the cursor is left behind all of them. */
 static basalt_status give_entries(const struct array *array, uint64_t first, uint64_t count,
     struct bs_cursor *entries, basalt_error *err)
 {
+    const uint64_t skip =
+        array->entry_first > first ? BS_MIN(array->entry_first - first, count) : 0;
     basalt_status status = BASALT_OK;
-    for (uint64_t i = 0; !status && i < count; i++)
+    uint64_t i = skip;
+
+    bs_cursor_skip(entries, (size_t)skip * array->entry_bytes);
+    for (; !status && i < count && first + i <= array->entry_last; i++)
         status = give_entry(array, first + i, entries, err);
+    if (!status) bs_cursor_skip(entries, (size_t)(count - i) * array->entry_bytes);
     return status ? status : bs_cursor_check(entries, "a chunk index", err);
 }
 

@@ -1,7 +1,7 @@
 /* h5_chunk_index.c - where the chunks of a dataset are: version-1 and version-2 B-trees, a single
  * chunk, implicit places (FF VII); the array indexes are in h5_chunk_array.c.
  *
- * The B-tree is walked lazily: only nodes whose keys meet the rows asked for are read. Chunks of an
+ * Indexes are walked lazily: only nodes whose keys meet the box asked for are read. Chunks of an
  * honest tree come in increasing order, so a tree that reaches a leaf twice is caught by its first
  * chunk. */
 #include "h5/h5_internal.h"
@@ -21,9 +21,10 @@ basalt_status bs_h5_chunk_give(
 {
     basalt_status status =
         bs_h5_check_range(walk->h5, chunk->address, chunk->stored_bytes, "a chunk", err);
-    if (status || !walk->each || chunk->offset[0] < walk->row_first ||
-        chunk->offset[0] > walk->row_last)
-        return status;
+    if (status || !walk->each) return status;
+    for (unsigned i = 0; i < walk->object->dataset->space.rank; i++)
+        if (chunk->offset[i] < walk->box->low[i] || chunk->offset[i] > walk->box->high[i])
+            return BASALT_OK;
     return walk->each(walk->context, chunk, err);
 }
 
@@ -77,19 +78,41 @@ static basalt_status visit_leaf(
     return status;
 }
 
+/* The first place of the box that does not come before `from`, in the order of the index; false if all
+ * of them do. */
+static bool first_in_box(
+    const struct tree_walk *tree, const uint64_t *from, uint64_t out[BS_H5_RANK_MAX])
+{
+    const struct bs_h5_box *box = tree->walk->box;
+
+    memcpy(out, from, tree->rank * sizeof *out);
+    for (unsigned i = 0; i < tree->rank; i++) {
+        if (out[i] >= box->low[i] && out[i] <= box->high[i]) continue;
+        if (out[i] > box->high[i]) {
+            while (i > 0 && out[i - 1] >= box->high[i - 1]) i--;
+            if (!i) return false;
+            out[i - 1]++;
+        }
+        for (; i < tree->rank; i++) out[i] = box->low[i];
+    }
+    return true;
+}
+
 /* Child i holds chunks from key i up to key i + 1. The last key of a node bounds nothing that its
  * parent has not bounded already, and some writers leave it unset. */
-static bool child_meets_rows(
+static bool child_meets_box(
     const struct tree_walk *tree, const struct bs_h5_btree_node *node, unsigned index)
 {
     struct bs_h5_file *h5 = tree->walk->h5;
     const struct bs_h5_chunk low = read_key(tree, bs_h5_btree_key(h5, &tree->tree, node, index));
+    uint64_t first[BS_H5_RANK_MAX];
 
-    if (low.offset[0] > tree->walk->row_last) return false;
+    if (!tree->walk->each) return true;
+    if (!first_in_box(tree, low.offset, first)) return false;
     if (index + 1 == node->count) return true;
     const struct bs_h5_chunk high =
         read_key(tree, bs_h5_btree_key(h5, &tree->tree, node, index + 1));
-    return high.offset[0] >= tree->walk->row_first;
+    return compare_offsets(first, high.offset, tree->rank) < 0;
 }
 
 static basalt_status visit_node(
@@ -106,7 +129,7 @@ static basalt_status visit_node(
     }
     if (!status && !node.level) status = visit_leaf(tree, &node, err);
     for (unsigned i = 0; !status && node.level && i < node.count; i++)
-        if (child_meets_rows(tree, &node, i))
+        if (child_meets_box(tree, &node, i))
             status = visit_node(
                 tree, bs_h5_btree_child(walk->h5, &tree->tree, &node, i), (int)node.level - 1, err);
     bs_h5_btree_unload(&node);
@@ -166,8 +189,8 @@ static int side_of(void *context, struct bs_cursor record)
     struct bs_h5_chunk chunk;
 
     if (read_record(tree, &record, &chunk, NULL)) return 0; /* the visit will say so */
-    if (chunk.offset[0] < tree->walk->row_first) return -1;
-    return chunk.offset[0] > tree->walk->row_last;
+    if (compare_offsets(chunk.offset, tree->walk->box->low, tree->rank) < 0) return -1;
+    return compare_offsets(chunk.offset, tree->walk->box->high, tree->rank) > 0;
 }
 
 static basalt_status report_block(
@@ -256,22 +279,41 @@ bool bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_gri
     return true;
 }
 
+bool bs_h5_chunk_span(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
+    const struct bs_h5_box *box, uint64_t *out_first, uint64_t *out_last)
+{
+    const uint64_t *chunk_dims = object->dataset->chunk_dims;
+
+    *out_first = *out_last = 0;
+    for (unsigned i = 0; i < grid->rank; i++) {
+        const unsigned dimension = grid->order[i];
+        const uint64_t count = grid->count[dimension];
+        const uint64_t low = box->low[dimension] / chunk_dims[dimension];
+        const uint64_t high = box->high[dimension] / chunk_dims[dimension];
+        if (!count || low >= count) return false;
+        *out_first = *out_first * count + low;
+        *out_last = *out_last * count + BS_MIN(high, count - 1);
+    }
+    return true;
+}
+
 /* All chunks lie behind each other in the order of the grid, of the largest shape. */
 static basalt_status visit_implicit(const struct bs_h5_chunk_walk *walk, basalt_error *err)
 {
     const uint64_t start = walk->object->dataset->address;
     struct bs_h5_grid grid;
     size_t raw_bytes = 0;
+    uint64_t first = 0, last = 0;
     basalt_status status = bs_h5_chunk_grid(walk->object, &grid, err);
 
     if (!status) status = bs_h5_chunk_raw_bytes(walk->h5, walk->object, &raw_bytes, err);
     if (status) return status;
     if (grid.chunks > UINT64_MAX / raw_bytes) grid.chunks = UINT64_MAX / raw_bytes;
     status = bs_h5_check_range(walk->h5, start, grid.chunks * raw_bytes, "the chunks", err);
-    for (uint64_t i = 0; !status && i < grid.chunks; i++) {
+    if (status || !bs_h5_chunk_span(walk->object, &grid, walk->box, &first, &last)) return status;
+    for (uint64_t i = first; !status && i <= last && i < grid.chunks; i++) {
         struct bs_h5_chunk chunk = {.address = start + i * raw_bytes, .stored_bytes = raw_bytes};
         if (!bs_h5_chunk_place(walk->object, &grid, i, &chunk)) break;
-        if (chunk.offset[0] > walk->row_last) break;
         status = bs_h5_chunk_give(walk, &chunk, err);
     }
     return status;
@@ -296,33 +338,42 @@ static basalt_status visit_all(const struct bs_h5_chunk_walk *walk, basalt_error
 
 /* ---- entry points ----------------------------------------------------------------------------- */
 
-basalt_status bs_h5_chunks_in_rows(struct bs_h5_file *h5, const struct bs_h5_object *object,
-    uint64_t first, uint64_t count, bs_h5_chunk_fn each, void *context, basalt_error *err)
+basalt_status bs_h5_chunks_in_box(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    const struct bs_h5_box *box, bs_h5_chunk_fn each, void *context, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
-    struct bs_h5_chunk_walk walk = {.h5 = h5, .object = object, .each = each, .context = context};
+    const struct bs_h5_chunk_walk walk = {
+        .h5 = h5, .object = object, .box = box, .each = each, .context = context};
 
-    if (dataset->layout != BS_H5_CHUNKED || dataset->address == BS_H5_UNDEFINED || !count)
-        return BASALT_OK;
-    walk.row_first = first - first % dataset->chunk_dims[0];
-    walk.row_last = count > UINT64_MAX - first ? UINT64_MAX : first + count - 1;
+    if (dataset->layout != BS_H5_CHUNKED || dataset->address == BS_H5_UNDEFINED) return BASALT_OK;
     return visit_all(&walk, err);
+}
+
+static void box_of_all(struct bs_h5_box *box)
+{
+    memset(box->low, 0, sizeof box->low);
+    memset(box->high, 0xff, sizeof box->high);
 }
 
 basalt_status bs_h5_chunks_each(struct bs_h5_file *h5, const struct bs_h5_object *dataset,
     bs_h5_chunk_fn each, void *context, basalt_error *err)
 {
+    struct bs_h5_box box;
+
     assert(dataset->dataset);
-    return bs_h5_chunks_in_rows(h5, dataset, 0, UINT64_MAX, each, context, err);
+    box_of_all(&box);
+    return bs_h5_chunks_in_box(h5, dataset, &box, each, context, err);
 }
 
 basalt_status bs_h5_chunk_index_extents(struct bs_h5_file *h5, const struct bs_h5_object *object,
     bs_h5_extent_fn each, void *context, basalt_error *err)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
+    struct bs_h5_box box;
     const struct bs_h5_chunk_walk walk = {
-        .h5 = h5, .object = object, .row_last = UINT64_MAX, .block = each, .context = context};
+        .h5 = h5, .object = object, .box = &box, .block = each, .context = context};
 
+    box_of_all(&box);
     if (dataset->layout != BS_H5_CHUNKED || dataset->address == BS_H5_UNDEFINED) return BASALT_OK;
     return visit_all(&walk, err);
 }

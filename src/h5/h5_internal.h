@@ -23,6 +23,8 @@ struct bs_h5_file {
     uint64_t bytes;       /* from the base to the end: addresses are below it */
     bool shared_messages; /* the file has a table of shared messages */
     bool free_space;      /* the file keeps free-space managers: their extents are not listed */
+    _Atomic(struct bs_sched *) sched;    /* of reads that say nothing of it; borrowed or NULL */
+    _Atomic(struct bs_h5_cache *) cache; /* likewise */
 };
 
 /* ---- bytes (h5_file.c) ------------------------------------------------------------------------ */
@@ -217,9 +219,13 @@ uint64_t bs_h5_btree_child(const struct bs_h5_file *h5, const struct bs_h5_btree
 
 /* ---- datasets (h5_dataset.c, h5_chunk_index.c) ------------------------------------------------ */
 
-/* Stored chunks that hold rows of [first, first + count), in index order. */
-BS_MUST_USE basalt_status bs_h5_chunks_in_rows(struct bs_h5_file *h5,
-    const struct bs_h5_object *object, uint64_t first, uint64_t count, bs_h5_chunk_fn each,
+/* Which chunks: those whose first elements lie within, all bounds included. */
+struct bs_h5_box {
+    uint64_t low[BS_H5_RANK_MAX], high[BS_H5_RANK_MAX];
+};
+/* The stored chunks of a box, in index order; of the index only what leads to them is read. */
+BS_MUST_USE basalt_status bs_h5_chunks_in_box(struct bs_h5_file *h5,
+    const struct bs_h5_object *object, const struct bs_h5_box *box, bs_h5_chunk_fn each,
     void *context, basalt_error *err);
 /* The blocks of the index itself. */
 BS_MUST_USE basalt_status bs_h5_chunk_index_extents(struct bs_h5_file *h5,
@@ -239,12 +245,15 @@ bool bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_gri
 struct bs_h5_chunk_walk {
     struct bs_h5_file *h5;
     const struct bs_h5_object *object;
-    uint64_t row_first, row_last; /* inclusive; of chunk offsets in dimension 0 */
-    bs_h5_chunk_fn each;          /* or NULL */
-    bs_h5_extent_fn block;        /* of the index, or NULL */
+    const struct bs_h5_box *box;
+    bs_h5_chunk_fn each;   /* or NULL */
+    bs_h5_extent_fn block; /* of the index, or NULL */
     void *context;
 };
-/* Checks a chunk against the file, and gives it if it is among the rows. */
+/* The numbers, in the grid's order, between which those of the chunks of a box lie; false: of none. */
+bool bs_h5_chunk_span(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
+    const struct bs_h5_box *box, uint64_t *out_first, uint64_t *out_last);
+/* Checks a chunk against the file, and gives it if it is in the box. */
 BS_MUST_USE basalt_status bs_h5_chunk_give(
     const struct bs_h5_chunk_walk *walk, const struct bs_h5_chunk *chunk, basalt_error *err);
 /* Fixed and extensible arrays (h5_chunk_array.c). */
@@ -261,10 +270,17 @@ uint32_t bs_h5_chunk_mask(const struct bs_h5_object *object, const struct bs_h5_
 BS_MUST_USE basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct bs_h5_object *object,
     const struct bs_h5_chunk *chunk, struct bs_codec_scratch **scratch, uint8_t *out,
     size_t raw_bytes, basalt_error *err);
+/* The same of a filtered chunk that has been read already. */
+BS_MUST_USE basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5, const struct bs_h5_object *object, uint64_t address,
+    uint32_t mask, struct bs_codec_scratch **scratch, const uint8_t *stored, uint64_t stored_bytes,
+    uint8_t *out, size_t raw_bytes, basalt_error *err);
+/* CORRUPT unless an unfiltered chunk has the bytes that it must have. */
+BS_MUST_USE basalt_status bs_h5_chunk_check_raw(const struct bs_h5_file *h5, uint64_t address,
+    uint64_t stored_bytes, uint64_t raw_bytes, basalt_error *err);
 
-/* ---- storage (h5_read.c) ---------------------------------------------------------------------- */
+/* ---- storage (h5_dataset.c) ------------------------------------------------------------------- */
 
-/* Where elements come from, one entry a kind of layout, in h5_read.c. Exactly one of the two is set for
+/* Where elements come from, one entry a kind of layout, in h5_dataset.c. Exactly one of the two is set for
  * what is not chunked; any thread may call either, several at once. */
 struct bs_h5_storage {
     /* The raw data are one row of bytes (compact, contiguous, external): bytes [at, at + count). */
