@@ -73,6 +73,80 @@ BASALT_CHECKED basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const
 BASALT_CHECKED basalt_status basalt_hdf5_scan(basalt_hdf5 *file, const char *path,
     uint64_t first_row, uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err);
 
+/* ---- elements into memory ----------------------------------------------------------------------
+ *
+ * Any part of a dataset as an array. A read is spread over the threads of an environment, or of the
+ * file, straight into the caller's memory; nothing is held between calls, and any number of threads may
+ * read at once. Chunks of which a read wants only a part are kept decoded, within a limit, and shared
+ * by all who read the file. */
+
+typedef struct basalt_hdf5_dataset basalt_hdf5_dataset;
+
+/* Creates *out_dataset, to be closed before `file`. NOT_FOUND; BAD_ARGUMENT if it is no dataset. */
+BASALT_CHECKED basalt_status basalt_hdf5_dataset_open(
+    basalt_hdf5 *file, const char *path, basalt_hdf5_dataset **out_dataset, basalt_error *err);
+BASALT_API void basalt_hdf5_dataset_close(basalt_hdf5_dataset **dataset); /* NULL is fine */
+
+typedef struct basalt_hdf5_shape {
+    const char *type;       /* "<f8", "compound {a: <i4, …}"; lent until the dataset is closed */
+    uint64_t element_bytes; /* of one element as it lies in the file */
+    unsigned rank;          /* 0: a scalar */
+    uint64_t dims[BASALT_HDF5_RANK_MAX], max_dims[BASALT_HDF5_RANK_MAX]; /* UINT64_MAX: unlimited */
+    uint64_t chunk_dims[BASALT_HDF5_RANK_MAX]; /* all 0: it is not chunked */
+} basalt_hdf5_shape;
+BASALT_API void basalt_hdf5_dataset_info(
+    const basalt_hdf5_dataset *dataset, basalt_hdf5_shape *out_shape);
+
+typedef enum basalt_hdf5_select {
+    BASALT_HDF5_ALL = 0,
+    BASALT_HDF5_HYPERSLAB = 1, /* start, count, stride, block */
+    BASALT_HDF5_POINTS = 2,    /* coordinates: coordinate_count x rank, in any order */
+    BASALT_HDF5_ROWS = 3       /* coordinates: places along the first dimension, in any order */
+} basalt_hdf5_select;
+
+typedef struct basalt_hdf5_read_options {
+    size_t struct_bytes;       /* set by _init */
+    basalt_hdf5_select select; /* default: all */
+    /* Hyperslab: `rank` values each. Dimension i gives count[i] blocks of block[i] elements, the first
+     * at start[i], stride[i] apart. stride and block NULL: 1 everywhere. */
+    const uint64_t *start, *count, *stride, *block;
+    const uint64_t *coordinates; /* points, rows */
+    uint64_t coordinate_count;
+    const char *const
+        *members; /* of records: a member, a member of that, …; NULL: whole elements */
+    size_t member_count;
+    /* What each element becomes: "<f8", ">i4", "<u2", "<f2", "bfloat16", "|S10"; any number as any
+     * other, floats rounded to the nearest. NULL: as it lies in the file, in its byte order. */
+    const char *type;
+    bool clip;       /* what does not fit `type` becomes the nearest value; default: TOO_LARGE */
+    bool alone;      /* on the calling thread only; default: shared with others */
+    basalt_env *env; /* whose threads; NULL (default): the file has its own */
+} basalt_hdf5_read_options;
+BASALT_API void basalt_hdf5_read_options_init(
+    basalt_hdf5_read_options *options, size_t options_bytes);
+
+/* How many elements these options select, and the bytes of one: the product is what basalt_hdf5_read
+ * needs. BAD_ARGUMENT as that. */
+BASALT_CHECKED basalt_status basalt_hdf5_read_size(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, uint64_t *out_count, uint64_t *out_element_bytes,
+    basalt_error *err);
+/* The selected elements into `out`, end to end, in C order or that of the coordinates. What is not
+ * stored is the fill value. BAD_ARGUMENT for what is not in the dataset and for another `out_bytes`
+ * than is needed; TOO_LARGE names the element that does not fit `type` (an integer out of range, a
+ * fraction or NaN as an integer, a float that would be infinite, a text that would be cut); UNSUPPORTED
+ * for variable-length elements, which basalt_hdf5_scan gives; CORRUPT names dataset and chunk. After a
+ * failure `out` holds anything. */
+BASALT_CHECKED basalt_status basalt_hdf5_read(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err);
+
+typedef struct basalt_hdf5_stats {
+    uint64_t cache_bytes, cache_bytes_max; /* of decoded chunks */
+    uint64_t chunks_cached;
+    uint64_t chunks_decoded,
+        chunks_served; /* for the cache, and out of it, since the file was opened */
+} basalt_hdf5_stats;
+BASALT_API void basalt_hdf5_get_stats(basalt_hdf5 *file, basalt_hdf5_stats *out_stats);
+
 #ifdef __cplusplus
 }
 #endif

@@ -83,3 +83,84 @@ basalt_status basalt_hdf5_scan(basalt_hdf5 *file, const char *path, uint64_t fir
     BS_API_NEEDS(path);
     return bs_hdf5_scan(file->file, path, first_row, row_count, out_stream, err);
 }
+
+/* ---- elements into memory ------------------------------------------------------------------------ */
+
+struct basalt_hdf5_dataset {
+    struct bs_hdf5_dataset *dataset;
+};
+
+basalt_status basalt_hdf5_dataset_open(
+    basalt_hdf5 *file, const char *path, basalt_hdf5_dataset **out_dataset, basalt_error *err)
+{
+    basalt_hdf5_dataset *opened;
+    basalt_status status = BASALT_OK;
+    BS_API_NEEDS(out_dataset);
+    *out_dataset = NULL;
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    opened = bs_alloc_zeroed(1, sizeof *opened);
+    if (!opened) return bs_fail_memory(err, sizeof *opened);
+    BS_TRY(bs_hdf5_dataset_open(file->file, path, &opened->dataset, err));
+    *out_dataset = opened;
+    opened = NULL;
+out:
+    basalt_hdf5_dataset_close(&opened);
+    return status;
+}
+
+void basalt_hdf5_dataset_close(basalt_hdf5_dataset **dataset)
+{
+    if (!dataset || !*dataset) return;
+    bs_hdf5_dataset_close((*dataset)->dataset);
+    bs_free(*dataset);
+    *dataset = NULL;
+}
+
+void basalt_hdf5_dataset_info(const basalt_hdf5_dataset *dataset, basalt_hdf5_shape *out_shape)
+{
+    bs_hdf5_dataset_info(dataset->dataset, out_shape);
+}
+
+void basalt_hdf5_read_options_init(basalt_hdf5_read_options *options, size_t options_bytes)
+{
+    const basalt_hdf5_read_options defaults = {.struct_bytes = options_bytes};
+    memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
+}
+
+/* Those of a caller compiled against an older header, with what they lack. */
+static void fill_options(
+    basalt_hdf5_read_options *out_filled, const basalt_hdf5_read_options *options)
+{
+    basalt_hdf5_read_options_init(out_filled, sizeof *out_filled);
+    if (options) memcpy(out_filled, options, BS_MIN(options->struct_bytes, sizeof *out_filled));
+}
+
+basalt_status basalt_hdf5_read_size(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, uint64_t *out_count, uint64_t *out_element_bytes,
+    basalt_error *err)
+{
+    basalt_hdf5_read_options filled;
+    BS_API_NEEDS(out_count);
+    BS_API_NEEDS(out_element_bytes);
+    *out_count = *out_element_bytes = 0;
+    BS_API_NEEDS(dataset);
+    fill_options(&filled, options);
+    return bs_hdf5_read_size(dataset->dataset, &filled, out_count, out_element_bytes, err);
+}
+
+basalt_status basalt_hdf5_read(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err)
+{
+    basalt_hdf5_read_options filled;
+    BS_API_NEEDS(dataset);
+    if (out_bytes) BS_API_NEEDS(out);
+    fill_options(&filled, options);
+    struct bs_sched *sched = filled.env ? filled.env->parts.sched : NULL;
+    return bs_hdf5_read(dataset->dataset, &filled, sched, out, out_bytes, err);
+}
+
+void basalt_hdf5_get_stats(basalt_hdf5 *file, basalt_hdf5_stats *out_stats)
+{
+    bs_hdf5_get_stats(file->file, out_stats);
+}

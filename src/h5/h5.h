@@ -86,6 +86,10 @@ BS_MUST_USE basalt_status bs_h5_type_text(
 /* Swaps `count` elements in place to little-endian, if they are not; nested types too. */
 void bs_h5_type_to_little_endian(const struct bs_h5_type *type, void *elements, uint64_t count);
 
+/* By NumPy's name: "<i4", ">u2", "<f2", "f8" (little-endian), "bfloat16", "|S10". BAD_ARGUMENT else. */
+BS_MUST_USE basalt_status bs_h5_type_parse(
+    const char *text, struct bs_h5_type **out_type, basalt_error *err);
+
 /* Makers of the types that Basalt writes, all little-endian. NULL if no memory. */
 struct bs_h5_type *bs_h5_type_integer(uint32_t size_bytes, bool is_signed);
 struct bs_h5_type *bs_h5_type_float(uint32_t size_bytes);  /* IEEE 2, 4, 8 */

@@ -230,10 +230,13 @@ static double whole_of(double value)
             const bool below = whole < (double)(low_);                                             \
             const bool above = whole >= (beyond_);                                                 \
             const bool inside = whole >= (double)(low_) && !above; /* no NaN */                    \
-            const type_ result = inside ? (type_)whole                                             \
-                : below                 ? (type_)(low_)                                            \
-                : above                 ? (type_)(high_)                                           \
-                                        : (type_)0;                                                                \
+            type_ result = 0;                                                                      \
+            if (inside)                                                                            \
+                result = (type_)whole;                                                             \
+            else if (below)                                                                        \
+                result = (type_)(low_);                                                            \
+            else if (above)                                                                        \
+                result = (type_)(high_);                                                           \
             if (!inside || whole < value || whole > value) bad = i;                                \
             memcpy(out + i * sizeof result, &result, sizeof result);                               \
         }                                                                                          \

@@ -1,5 +1,5 @@
 /* read_internal.h - what the files share that read selections: h5_read.c (essay), h5_select.c,
- * h5_place.c, h5_convert.c, h5_number.c, h5_cache.c. */
+ * h5_batch.c, h5_place.c, h5_convert.c, h5_number.c, h5_cache.c. */
 #ifndef BS_READ_INTERNAL_H
 #define BS_READ_INTERNAL_H
 
@@ -152,5 +152,67 @@ uint8_t *bs_h5_cached_bytes(struct bs_h5_cached *cached);
 void bs_h5_cache_decoded(struct bs_h5_cache *cache, struct bs_h5_cached *cached, bool ok);
 void bs_h5_cache_release(struct bs_h5_cache *cache, struct bs_h5_cached *cached); /* unpins */
 uint64_t bs_h5_cache_limit(const struct bs_h5_cache *cache);
+
+/* ---- one read (h5_read.c, h5_batch.c) ----------------------------------------------------------- */
+
+#define BS_H5_BATCH_TILES_MAX 64
+
+struct bs_h5_entry { /* a tile to be read */
+    uint64_t number;
+    uint64_t address; /* of a chunk; else byte of the row of bytes; undefined: fill values */
+    uint64_t stored_bytes;
+    uint32_t mask;
+};
+
+struct bs_h5_batch {
+    struct bs_h5_reader *reader;
+    struct bs_h5_batch *next; /* of those that were given to other threads */
+    uint64_t bytes;
+    unsigned count;
+    struct bs_h5_entry entries[BS_H5_BATCH_TILES_MAX];
+};
+
+struct bs_h5_workspace { /* of one task at a time */
+    struct bs_h5_workspace *next;
+    struct bs_codec_scratch *scratch;
+    uint8_t *stored, *tile;
+    size_t stored_capacity, tile_capacity;
+    uint64_t window_at, window_bytes; /* of the file, in `stored` */
+};
+
+struct bs_h5_reader {
+    struct bs_h5_file *h5;
+    const struct bs_h5_object *object;
+    const struct bs_h5_dataset *dataset;
+    const struct bs_h5_read_how *how;
+    const struct bs_h5_selection *selection;
+    const struct bs_h5_storage *storage;
+    struct bs_h5_cache *cache; /* NULL: not for this read */
+    struct bs_h5_conversion plan;
+    struct bs_h5_choice choice;
+    uint8_t *out;
+    uint64_t tile_bytes;
+    bool as_stored;        /* elements go to the output byte by byte */
+    uint8_t *fill;         /* one element of the output; NULL until it is needed */
+    uint64_t stored_bytes; /* so far; over the file's size the chunks overlap */
+    uint64_t *seen;        /* a bit a tile */
+    uint64_t few_seen[1];
+    struct bs_job *job;
+    struct bs_h5_batch *batches; /* given away; main thread only */
+    bs_mutex mutex;              /* guards `idle` */
+    struct bs_h5_workspace *idle;
+    struct bs_h5_batch first; /* being filled */
+};
+
+/* A bs_task_fn; its argument is a struct bs_h5_batch. */
+BS_MUST_USE basalt_status bs_h5_batch_run(void *argument, basalt_error *err);
+/* The selected elements of a tile, whose memory begins with element `skipped`, to the output. */
+BS_MUST_USE basalt_status bs_h5_tile_place(const struct bs_h5_reader *reader,
+    const struct bs_h5_tile *tile, const uint8_t *bytes, uint64_t skipped, basalt_error *err);
+/* reader->fill, of the output's type. */
+BS_MUST_USE basalt_status bs_h5_make_fill(struct bs_h5_reader *reader, basalt_error *err);
+/* Number of the tile among all of the dataset. */
+uint64_t bs_h5_tile_key(const struct bs_h5_reader *reader, const struct bs_h5_tile *tile);
+void bs_h5_free_workspaces(struct bs_h5_reader *reader);
 
 #endif

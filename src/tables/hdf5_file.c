@@ -9,6 +9,7 @@ basalt_status bs_hdf5_open(
     *out_file = NULL;
     struct bs_hdf5 *file = bs_alloc_zeroed(1, sizeof *file);
     if (!file) return bs_fail_memory(err, sizeof *file);
+    bs_mutex_init(&file->mutex);
     basalt_status status = bs_file_open(vfs, path, BS_OPEN_READ, &file->file, err);
     if (!status) status = bs_h5_file_open(file->file, &file->h5, err);
     if (status) {
@@ -29,6 +30,9 @@ void bs_hdf5_close(struct bs_hdf5 *file)
     if (!file) return;
     bs_h5_file_close(file->h5);
     bs_file_close(file->file);
+    bs_sched_free(atomic_load(&file->sched));
+    bs_h5_cache_free(atomic_load(&file->cache));
+    bs_mutex_destroy(&file->mutex);
     bs_free(file);
 }
 

@@ -154,13 +154,28 @@ static void close_scan(void *context)
     bs_free(scan);
 }
 
+/* What a large file has of its own: threads for the chunks of a batch, and the chunk between two. */
+static basalt_status prepare(struct bs_hdf5 *file, basalt_error *err)
+{
+    struct bs_sched *sched = NULL;
+    struct bs_h5_cache *cache = NULL;
+    uint64_t bytes = 0;
+    basalt_status status = bs_file_size(file->file, &bytes, err);
+    if (status || bytes <= BS_HDF5_ALONE_BYTES) return status;
+    status = bs_hdf5_sched(file, &sched, err);
+    if (!status) status = bs_hdf5_cache(file, &cache, err);
+    if (!status) bs_h5_file_set_helpers(file->h5, sched, cache);
+    return status;
+}
+
 basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path, uint64_t first_row,
     uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err)
 {
     static const struct bs_stream_source source = {next, close_scan, shape_schema};
     struct bs_table *table = NULL;
     memset(out_stream, 0, sizeof *out_stream);
-    basalt_status status = bs_table_open(file->h5, path, &table, err);
+    basalt_status status = prepare(file, err);
+    if (!status) status = bs_table_open(file->h5, path, &table, err);
     if (status) return status;
     struct scan *scan = bs_alloc_zeroed(1, sizeof *scan);
     if (!scan) {

@@ -23,4 +23,18 @@ BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const cha
 BS_MUST_USE basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path, uint64_t first_row,
     uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err);
 
+/* One dataset, whose elements are read into memory (hdf5_dataset.c). `sched` of the env, or NULL. */
+struct bs_hdf5_dataset;
+BS_MUST_USE basalt_status bs_hdf5_dataset_open(struct bs_hdf5 *file, const char *path,
+    struct bs_hdf5_dataset **out_dataset, basalt_error *err);
+void bs_hdf5_dataset_close(struct bs_hdf5_dataset *dataset); /* NULL is fine */
+void bs_hdf5_dataset_info(const struct bs_hdf5_dataset *dataset, basalt_hdf5_shape *out_shape);
+BS_MUST_USE basalt_status bs_hdf5_read_size(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, uint64_t *out_count, uint64_t *out_element_bytes,
+    basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, struct bs_sched *sched, void *out, uint64_t out_bytes,
+    basalt_error *err);
+void bs_hdf5_get_stats(struct bs_hdf5 *file, basalt_hdf5_stats *out_stats);
+
 #endif

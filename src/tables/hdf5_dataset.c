@@ -1,0 +1,226 @@
+/* hdf5_dataset.c - the elements of one dataset into the caller's memory. */
+#include "tables/tables_internal.h"
+
+struct bs_hdf5_dataset {
+    struct bs_hdf5 *file;
+    struct bs_h5_object *object;
+    struct bs_bytes path, type; /* with their NULs */
+};
+
+/* ---- what a file has of its own ---------------------------------------------------------------- */
+
+basalt_status bs_hdf5_sched(struct bs_hdf5 *file, struct bs_sched **out_sched, basalt_error *err)
+{
+    const unsigned others = bs_processor_count() - 1; /* the caller is the first */
+    basalt_status status = BASALT_OK;
+
+    *out_sched = atomic_load(&file->sched);
+    if (*out_sched || !others) return BASALT_OK;
+    bs_mutex_lock(&file->mutex);
+    *out_sched = atomic_load(&file->sched);
+    if (!*out_sched) {
+        status = bs_sched_create(BS_MIN(others, BS_SCHED_THREADS_MAX), out_sched, err);
+        if (!status) atomic_store(&file->sched, *out_sched);
+    }
+    bs_mutex_unlock(&file->mutex);
+    return status;
+}
+
+basalt_status bs_hdf5_cache(struct bs_hdf5 *file, struct bs_h5_cache **out_cache, basalt_error *err)
+{
+    basalt_status status = BASALT_OK;
+
+    *out_cache = atomic_load(&file->cache);
+    if (*out_cache) return BASALT_OK;
+    bs_mutex_lock(&file->mutex);
+    *out_cache = atomic_load(&file->cache);
+    if (!*out_cache) {
+        status = bs_h5_cache_create(BS_HDF5_CACHE_BYTES, out_cache, err);
+        if (!status) atomic_store(&file->cache, *out_cache);
+    }
+    bs_mutex_unlock(&file->mutex);
+    return status;
+}
+
+void bs_hdf5_get_stats(struct bs_hdf5 *file, basalt_hdf5_stats *out_stats)
+{
+    struct bs_h5_cache *cache = atomic_load(&file->cache);
+    struct bs_h5_cache_stats stats = {.bytes_max = BS_HDF5_CACHE_BYTES};
+
+    if (cache) bs_h5_cache_stats(cache, &stats);
+    *out_stats = (basalt_hdf5_stats){
+        stats.bytes, stats.bytes_max, stats.chunks, stats.decoded, stats.served};
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+basalt_status bs_hdf5_dataset_open(
+    struct bs_hdf5 *file, const char *path, struct bs_hdf5_dataset **out_dataset, basalt_error *err)
+{
+    basalt_status status = BASALT_OK;
+    struct bs_hdf5_dataset *dataset = bs_alloc_zeroed(1, sizeof *dataset);
+
+    *out_dataset = NULL;
+    if (!dataset) return bs_fail_memory(err, sizeof *dataset);
+    dataset->file = file;
+    BS_TRY(bs_path_open(file->h5, path, &dataset->path, &dataset->object, err));
+    if (bs_h5_object_kind(dataset->object) != BS_H5_DATASET) {
+        status = bs_fail(
+            err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "\"%.100s\" is not a dataset", path);
+        goto out;
+    }
+    BS_TRY(bs_h5_type_text(bs_h5_object_type(dataset->object), &dataset->type, err));
+    bs_bytes_u8(&dataset->type, 0);
+    BS_TRY(bs_bytes_check(&dataset->type, err));
+    *out_dataset = dataset;
+    dataset = NULL;
+out:
+    bs_hdf5_dataset_close(dataset);
+    return status;
+}
+
+void bs_hdf5_dataset_close(struct bs_hdf5_dataset *dataset)
+{
+    if (!dataset) return;
+    bs_h5_object_close(dataset->object);
+    bs_bytes_free(&dataset->path);
+    bs_bytes_free(&dataset->type);
+    bs_free(dataset);
+}
+
+void bs_hdf5_dataset_info(const struct bs_hdf5_dataset *dataset, basalt_hdf5_shape *out_shape)
+{
+    const struct bs_h5_dataset *known = bs_h5_object_dataset(dataset->object);
+
+    memset(out_shape, 0, sizeof *out_shape);
+    out_shape->type = (const char *)dataset->type.data;
+    out_shape->element_bytes = known->type->size_bytes;
+    out_shape->rank = known->space.rank;
+    memcpy(out_shape->dims, known->space.dims, sizeof out_shape->dims);
+    memcpy(out_shape->max_dims, known->space.max_dims, sizeof out_shape->max_dims);
+    if (known->layout == BS_H5_CHUNKED)
+        memcpy(out_shape->chunk_dims, known->chunk_dims, sizeof out_shape->chunk_dims);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static basalt_status take_slab(const basalt_hdf5_read_options *options, unsigned rank,
+    struct bs_h5_selection *selection, basalt_error *err)
+{
+    if (!options->start || !options->count)
+        return bs_fail(
+            err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "a hyperslab needs `start` and `count`");
+    for (unsigned i = 0; i < rank; i++) {
+        selection->start[i] = options->start[i];
+        selection->count[i] = options->count[i];
+        selection->block[i] = options->block ? options->block[i] : 1;
+        selection->stride[i] = options->stride ? options->stride[i] : 1;
+    }
+    return BASALT_OK;
+}
+
+static basalt_status take_selection(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, struct bs_h5_selection *selection, basalt_error *err)
+{
+    selection->rank = bs_h5_object_dataset(dataset->object)->space.rank;
+    selection->coordinates = options->coordinates;
+    selection->coordinate_count = options->coordinate_count;
+    if (options->coordinate_count && !options->coordinates)
+        return bs_fail(
+            err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "`coordinate_count` needs `coordinates`");
+    switch (options->select) {
+    case BASALT_HDF5_ALL: selection->kind = BS_H5_SELECT_ALL; return BASALT_OK;
+    case BASALT_HDF5_POINTS: selection->kind = BS_H5_SELECT_POINTS; return BASALT_OK;
+    case BASALT_HDF5_ROWS: selection->kind = BS_H5_SELECT_ROWS; return BASALT_OK;
+    case BASALT_HDF5_HYPERSLAB:
+        selection->kind = BS_H5_SELECT_HYPERSLAB;
+        return take_slab(options, selection->rank, selection, err);
+    }
+    return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "there is no selection of kind %d",
+        (int)options->select);
+}
+
+/* Has the type, or a type inside it, elements that lie elsewhere? */
+static bool is_variable(const struct bs_h5_type *type)
+{
+    if (type->kind == BS_H5_VARIABLE) return true;
+    for (size_t i = 0; type->kind == BS_H5_COMPOUND && i < type->member_count; i++)
+        if (is_variable(type->members[i].type)) return true;
+    return type->kind == BS_H5_ARRAY && is_variable(type->base);
+}
+
+static const struct bs_h5_type *wanted_type(
+    const struct bs_hdf5_dataset *dataset, const basalt_hdf5_read_options *options)
+{
+    const struct bs_h5_type *type = bs_h5_object_type(dataset->object);
+
+    for (size_t depth = 0; depth < options->member_count; depth++) {
+        const struct bs_h5_type *inner = NULL;
+        for (size_t i = 0; type->kind == BS_H5_COMPOUND && i < type->member_count; i++)
+            if (!strcmp(type->members[i].name, options->members[depth]))
+                inner = type->members[i].type;
+        if (!inner) return type; /* the read says so */
+        type = inner;
+    }
+    return type;
+}
+
+/* `how` and `selection` as the options say; the type in *out_as is the caller's to free. */
+static basalt_status take_options(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, struct bs_h5_selection *selection,
+    struct bs_h5_read_how *how, struct bs_h5_type **out_as, basalt_error *err)
+{
+    *out_as = NULL;
+    if (options->member_count && !options->members)
+        return bs_fail(
+            err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "`member_count` needs `members`");
+    basalt_status status = take_selection(dataset, options, selection, err);
+    if (!status && is_variable(wanted_type(dataset, options)))
+        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "%.100s has elements of variable length, which are read as Arrow (scan)",
+            (const char *)dataset->path.data);
+    if (!status && options->type) status = bs_h5_type_parse(options->type, out_as, err);
+    *how = (struct bs_h5_read_how){.members = options->members,
+        .member_count = options->member_count,
+        .as = *out_as,
+        .clip = options->clip,
+        .path = (const char *)dataset->path.data};
+    return status;
+}
+
+basalt_status bs_hdf5_read_size(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, uint64_t *out_count, uint64_t *out_element_bytes,
+    basalt_error *err)
+{
+    struct bs_h5_selection selection;
+    struct bs_h5_read_how how;
+    struct bs_h5_type *as = NULL;
+    basalt_status status = take_options(dataset, options, &selection, &how, &as, err);
+
+    if (!status) status = bs_h5_selection_count(dataset->object, &selection, out_count, err);
+    if (!status) status = bs_h5_element_bytes(dataset->object, &how, out_element_bytes, err);
+    if (status) *out_count = *out_element_bytes = 0;
+    bs_h5_type_free(as);
+    return status;
+}
+
+basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, struct bs_sched *sched, void *out, uint64_t out_bytes,
+    basalt_error *err)
+{
+    const bool alone = options->alone || out_bytes <= BS_HDF5_ALONE_BYTES;
+    struct bs_h5_selection selection;
+    struct bs_h5_read_how how;
+    struct bs_h5_type *as = NULL;
+    basalt_status status = take_options(dataset, options, &selection, &how, &as, err);
+
+    if (!status && bs_h5_object_dataset(dataset->object)->pipeline.count)
+        status = bs_hdf5_cache(dataset->file, &how.cache, err);
+    if (!alone) how.sched = sched;
+    if (!status && !alone && !how.sched) status = bs_hdf5_sched(dataset->file, &how.sched, err);
+    if (!status)
+        status = bs_h5_read_selection(
+            dataset->file->h5, dataset->object, &selection, &how, out, out_bytes, err);
+    bs_h5_type_free(as);
+    return status;
+}
