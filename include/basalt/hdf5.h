@@ -23,7 +23,9 @@ BASALT_CHECKED basalt_status basalt_hdf5_open(
 
 typedef struct basalt_hdf5_options {
     size_t struct_bytes; /* set by _init; lets the struct grow without breaking the ABI */
-    basalt_env *env;     /* whose registered filters the file may use; NULL (default): none */
+    basalt_env
+        *env; /* whose threads and registered filters the file uses; NULL (default): threads of
+                          * its own, once they are needed, and no such filters */
 } basalt_hdf5_options;
 BASALT_API void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes);
 /* `options` may be NULL. The environment cannot be closed before the file. */
@@ -118,9 +120,8 @@ typedef struct basalt_hdf5_read_options {
     /* What each element becomes: "<f8", ">i4", "<u2", "<f2", "bfloat16", "|S10"; any number as any
      * other, floats rounded to the nearest. NULL: as it lies in the file, in its byte order. */
     const char *type;
-    bool clip;       /* what does not fit `type` becomes the nearest value; default: TOO_LARGE */
-    bool alone;      /* on the calling thread only; default: shared with others */
-    basalt_env *env; /* whose threads; NULL (default): the file has its own */
+    bool clip;  /* what does not fit `type` becomes the nearest value; default: TOO_LARGE */
+    bool alone; /* on the calling thread only; default: shared with others */
 } basalt_hdf5_read_options;
 BASALT_API void basalt_hdf5_read_options_init(
     basalt_hdf5_read_options *options, size_t options_bytes);

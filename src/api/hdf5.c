@@ -3,7 +3,7 @@
 #include "tables/tables.h"
 
 struct basalt_hdf5 {
-    basalt_env *env; /* whose filters it uses; or NULL */
+    basalt_env *env; /* whose threads and filters it uses; or NULL */
     struct bs_vfs *vfs;
     struct bs_hdf5 *file;
 };
@@ -36,6 +36,7 @@ basalt_status basalt_hdf5_open_with(
     BS_TRY(bs_hdf5_open(opened->vfs, path, &opened->file, err));
     if (filled.env) {
         bs_hdf5_set_filters(opened->file, filled.env->filters);
+        bs_hdf5_set_sched(opened->file, filled.env->parts.sched);
         atomic_fetch_add(&filled.env->open_files, 1);
         opened->env = filled.env;
     }
@@ -156,8 +157,7 @@ basalt_status basalt_hdf5_read(const basalt_hdf5_dataset *dataset,
     BS_API_NEEDS(dataset);
     if (out_bytes) BS_API_NEEDS(out);
     fill_options(&filled, options);
-    struct bs_sched *sched = filled.env ? filled.env->parts.sched : NULL;
-    return bs_hdf5_read(dataset->dataset, &filled, sched, out, out_bytes, err);
+    return bs_hdf5_read(dataset->dataset, &filled, out, out_bytes, err);
 }
 
 void basalt_hdf5_get_stats(basalt_hdf5 *file, basalt_hdf5_stats *out_stats)

@@ -242,8 +242,8 @@ static basalt_status decode(struct bs_h5_reader *reader, struct bs_h5_workspace 
     const basalt_status status = load_stored(reader, workspace, batch, at, &stored, err);
 
     if (status) return status;
-    return bs_h5_chunk_decode(reader->h5, reader->object, entry->address, entry->mask, &workspace->scratch,
-        stored, entry->stored_bytes, out, (size_t)reader->tile_bytes, err);
+    return bs_h5_chunk_decode(reader->h5, reader->object, entry->address, entry->mask,
+        &workspace->scratch, stored, entry->stored_bytes, out, (size_t)reader->tile_bytes, err);
 }
 
 uint64_t bs_h5_tile_key(const struct bs_h5_reader *reader, const struct bs_h5_tile *tile)

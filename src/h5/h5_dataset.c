@@ -101,9 +101,9 @@ basalt_status bs_h5_chunk_check_raw(const struct bs_h5_file *h5, uint64_t addres
         stored_bytes, raw_bytes);
 }
 
-basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5, const struct bs_h5_object *object, uint64_t address, uint32_t mask,
-    struct bs_codec_scratch **scratch, const uint8_t *stored, uint64_t stored_bytes, uint8_t *out,
-    size_t raw_bytes, basalt_error *err)
+basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    uint64_t address, uint32_t mask, struct bs_codec_scratch **scratch, const uint8_t *stored,
+    uint64_t stored_bytes, uint8_t *out, size_t raw_bytes, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
 

@@ -271,9 +271,10 @@ BS_MUST_USE basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct b
     const struct bs_h5_chunk *chunk, struct bs_codec_scratch **scratch, uint8_t *out,
     size_t raw_bytes, basalt_error *err);
 /* The same of a filtered chunk that has been read already. */
-BS_MUST_USE basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5, const struct bs_h5_object *object, uint64_t address,
-    uint32_t mask, struct bs_codec_scratch **scratch, const uint8_t *stored, uint64_t stored_bytes,
-    uint8_t *out, size_t raw_bytes, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5,
+    const struct bs_h5_object *object, uint64_t address, uint32_t mask,
+    struct bs_codec_scratch **scratch, const uint8_t *stored, uint64_t stored_bytes, uint8_t *out,
+    size_t raw_bytes, basalt_error *err);
 /* CORRUPT unless an unfiltered chunk has the bytes that it must have. */
 BS_MUST_USE basalt_status bs_h5_chunk_check_raw(const struct bs_h5_file *h5, uint64_t address,
     uint64_t stored_bytes, uint64_t raw_bytes, basalt_error *err);

@@ -14,7 +14,7 @@ basalt_status bs_hdf5_sched(struct bs_hdf5 *file, struct bs_sched **out_sched, b
     const unsigned others = bs_processor_count() - 1; /* the caller is the first */
     basalt_status status = BASALT_OK;
 
-    *out_sched = atomic_load(&file->sched);
+    *out_sched = file->lent ? file->lent : atomic_load(&file->sched);
     if (*out_sched || !others) return BASALT_OK;
     bs_mutex_lock(&file->mutex);
     *out_sched = atomic_load(&file->sched);
@@ -205,8 +205,7 @@ basalt_status bs_hdf5_read_size(const struct bs_hdf5_dataset *dataset,
 }
 
 basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
-    const basalt_hdf5_read_options *options, struct bs_sched *sched, void *out, uint64_t out_bytes,
-    basalt_error *err)
+    const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err)
 {
     const bool alone = options->alone || out_bytes <= BS_HDF5_ALONE_BYTES;
     struct bs_h5_selection selection;
@@ -216,8 +215,7 @@ basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
 
     if (!status && bs_h5_object_dataset(dataset->object)->pipeline.count)
         status = bs_hdf5_cache(dataset->file, &how.cache, err);
-    if (!alone) how.sched = sched;
-    if (!status && !alone && !how.sched) status = bs_hdf5_sched(dataset->file, &how.sched, err);
+    if (!status && !alone) status = bs_hdf5_sched(dataset->file, &how.sched, err);
     if (!status)
         status = bs_h5_read_selection(
             dataset->file->h5, dataset->object, &selection, &how, out, out_bytes, err);

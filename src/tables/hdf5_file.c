@@ -25,6 +25,11 @@ void bs_hdf5_set_filters(struct bs_hdf5 *file, const struct bs_filter_registry *
     bs_h5_file_set_filters(file->h5, filters);
 }
 
+void bs_hdf5_set_sched(struct bs_hdf5 *file, struct bs_sched *sched)
+{
+    file->lent = sched;
+}
+
 void bs_hdf5_close(struct bs_hdf5 *file)
 {
     if (!file) return;

@@ -16,6 +16,8 @@ BS_MUST_USE basalt_status bs_hdf5_open(
 void bs_hdf5_close(struct bs_hdf5 *file); /* NULL is fine */
 /* Filters of the user: borrowed, must outlive the file. Before anything is read. */
 void bs_hdf5_set_filters(struct bs_hdf5 *file, const struct bs_filter_registry *filters);
+/* Threads for it, instead of its own: borrowed, must outlive the file. Before anything is read. */
+void bs_hdf5_set_sched(struct bs_hdf5 *file, struct bs_sched *sched);
 BS_MUST_USE basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned depth_max,
     basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
@@ -23,7 +25,7 @@ BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const cha
 BS_MUST_USE basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path, uint64_t first_row,
     uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err);
 
-/* One dataset, whose elements are read into memory (hdf5_dataset.c). `sched` of the env, or NULL. */
+/* One dataset, whose elements are read into memory (hdf5_dataset.c). */
 struct bs_hdf5_dataset;
 BS_MUST_USE basalt_status bs_hdf5_dataset_open(struct bs_hdf5 *file, const char *path,
     struct bs_hdf5_dataset **out_dataset, basalt_error *err);
@@ -33,8 +35,7 @@ BS_MUST_USE basalt_status bs_hdf5_read_size(const struct bs_hdf5_dataset *datase
     const basalt_hdf5_read_options *options, uint64_t *out_count, uint64_t *out_element_bytes,
     basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
-    const basalt_hdf5_read_options *options, struct bs_sched *sched, void *out, uint64_t out_bytes,
-    basalt_error *err);
+    const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err);
 void bs_hdf5_get_stats(struct bs_hdf5 *file, basalt_hdf5_stats *out_stats);
 
 #endif

@@ -17,14 +17,15 @@
 struct bs_hdf5 {
     struct bs_file *file;
     struct bs_h5_file *h5;
-    bs_mutex mutex; /* guards that the two are made once */
+    struct bs_sched *lent; /* of an environment; or NULL */
+    bs_mutex mutex;        /* guards that the two are made once */
     _Atomic(struct bs_sched *) sched;
     _Atomic(struct bs_h5_cache *) cache;
 };
 #define BS_HDF5_CACHE_BYTES ((uint64_t)64 << 20)
 #define BS_HDF5_ALONE_BYTES ((uint64_t)1 << 20) /* reads up to that are not worth a thread */
 
-/* hdf5_dataset.c. The file's own threads and cache, made when they are asked for. *out_sched is NULL where
+/* hdf5_dataset.c. Threads and cache of the file, made when they are asked for. *out_sched is NULL where
  * there is one processor. */
 BS_MUST_USE basalt_status bs_hdf5_sched(
     struct bs_hdf5 *file, struct bs_sched **out_sched, basalt_error *err);
