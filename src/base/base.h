@@ -159,6 +159,8 @@ void bs_mutex_init(bs_mutex *mutex);
 void bs_mutex_destroy(bs_mutex *mutex);
 void bs_mutex_lock(bs_mutex *mutex);
 void bs_mutex_unlock(bs_mutex *mutex);
+/* How many the calling thread holds, for assertions: always 0 in a build without them. */
+unsigned bs_mutexes_held(void);
 void bs_condition_init(bs_condition *condition); /* on the monotonic clock */
 void bs_condition_destroy(bs_condition *condition);
 void bs_condition_wait(bs_condition *condition, bs_mutex *mutex);

@@ -37,13 +37,39 @@ void bs_mutex_destroy(bs_mutex *mutex)
     must(pthread_mutex_destroy(mutex));
 }
 
+#ifdef NDEBUG
+static void count_held(int change)
+{
+    (void)change;
+}
+
+unsigned bs_mutexes_held(void)
+{
+    return 0;
+}
+#else
+static _Thread_local unsigned mutexes_held; /* of the thread alone: nobody else ever looks */
+
+static void count_held(int change)
+{
+    mutexes_held += (unsigned)change;
+}
+
+unsigned bs_mutexes_held(void)
+{
+    return mutexes_held;
+}
+#endif
+
 void bs_mutex_lock(bs_mutex *mutex)
 {
     must(pthread_mutex_lock(mutex));
+    count_held(1);
 }
 
 void bs_mutex_unlock(bs_mutex *mutex)
 {
+    count_held(-1);
     must(pthread_mutex_unlock(mutex));
 }
 

@@ -1,342 +1,474 @@
-/* sched.c - worker threads, jobs and their tasks.
+/* sched.c - worker threads: how they find tasks, sleep, come and go.
  *
- * A pool is the threads of one priority, one mutex, and a ring of the jobs that have tasks waiting.
- * A worker takes one task of the first job and puts that job last, so jobs share the threads evenly
- * however many tasks each has. A waiter takes tasks of its own job from the same queue.
+ * WHERE TASKS LIE. A task spawned by a worker of the job's own pool goes to that worker's deque, any
+ * other to the queue of its job (job.c); the jobs with something in their queues form the pool's ring,
+ * which is how foreign threads inject work. A worker takes the youngest task of its own deque, else
+ * from the ring, else the oldest of another worker's deque, chosen at random. Every eighth time it
+ * looks at the ring first, so that a job that feeds itself does not keep the others out.
  *
- * INVARIANTS (a job's fields are guarded by its pool's mutex; without a pool, by its own)
- *   (1) `unfinished` counts the tasks that are queued or running. It is 0 iff the job has ended.
- *   (2) A job is in the ring iff its queue is not empty.
- *   (3) Whoever waits for a job blocks only while all of its unfinished tasks are running on other
- *       threads. Each of those either computes or waits in the same way for tasks deeper down, so
- *       some thread always goes on: no number of nested waits can block for good.
- *   (4) Once `failure` is set the queue is empty and stays so: what was queued has been counted off.
- *   (5) A job is touched after its last task only under the mutex of the pool, which outlives it. So
- *       a waiter that has seen `unfinished` 0 under that mutex may free the job.
+ * INVARIANTS
+ *   (1) A job's `unfinished` counts its tasks that lie anywhere or run. It is 0 iff the job has ended.
+ *   (2) The deque of a thread that is blocked, or is no worker any more, is empty: before a worker
+ *       blocks in a wait, parks or leaves, what is left goes to the queues of its jobs.
+ *   (3) A waiter blocks only when its job's queue is empty. So by (2) each unfinished task of the job
+ *       runs on another thread, or lies in the deque of one that runs. A running thread either
+ *       computes; or returns and takes what lies in its deque; or waits in its turn, for tasks spawned
+ *       later than the one that it runs, and runs those, or blocks and by (2) gives the rest back,
+ *       which wakes the waiter. Unless the program itself waits in a circle, the last thread of each
+ *       chain of waits computes: no number of nested waits blocks for good, with however few threads.
+ *   (4) No wake-up is lost. A worker counts itself `idle`, then looks at every deque and the ring,
+ *       then sleeps, all under the mutex; who pushes looks at `idle` afterwards; there is a full fence
+ *       between the two on either side. Who finds `waking` set need not wake anybody: the woken one
+ *       clears it before it looks around, and when it has found something it wakes the next while
+ *       there is more. tests/model/park.pml has every interleaving.
+ *   (5) A job is touched after its last task only under the mutex of the pool, which outlives it. So a
+ *       waiter that has seen `unfinished` 0 under that mutex may free the job. The pool itself goes
+ *       with the last of: its owner, its jobs, the threads lent to it.
  *
- * One mutex a pool is enough while a task is a chunk of work (tens of microseconds and more): it is
- * held for a few pointer moves, twice a task. */
-#include "sched/sched.h"
+ * A worker's record stays when its thread leaves, and a later thread takes it over.
+ * Lock order: `resize`, then a pool's mutex. Neither is held while a task runs. */
+#include "sched/sched_internal.h"
 
 #include <stdio.h>
 
-struct task {
-    struct task *next;
-    bs_task_fn run;
-    void *argument;
-};
+#define STEAL_ROUNDS 3        /* over all workers, before a worker parks */
+#define RING_TURN 8           /* how often a worker with tasks of its own looks at the ring */
+#define LENT_LOOK_NS 50000000 /* how often a parked lent thread looks at its cancel token */
 
-struct pool {
-    bs_mutex mutex;
-    bs_condition work;           /* the ring is not empty, or `stopping` */
-    struct bs_job *first, *last; /* ring of jobs with queued tasks */
-    unsigned idle;               /* workers that wait for `work` */
-    unsigned jobs;               /* alive */
-    bool stopping;
-    enum bs_priority priority;
-    unsigned thread_count;
-    struct bs_thread **threads;
-};
+/* What the calling thread is. Nothing but the thread itself ever looks at it. */
+static _Thread_local struct bs_worker *self;
 
-struct bs_sched {
-    struct pool pools[2]; /* by enum bs_priority */
-};
-
-struct bs_job {
-    struct pool *pool; /* NULL: every task runs in bs_job_wait */
-    bs_mutex own_mutex;
-    bs_mutex *mutex;      /* the pool's, or own_mutex */
-    bs_condition changed; /* it ended, or a task was queued that a waiter can run */
-    const struct bs_cancel *cancel;
-    struct bs_job *next_in_ring, *previous_in_ring;
-    struct task *first, *last;
-    uint64_t unfinished;
-    unsigned waiting; /* threads in `changed` */
-    basalt_status failure;
-    basalt_error error;
-};
-
-/* ---- cancel ---------------------------------------------------------------------------------- */
-
-void bs_cancel_request(struct bs_cancel *cancel)
+struct bs_worker *bs_worker_any(void)
 {
-    atomic_store(&cancel->requested, true);
+    return self;
 }
 
-basalt_status bs_cancel_check(const struct bs_cancel *cancel, basalt_error *err)
+struct bs_worker *bs_worker_self(const struct bs_pool *pool)
 {
-    if (!cancel || !atomic_load(&cancel->requested)) return BASALT_OK;
-    return bs_fail(err, BASALT_CANCELLED, BASALT_NO_OFFSET, "the operation was cancelled");
+    return self && self->pool == pool ? self : NULL;
 }
 
-/* ---- the ring of jobs and a job's queue: all under the job's mutex --------------------------- */
+/* ---- wake-ups -------------------------------------------------------------------------------- */
 
-static void ring_append(struct pool *pool, struct bs_job *job)
+void bs_pool_wake_locked(struct bs_pool *pool)
 {
-    job->previous_in_ring = pool->last;
-    job->next_in_ring = NULL;
-    if (pool->last) {
-        pool->last->next_in_ring = job;
-    } else {
-        pool->first = job;
+    if (atomic_load(&pool->idle) == 0 || atomic_load(&pool->waking)) return;
+    atomic_store(&pool->waking, true);
+    bs_condition_signal(&pool->work);
+}
+
+void bs_pool_wake(struct bs_pool *pool)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* the push, then `idle`: invariant 4 */
+    if (atomic_load_explicit(&pool->idle, memory_order_relaxed) == 0 ||
+        atomic_load_explicit(&pool->waking, memory_order_relaxed)) {
+        return;
     }
-    pool->last = job;
-}
-
-static void ring_remove(struct pool *pool, struct bs_job *job)
-{
-    if (job->previous_in_ring) {
-        job->previous_in_ring->next_in_ring = job->next_in_ring;
-    } else {
-        pool->first = job->next_in_ring;
-    }
-    if (job->next_in_ring) {
-        job->next_in_ring->previous_in_ring = job->previous_in_ring;
-    } else {
-        pool->last = job->previous_in_ring;
-    }
-    job->next_in_ring = job->previous_in_ring = NULL;
-}
-
-static void queue_push(struct bs_job *job, struct task *task)
-{
-    task->next = NULL;
-    if (!job->first) {
-        job->first = task;
-        if (job->pool) ring_append(job->pool, job);
-    } else {
-        job->last->next = task;
-    }
-    job->last = task;
-    job->unfinished++;
-    if (job->pool && job->pool->idle) bs_condition_signal(&job->pool->work);
-    if (job->waiting) bs_condition_signal(&job->changed);
-}
-
-static struct task *queue_pop(struct bs_job *job)
-{
-    struct task *task = job->first;
-    job->first = task->next;
-    if (!job->first) {
-        job->last = NULL;
-        if (job->pool) ring_remove(job->pool, job);
-    }
-    return task;
-}
-
-static void job_finish_tasks(struct bs_job *job, uint64_t count)
-{
-    assert(job->unfinished >= count);
-    job->unfinished -= count;
-    if (job->unfinished == 0 && job->waiting) bs_condition_broadcast(&job->changed);
-}
-
-/* The first failure stays; what is queued is skipped. */
-static void job_note_failure(struct bs_job *job, basalt_status status, const basalt_error *error)
-{
-    if (job->failure) return;
-    job->failure = status;
-    job->error = *error;
-    job->error.status = status;
-    uint64_t skipped = 0;
-    for (; job->first; skipped++) bs_free(queue_pop(job));
-    job_finish_tasks(job, skipped);
-}
-
-static basalt_status task_call(
-    const struct bs_job *job, bs_task_fn run, void *argument, basalt_error *err)
-{
-    const basalt_status cancelled = bs_cancel_check(job->cancel, err);
-    return cancelled ? cancelled : run(argument, err);
-}
-
-/* Takes the first task of the queue and runs it. The mutex is held before and after, not during. */
-static void job_run_one(struct bs_job *job)
-{
-    bs_mutex *mutex = job->mutex; /* the job may be gone once its last task is counted off */
-    struct task *task = queue_pop(job);
-    bs_mutex_unlock(mutex);
-    basalt_error error = {0};
-    error.file_offset = BASALT_NO_OFFSET;
-    const basalt_status status = task_call(job, task->run, task->argument, &error);
-    bs_free(task);
-    bs_mutex_lock(mutex);
-    if (status) job_note_failure(job, status, &error);
-    job_finish_tasks(job, 1);
-}
-
-/* ---- workers --------------------------------------------------------------------------------- */
-
-static void worker(void *argument)
-{
-    struct pool *pool = argument;
-    if (pool->priority == BS_PRIORITY_BACKGROUND) bs_thread_lower_priority();
     bs_mutex_lock(&pool->mutex);
-    while (!pool->stopping) {
-        struct bs_job *job = pool->first;
-        if (!job) {
-            pool->idle++;
-            bs_condition_wait(&pool->work, &pool->mutex);
-            pool->idle--;
-            continue;
-        }
-        ring_remove(pool, job); /* to the end: the next worker serves the next job */
-        ring_append(pool, job);
-        job_run_one(job);
-    }
+    bs_pool_wake_locked(pool);
     bs_mutex_unlock(&pool->mutex);
 }
 
-static void pool_stop(struct pool *pool)
+static bool pool_has_tasks(const struct bs_pool *pool)
 {
-    if (!pool->threads) return;
-    assert(pool->jobs == 0);
+    if (atomic_load(&pool->ring_jobs) > 0) return true;
+    const unsigned count = atomic_load(&pool->slot_count);
+    for (unsigned i = 0; i < count; i++) {
+        if (!bs_deque_is_empty(&atomic_load(&pool->workers[i])->deque)) return true;
+    }
+    return false;
+}
+
+/* ---- finding a task -------------------------------------------------------------------------- */
+
+static uint64_t next_chance(uint64_t *chance)
+{
+    *chance ^= *chance << 13; /* xorshift64 */
+    *chance ^= *chance >> 7;
+    *chance ^= *chance << 17;
+    return *chance;
+}
+
+struct bs_task *bs_pool_steal(
+    struct bs_pool *pool, struct bs_worker *thief, const struct bs_job *job)
+{
+    const unsigned count = atomic_load_explicit(&pool->slot_count, memory_order_acquire);
+    if (count == 0) return NULL;
+    unsigned at = thief ? (unsigned)(next_chance(&thief->chance) % count) : 0;
+    for (unsigned i = 0; i < count; i++, at = at + 1 < count ? at + 1 : 0) {
+        struct bs_worker *victim = atomic_load_explicit(&pool->workers[at], memory_order_acquire);
+        struct bs_task *task = NULL;
+        if (victim == thief) continue;
+        /* Each loss is another thread's gain, so this ends. */
+        while (bs_deque_steal(&victim->deque, job, &task) == BS_STEAL_LOST) continue;
+        if (task) return task;
+    }
+    return NULL;
+}
+
+static struct bs_task *take_from_ring(struct bs_pool *pool, struct bs_worker *worker)
+{
+    if (atomic_load_explicit(&pool->ring_jobs, memory_order_relaxed) == 0) return NULL;
+    bs_mutex_lock(&pool->mutex);
+    struct bs_task *task = bs_ring_take(pool, worker);
+    bs_mutex_unlock(&pool->mutex);
+    return task;
+}
+
+static struct bs_task *find_task(struct bs_worker *worker)
+{
+    struct bs_pool *pool = worker->pool;
+    struct bs_task *task = NULL;
+    if (++worker->turn % RING_TURN == 0) task = take_from_ring(pool, worker);
+    if (!task) task = bs_deque_take(&worker->deque, NULL);
+    if (!task) task = take_from_ring(pool, worker);
+    if (!task) task = bs_pool_steal(pool, worker, NULL);
+    return task;
+}
+
+/* ---- a worker's life ------------------------------------------------------------------------- */
+
+static bool is_to_leave(const struct bs_worker *worker)
+{
+    return worker->pool->stopping || worker->state == BS_WORKER_LEAVES ||
+        (worker->cancel && atomic_load(&worker->cancel->requested));
+}
+
+/* Sleeps until there may be a task. True if the worker was asleep; *out_leave: it is to go. */
+static bool park(struct bs_worker *worker, bool *out_leave)
+{
+    struct bs_pool *pool = worker->pool;
+    bs_mutex_lock(&pool->mutex);
+    *out_leave = is_to_leave(worker);
+    bool slept = false;
+    if (!*out_leave) {
+        atomic_fetch_add(&pool->idle, 1);
+        atomic_thread_fence(memory_order_seq_cst); /* `idle`, then the deques: invariant 4 */
+        if (!pool_has_tasks(pool)) {
+            slept = true;
+            if (worker->lent) {
+                (void)bs_condition_wait_until(
+                    &pool->work, &pool->mutex, bs_now_ns() + LENT_LOOK_NS);
+            } else {
+                bs_condition_wait(&pool->work, &pool->mutex);
+            }
+            atomic_store(&pool->waking, false);
+            atomic_thread_fence(memory_order_seq_cst); /* `waking`, then all there is */
+        }
+        atomic_fetch_sub(&pool->idle, 1);
+        *out_leave = is_to_leave(worker);
+    }
+    bs_mutex_unlock(&pool->mutex);
+    return slept;
+}
+
+/* True at the latest when the worker has parked since it was told to go. */
+static bool told_to_leave(struct bs_worker *worker)
+{
+    if (worker->cancel && atomic_load(&worker->cancel->requested)) return true;
+    if (worker->turn % RING_TURN != 0) return false;
+    bs_mutex_lock(&worker->pool->mutex);
+    const bool leave = is_to_leave(worker);
+    bs_mutex_unlock(&worker->pool->mutex);
+    return leave;
+}
+
+static void work(struct bs_worker *worker)
+{
+    struct bs_pool *pool = worker->pool;
+    bool slept = false, leave = false;
+    unsigned misses = 0;
+    while (!leave) {
+        struct bs_task *task = find_task(worker);
+        if (!task && ++misses < STEAL_ROUNDS) {
+            bs_thread_yield();
+            continue;
+        }
+        misses = 0;
+        if (!task) {
+            slept = park(worker, &leave);
+            continue;
+        }
+        if (slept && pool_has_tasks(pool)) bs_pool_wake(pool); /* invariant 4: wakes the next */
+        slept = false;
+        bs_task_run(worker, task);
+        leave = told_to_leave(worker);
+    }
+    bs_worker_empty(worker);
+    if (pool_has_tasks(pool)) bs_pool_wake(pool); /* the wake-up may have been for this one */
+}
+
+static void worker_main(void *argument)
+{
+    struct bs_worker *worker = argument;
+    struct bs_pool *pool = worker->pool;
+    self = worker;
+    if (pool->priority == BS_PRIORITY_BACKGROUND) bs_thread_lower_priority();
+    for (bool again = true; again;) {
+        work(worker);
+        bs_mutex_lock(&pool->mutex);
+        again = !is_to_leave(worker); /* it was to go, and then to stay */
+        if (!again) {
+            bs_worker_free_spares(worker);
+            worker->state = BS_WORKER_LEFT;
+        }
+        bs_mutex_unlock(&pool->mutex);
+    }
+}
+
+/* ---- threads added and retired --------------------------------------------------------------- */
+
+/* A record for a new thread: one that is free, or a new one. Not held: the mutex. */
+static basalt_status slot_take(
+    struct bs_pool *pool, bool lent, struct bs_worker **out_worker, basalt_error *err)
+{
+    *out_worker = NULL;
+    struct bs_worker *fresh = bs_alloc_zeroed(1, sizeof *fresh), *worker = NULL;
+    if (!fresh) return bs_fail_memory(err, sizeof *fresh);
+    basalt_status status = bs_deque_create(&fresh->deque, err);
+    if (status) {
+        bs_free(fresh);
+        return status;
+    }
+    fresh->pool = pool;
+    bs_mutex_lock(&pool->mutex);
+    const unsigned count = atomic_load(&pool->slot_count);
+    for (unsigned i = 0; i < count && !worker; i++) {
+        struct bs_worker *old = atomic_load(&pool->workers[i]);
+        if (old->state == BS_WORKER_FREE) worker = old;
+    }
+    if (!worker && count < BS_SCHED_THREADS_MAX) {
+        worker = fresh;
+        fresh = NULL;
+        worker->chance = 0x9e3779b97f4a7c15u * (count + 1); /* any value but 0 */
+        atomic_store(&pool->workers[count], worker);
+        atomic_store(&pool->slot_count, count + 1);
+    }
+    if (worker) {
+        worker->state = BS_WORKER_RUNS;
+        worker->lent = lent;
+        worker->cancel = NULL;
+        atomic_fetch_add(&pool->threads, 1);
+    }
+    bs_mutex_unlock(&pool->mutex);
+    if (fresh) {
+        bs_deque_destroy(&fresh->deque);
+        bs_free(fresh);
+    }
+    *out_worker = worker;
+    if (worker) return BASALT_OK;
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "the scheduler has %d threads already, lent ones included: that is its limit",
+        BS_SCHED_THREADS_MAX);
+}
+
+static void slot_give(struct bs_worker *worker)
+{
+    struct bs_pool *pool = worker->pool;
+    bs_mutex_lock(&pool->mutex);
+    if (worker->state == BS_WORKER_RUNS) atomic_fetch_sub(&pool->threads, 1);
+    worker->state = BS_WORKER_FREE;
+    bs_mutex_unlock(&pool->mutex);
+}
+
+/* Threads that have left are joined, and their records are free again. `resize` is held. */
+static void join_left(struct bs_pool *pool)
+{
+    const unsigned count = atomic_load(&pool->slot_count);
+    for (unsigned i = 0; i < count; i++) {
+        struct bs_worker *worker = atomic_load(&pool->workers[i]);
+        bs_mutex_lock(&pool->mutex);
+        const bool left = worker->state == BS_WORKER_LEFT;
+        bs_mutex_unlock(&pool->mutex);
+        if (!left) continue;
+        bs_thread_join(worker->thread);
+        worker->thread = NULL;
+        slot_give(worker);
+    }
+}
+
+/* The last ones are told to go, or those that were told are told to stay, until `wanted` are left or
+ * no more can be had so. Gives how many own threads there are then. `resize` is held. */
+static unsigned tell_workers(struct bs_pool *pool, unsigned wanted)
+{
+    bs_mutex_lock(&pool->mutex);
+    unsigned own = 0;
+    for (unsigned i = 0; i < atomic_load(&pool->slot_count); i++) {
+        struct bs_worker *worker = atomic_load(&pool->workers[i]);
+        if (worker->lent) continue;
+        if (worker->state == BS_WORKER_LEAVES && own < wanted) {
+            worker->state = BS_WORKER_RUNS;
+            atomic_fetch_add(&pool->threads, 1);
+        } else if (worker->state == BS_WORKER_RUNS && own >= wanted) {
+            worker->state = BS_WORKER_LEAVES;
+            atomic_fetch_sub(&pool->threads, 1);
+        }
+        if (worker->state == BS_WORKER_RUNS) own++;
+    }
+    bs_condition_broadcast(&pool->work);
+    bs_mutex_unlock(&pool->mutex);
+    return own;
+}
+
+static basalt_status pool_resize(struct bs_pool *pool, unsigned wanted, basalt_error *err)
+{
+    static const char *const letters[] = {"fore", "back"};
+    for (unsigned own = tell_workers(pool, wanted); own < wanted; own++) {
+        struct bs_worker *worker = NULL;
+        join_left(pool);
+        basalt_status status = slot_take(pool, false, &worker, err);
+        if (status) return status;
+        char name[32];
+        snprintf(name, sizeof name, "basalt-%s-%u", letters[pool->priority], own);
+        status = bs_thread_start(name, worker_main, worker, &worker->thread, err);
+        if (status) {
+            slot_give(worker);
+            return status;
+        }
+    }
+    join_left(pool);
+    return BASALT_OK;
+}
+
+basalt_status bs_sched_set_threads(struct bs_sched *sched, unsigned threads, basalt_error *err)
+{
+    if (threads == BS_SCHED_NO_THREADS) {
+        threads = 0;
+    } else if (threads == 0) {
+        threads = BS_MIN(bs_processor_count(), (unsigned)BS_SCHED_THREADS_MAX);
+    } else if (threads > BS_SCHED_THREADS_MAX) {
+        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "%u threads were asked for, a scheduler has at most %d", threads, BS_SCHED_THREADS_MAX);
+    }
+    bs_mutex_lock(&sched->resize);
+    basalt_status status = pool_resize(&sched->pools[BS_PRIORITY_FOREGROUND], threads, err);
+    if (!status) {
+        status = pool_resize(&sched->pools[BS_PRIORITY_BACKGROUND], (threads + 1) / 2, err);
+    }
+    bs_mutex_unlock(&sched->resize);
+    return status;
+}
+
+static void pool_stop(struct bs_pool *pool)
+{
     bs_mutex_lock(&pool->mutex);
     pool->stopping = true;
     bs_condition_broadcast(&pool->work);
     bs_mutex_unlock(&pool->mutex);
-    for (unsigned i = 0; i < pool->thread_count; i++) bs_thread_join(pool->threads[i]);
-    bs_condition_destroy(&pool->work);
-    bs_mutex_destroy(&pool->mutex);
-    bs_free(pool->threads);
+    for (unsigned i = 0; i < atomic_load(&pool->slot_count); i++) {
+        struct bs_worker *worker = atomic_load(&pool->workers[i]);
+        bs_thread_join(worker->thread);
+        worker->thread = NULL;
+    }
 }
 
-static basalt_status pool_start(
-    struct pool *pool, enum bs_priority priority, unsigned threads, basalt_error *err)
+/* ---- lent threads ---------------------------------------------------------------------------- */
+
+basalt_status bs_sched_work(
+    struct bs_sched *sched, const struct bs_cancel *cancel, basalt_error *err)
 {
-    static const char *const letters[] = {"fore", "back"};
+    struct bs_pool *pool = &sched->pools[BS_PRIORITY_FOREGROUND];
+    struct bs_worker *worker = NULL;
+    for (const struct bs_worker *outer = self; outer; outer = outer->outer) {
+        if (outer->pool->sched == sched) {
+            return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+                "this thread works for the scheduler already: a task cannot lend it again");
+        }
+    }
+    if (sched->process_id != bs_process_id()) {
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+            "the scheduler was made by the process that forked this one: make one here");
+    }
+    bs_sched_retain(sched);
+    const basalt_status status = slot_take(pool, true, &worker, err);
+    if (!status) {
+        atomic_fetch_add(&sched->lent, 1);
+        worker->cancel = cancel;
+        worker->outer = self;
+        self = worker;
+        work(worker);
+        self = worker->outer;
+        worker->outer = NULL;
+        bs_worker_free_spares(worker);
+        slot_give(worker);
+        atomic_fetch_sub(&sched->lent, 1);
+    }
+    bs_sched_release(sched);
+    return status;
+}
+
+/* ---- the scheduler --------------------------------------------------------------------------- */
+
+static void pool_init(struct bs_pool *pool, struct bs_sched *sched, enum bs_priority priority)
+{
+    pool->sched = sched;
     pool->priority = priority;
-    pool->threads = bs_alloc_zeroed(threads, sizeof *pool->threads);
-    if (!pool->threads) return bs_fail_memory(err, threads * sizeof *pool->threads);
     bs_mutex_init(&pool->mutex);
     bs_condition_init(&pool->work);
-    for (; pool->thread_count < threads; pool->thread_count++) {
-        char name[32];
-        snprintf(name, sizeof name, "basalt-%s-%u", letters[priority], pool->thread_count);
-        const basalt_status status =
-            bs_thread_start(name, worker, pool, &pool->threads[pool->thread_count], err);
-        if (status) return status;
+}
+
+static void pool_destroy(struct bs_pool *pool)
+{
+    assert(!pool->first);
+    for (unsigned i = 0; i < atomic_load(&pool->slot_count); i++) {
+        struct bs_worker *worker = atomic_load(&pool->workers[i]);
+        assert(bs_deque_is_empty(&worker->deque));
+        bs_deque_destroy(&worker->deque);
+        bs_free(worker);
     }
-    return BASALT_OK;
+    bs_condition_destroy(&pool->work);
+    bs_mutex_destroy(&pool->mutex);
+}
+
+void bs_sched_retain(struct bs_sched *sched)
+{
+    atomic_fetch_add(&sched->references, 1);
+}
+
+void bs_sched_release(struct bs_sched *sched)
+{
+    if (atomic_fetch_sub(&sched->references, 1) != 1) return;
+    for (unsigned i = 0; i < BS_ARRAY_LENGTH(sched->pools); i++) pool_destroy(&sched->pools[i]);
+    bs_mutex_destroy(&sched->resize);
+    bs_free(sched);
 }
 
 basalt_status bs_sched_create(unsigned threads, struct bs_sched **out_sched, basalt_error *err)
 {
     *out_sched = NULL;
-    if (threads > BS_SCHED_THREADS_MAX) {
-        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "%u threads were asked for, a scheduler has at most %d", threads, BS_SCHED_THREADS_MAX);
-    }
-    if (threads == 0) threads = BS_MIN(bs_processor_count(), (unsigned)BS_SCHED_THREADS_MAX);
     struct bs_sched *sched = bs_alloc_zeroed(1, sizeof *sched);
     if (!sched) return bs_fail_memory(err, sizeof *sched);
-    basalt_status status = BASALT_OK;
-    BS_TRY(pool_start(&sched->pools[BS_PRIORITY_FOREGROUND], BS_PRIORITY_FOREGROUND, threads, err));
-    BS_TRY(pool_start(
-        &sched->pools[BS_PRIORITY_BACKGROUND], BS_PRIORITY_BACKGROUND, (threads + 1) / 2, err));
+    sched->process_id = bs_process_id();
+    atomic_store(&sched->references, 1);
+    bs_mutex_init(&sched->resize);
+    pool_init(&sched->pools[BS_PRIORITY_FOREGROUND], sched, BS_PRIORITY_FOREGROUND);
+    pool_init(&sched->pools[BS_PRIORITY_BACKGROUND], sched, BS_PRIORITY_BACKGROUND);
+    const basalt_status status = bs_sched_set_threads(sched, threads, err);
+    if (status) {
+        bs_sched_free(sched);
+        return status;
+    }
     *out_sched = sched;
-    sched = NULL;
-out:
-    bs_sched_free(sched);
-    return status;
+    return BASALT_OK;
 }
 
 void bs_sched_free(struct bs_sched *sched)
 {
-    if (!sched) return;
-    pool_stop(&sched->pools[BS_PRIORITY_FOREGROUND]);
-    pool_stop(&sched->pools[BS_PRIORITY_BACKGROUND]);
-    bs_free(sched);
+    if (!sched || sched->process_id != bs_process_id()) return;
+    bs_mutex_lock(&sched->resize);
+    for (unsigned i = 0; i < BS_ARRAY_LENGTH(sched->pools); i++) pool_stop(&sched->pools[i]);
+    bs_mutex_unlock(&sched->resize);
+    bs_sched_release(sched);
 }
 
 unsigned bs_sched_threads(const struct bs_sched *sched)
 {
-    return sched->pools[BS_PRIORITY_FOREGROUND].thread_count;
+    return atomic_load(&sched->pools[BS_PRIORITY_FOREGROUND].threads);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------ */
-
-basalt_status bs_job_create(struct bs_sched *sched, enum bs_priority priority,
-    const struct bs_cancel *cancel, struct bs_job **out_job, basalt_error *err)
+struct bs_sched_use bs_sched_use(const struct bs_sched *sched)
 {
-    *out_job = NULL;
-    struct bs_job *job = bs_alloc_zeroed(1, sizeof *job);
-    if (!job) return bs_fail_memory(err, sizeof *job);
-    job->cancel = cancel;
-    bs_condition_init(&job->changed);
-    bs_mutex_init(&job->own_mutex);
-    job->mutex = &job->own_mutex;
-    if (sched) {
-        job->pool = &sched->pools[priority];
-        job->mutex = &job->pool->mutex;
-        bs_mutex_lock(job->mutex);
-        job->pool->jobs++;
-        bs_mutex_unlock(job->mutex);
-    }
-    *out_job = job;
-    return BASALT_OK;
-}
-
-/* Without memory for a queue entry the caller's thread does the work itself. */
-static void run_at_once(struct bs_job *job, bs_task_fn run, void *argument)
-{
-    bs_mutex_lock(job->mutex);
-    const bool skip = job->failure != BASALT_OK;
-    if (!skip) job->unfinished++;
-    bs_mutex_unlock(job->mutex);
-    if (skip) return;
-    basalt_error error = {0};
-    error.file_offset = BASALT_NO_OFFSET;
-    const basalt_status status = task_call(job, run, argument, &error);
-    bs_mutex_lock(job->mutex);
-    if (status) job_note_failure(job, status, &error);
-    job_finish_tasks(job, 1);
-    bs_mutex_unlock(job->mutex);
-}
-
-void bs_job_spawn(struct bs_job *job, bs_task_fn run, void *argument)
-{
-    struct task *task = bs_alloc(sizeof *task);
-    if (!task) {
-        run_at_once(job, run, argument);
-        return;
-    }
-    *task = (struct task){.run = run, .argument = argument};
-    bs_mutex_lock(job->mutex);
-    const bool queued = job->failure == BASALT_OK;
-    if (queued) queue_push(job, task);
-    bs_mutex_unlock(job->mutex);
-    if (!queued) bs_free(task);
-}
-
-basalt_status bs_job_wait(struct bs_job *job, basalt_error *err)
-{
-    bs_mutex_lock(job->mutex);
-    while (job->unfinished > 0) {
-        if (job->first) {
-            job_run_one(job);
-            continue;
-        }
-        job->waiting++;
-        bs_condition_wait(&job->changed, job->mutex);
-        job->waiting--;
-    }
-    const basalt_status status = job->failure;
-    if (status && err) *err = job->error;
-    bs_mutex_unlock(job->mutex);
-    return status;
-}
-
-void bs_job_free(struct bs_job *job)
-{
-    if (!job) return;
-    (void)!bs_job_wait(job, NULL);
-    if (job->pool) {
-        bs_mutex_lock(job->mutex);
-        job->pool->jobs--;
-        bs_mutex_unlock(job->mutex);
-    }
-    bs_condition_destroy(&job->changed);
-    bs_mutex_destroy(&job->own_mutex);
-    bs_free(job);
+    return (struct bs_sched_use){.threads = bs_sched_threads(sched),
+        .lent_threads = atomic_load(&sched->lent),
+        .jobs = atomic_load(&sched->jobs)};
 }
