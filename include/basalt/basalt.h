@@ -4,7 +4,8 @@
 #define BASALT_BASALT_H
 
 #include "basalt/status.h"      /* how calls fail, and what is true of all of them */
-#include "basalt/environment.h" /* threads and memory */
+#include "basalt/scheduler.h"   /* threads, jobs, cancel tokens */
+#include "basalt/environment.h" /* what stores share: a scheduler and memory */
 #include "basalt/store.h"       /* open, close, checkpoint; inspect, recover, verify, backup */
 #include "basalt/family.h"      /* tables */
 #include "basalt/write.h"       /* rows in */

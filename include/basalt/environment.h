@@ -6,6 +6,7 @@
 #ifndef BASALT_ENVIRONMENT_H
 #define BASALT_ENVIRONMENT_H
 
+#include "basalt/scheduler.h"
 #include "basalt/status.h"
 
 #ifdef __cplusplus
@@ -16,8 +17,11 @@ typedef struct basalt_env basalt_env;
 
 typedef struct basalt_env_options {
     size_t struct_bytes;       /* set by _init; lets the struct grow without breaking the ABI */
-    unsigned threads;          /* workers; 0 (default): one a processor */
+    unsigned threads;          /* workers; 0 (default): one a processor; as in scheduler.h */
     uint64_t memory_bytes_max; /* default 1 GiB; over it writers wait, then NO_MEMORY */
+    /* NULL (default): the environment makes its own. Else it works with this one, which stays the caller's
+     * and must outlive the environment; `threads` is then not looked at. */
+    basalt_scheduler *scheduler;
 } basalt_env_options;
 
 BASALT_API void basalt_env_options_init(basalt_env_options *options, size_t options_bytes);
@@ -54,7 +58,7 @@ BASALT_CHECKED basalt_status basalt_env_register_filter(basalt_env *env, uint16_
 
 typedef struct basalt_env_stats {
     uint64_t memory_bytes, memory_bytes_peak, memory_bytes_max;
-    unsigned threads;
+    unsigned threads; /* that run foreground tasks, lent ones among them */
     unsigned open_stores;
 } basalt_env_stats;
 BASALT_API void basalt_env_get_stats(const basalt_env *env, basalt_env_stats *out_stats);

@@ -5,10 +5,15 @@
 #include "basalt/basalt.h"
 #include "store/store.h"
 
+struct basalt_scheduler {
+    struct bs_sched *sched;
+    atomic_uint environments; /* that it was given to */
+};
+
 struct basalt_env {
     struct bs_env_parts parts;
     struct bs_filter_registry *filters;
-    unsigned threads;
+    basalt_scheduler *scheduler; /* whose parts.sched is; NULL: our own */
     atomic_uint open_stores, open_files;
 };
 

@@ -21,7 +21,11 @@ void basalt_env_options_init(basalt_env_options *options, size_t options_bytes)
 static void env_free(basalt_env *env)
 {
     if (!env) return;
-    bs_sched_free(env->parts.sched);
+    if (env->scheduler) {
+        atomic_fetch_sub(&env->scheduler->environments, 1);
+    } else {
+        bs_sched_free(env->parts.sched);
+    }
     bs_vfs_free(env->parts.vfs);
     if (env->parts.budget) bs_budget_free(env->parts.budget);
     bs_filter_registry_free(env->filters);
@@ -38,17 +42,18 @@ basalt_status basalt_env_create(
     *out_env = NULL;
     basalt_env_options_init(&filled, sizeof filled);
     if (options) memcpy(&filled, options, BS_MIN(options->struct_bytes, sizeof filled));
-    if (filled.threads > BS_SCHED_THREADS_MAX) {
-        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET, "%u threads: at most %d",
-            filled.threads, BS_SCHED_THREADS_MAX);
-    }
     env = bs_alloc_zeroed(1, sizeof *env);
     if (!env) return bs_fail_memory(err, sizeof *env);
     BS_TRY(bs_budget_create(NULL, "environment", filled.memory_bytes_max, &env->parts.budget, err));
     BS_TRY(bs_vfs_local_create(&env->parts.vfs, err));
     BS_TRY(bs_filter_registry_create(&env->filters, err));
-    BS_TRY(bs_sched_create(filled.threads, &env->parts.sched, err));
-    env->threads = bs_sched_threads(env->parts.sched);
+    if (filled.scheduler) {
+        env->scheduler = filled.scheduler;
+        env->parts.sched = filled.scheduler->sched;
+        atomic_fetch_add(&filled.scheduler->environments, 1);
+    } else {
+        BS_TRY(bs_sched_create(filled.threads, &env->parts.sched, err));
+    }
     *out_env = env;
     env = NULL;
 out:
@@ -88,7 +93,7 @@ void basalt_env_get_stats(const basalt_env *env, basalt_env_stats *out_stats)
     out_stats->memory_bytes = bs_budget_taken(env->parts.budget);
     out_stats->memory_bytes_peak = bs_budget_peak(env->parts.budget);
     out_stats->memory_bytes_max = bs_budget_limit(env->parts.budget);
-    out_stats->threads = env->threads;
+    out_stats->threads = bs_sched_threads(env->parts.sched);
     out_stats->open_stores = atomic_load(&env->open_stores);
 }
 
