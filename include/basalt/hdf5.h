@@ -21,17 +21,28 @@ typedef struct basalt_hdf5 basalt_hdf5;
 BASALT_CHECKED basalt_status basalt_hdf5_open(
     const char *path, basalt_hdf5 **out_file, basalt_error *err);
 
+/* Files name others: parts of themselves, external links, raw data, sources of virtual datasets. A file
+ * from a stranger could so make its reader show what only the reader may see. */
+typedef enum basalt_hdf5_follow {
+    BASALT_HDF5_FOLLOW_BESIDE = 0,  /* those in the folder of the file, and below it (default) */
+    BASALT_HDF5_FOLLOW_NOWHERE = 1, /* what is elsewhere is UNSUPPORTED */
+    BASALT_HDF5_FOLLOW_ANYWHERE = 2 /* whatever the user may read, as libhdf5 does */
+} basalt_hdf5_follow;
+
 typedef struct basalt_hdf5_options {
     size_t struct_bytes; /* set by _init; lets the struct grow without breaking the ABI */
-    basalt_env
-        *env; /* whose threads and registered filters the file uses; NULL (default): threads of
-                          * its own, once they are needed, and no such filters */
+    basalt_env *env; /* whose threads and registered filters the file uses; NULL (default): threads
+                          * of its own, once they are needed, and no such filters */
+    basalt_hdf5_follow follow;
 } basalt_hdf5_options;
 BASALT_API void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes);
 /* `options` may be NULL. The environment cannot be closed before the file. */
 BASALT_CHECKED basalt_status basalt_hdf5_open_with(const char *path,
     const basalt_hdf5_options *options, basalt_hdf5 **out_file, basalt_error *err);
 BASALT_API void basalt_hdf5_close(basalt_hdf5 **file); /* NULL is fine */
+/* Lends a sentence about what is read all the same, a file that is marked as open for writing; or NULL.
+ * It lives as long as `file`. */
+BASALT_API const char *basalt_hdf5_warning(const basalt_hdf5 *file);
 
 typedef enum basalt_hdf5_kind {
     BASALT_HDF5_GROUP = 0,

@@ -33,7 +33,12 @@ basalt_status basalt_hdf5_open_with(
     opened = bs_alloc_zeroed(1, sizeof *opened);
     if (!opened) return bs_fail_memory(err, sizeof *opened);
     BS_TRY(bs_vfs_local_create(&opened->vfs, err));
-    BS_TRY(bs_hdf5_open(opened->vfs, path, &opened->file, err));
+    if (filled.follow > BASALT_HDF5_FOLLOW_ANYWHERE) {
+        status = bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+            "%d is no rule of what other files to follow", (int)filled.follow);
+        goto out;
+    }
+    BS_TRY(bs_hdf5_open_following(opened->vfs, path, filled.follow, &opened->file, err));
     if (filled.env) {
         bs_hdf5_set_filters(opened->file, filled.env->filters);
         bs_hdf5_set_sched(opened->file, filled.env->parts.sched);
@@ -45,6 +50,11 @@ basalt_status basalt_hdf5_open_with(
 out:
     basalt_hdf5_close(&opened);
     return status;
+}
+
+const char *basalt_hdf5_warning(const basalt_hdf5 *file)
+{
+    return file ? bs_hdf5_warning(file->file) : NULL;
 }
 
 void basalt_hdf5_close(basalt_hdf5 **file)

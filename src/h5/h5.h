@@ -54,7 +54,8 @@ struct bs_h5_type {
     enum bs_h5_class kind;
     uint32_t size_bytes; /* of one element as it lies in the file */
     bool big_endian;
-    bool is_signed;                     /* integer */
+    bool vax;       /* float: 16-bit words in big-endian order, each of them little-endian */
+    bool is_signed; /* integer */
     uint16_t bit_offset, bit_precision; /* integer, float, bitfield */
     uint8_t exponent_at, exponent_bits, mantissa_at, mantissa_bits, sign_at; /* float */
     uint8_t normalization; /* float: 0 none, 1 always set, 2 implied */
@@ -118,6 +119,7 @@ struct bs_h5_superblock {
     uint64_t base;        /* file offset that addresses count from (user block) */
     uint64_t end_of_file; /* as stored: absolute */
     uint64_t extension;   /* address or undefined */
+    uint64_t driver;      /* versions 0 and 1: address of what its driver needs, or undefined */
     uint64_t root;        /* address of the root group's object header */
     uint16_t group_leaf_k, group_internal_k, chunk_k; /* 4, 16, 32 unless stored otherwise */
 };
@@ -139,6 +141,18 @@ struct bs_h5_object;
  * A file shorter than its end-of-file address is CORRUPT ("truncated"). `file` is borrowed. */
 BS_MUST_USE basalt_status bs_h5_file_open(
     struct bs_file *file, struct bs_h5_file **out_h5, basalt_error *err);
+/* Files name others: members of a family, external links, raw data, sources of virtual datasets. A
+ * file from a stranger could so make its reader show what only the reader may see. */
+enum bs_h5_follow {
+    BS_H5_FOLLOW_BESIDE = 0, /* in the folder of the file that was opened, and those below it; as
+                              * bs_h5_file_open */
+    BS_H5_FOLLOW_NOWHERE,
+    BS_H5_FOLLOW_ANYWHERE /* as libhdf5 */
+};
+BS_MUST_USE basalt_status bs_h5_file_open_with(
+    struct bs_file *file, enum bs_h5_follow follow, struct bs_h5_file **out_h5, basalt_error *err);
+/* NULL, or a sentence about what is read all the same: a file that is marked as open for writing. */
+const char *bs_h5_file_warning(const struct bs_h5_file *h5);
 /* The view of `superblock`, which need not be the one on disk. */
 BS_MUST_USE basalt_status bs_h5_file_open_at(struct bs_file *file,
     const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], struct bs_h5_file **out_h5,
@@ -173,10 +187,20 @@ struct bs_h5_dataset { /* what an object of kind DATASET has; immutable */
 /* Parses the header at `address`. The result is immutable: share it, then close it once. */
 BS_MUST_USE basalt_status bs_h5_object_open(
     struct bs_h5_file *h5, uint64_t address, struct bs_h5_object **out_object, basalt_error *err);
-/* "/a/b", "a/b" or "/", soft links followed (at most 16). NOT_FOUND names the missing part. */
+/* "/a/b", "a/b" or "/", soft and external links followed (together at most 16). NOT_FOUND names the
+ * missing part. An external link is looked for in the folder of the file that has it, then as it is
+ * written; the environment (HDF5_EXT_PREFIX) is not asked. The object belongs to another file then:
+ * see bs_h5_object_file. It must be closed before `h5`. */
 BS_MUST_USE basalt_status bs_h5_object_open_path(
     struct bs_h5_file *h5, const char *path, struct bs_h5_object **out_object, basalt_error *err);
+/* As bs_h5_object_open_path, from a group of `h5` on. */
+BS_MUST_USE basalt_status bs_h5_object_open_from(struct bs_h5_file *h5,
+    const struct bs_h5_object *group, const char *path, struct bs_h5_object **out_object,
+    basalt_error *err);
 void bs_h5_object_close(struct bs_h5_object *object); /* NULL is fine */
+/* The file that it lies in: to resolve its elements and attributes with. Functions that take a file and
+ * an object read the object's own file, whichever is given. */
+struct bs_h5_file *bs_h5_object_file(const struct bs_h5_object *object);
 enum bs_h5_object_kind bs_h5_object_kind(const struct bs_h5_object *object);
 uint64_t bs_h5_object_address(const struct bs_h5_object *object);
 uint32_t bs_h5_object_links(const struct bs_h5_object *object); /* hard links to it */
@@ -194,12 +218,13 @@ BS_MUST_USE basalt_status bs_h5_attribute_text(struct bs_h5_file *h5,
 BS_MUST_USE basalt_status bs_h5_attribute_u64(
     const struct bs_h5_attribute *attribute, uint64_t *out_value, basalt_error *err);
 
-enum bs_h5_link_kind { BS_H5_LINK_HARD, BS_H5_LINK_SOFT, BS_H5_LINK_EXTERNAL };
+enum bs_h5_link_kind { BS_H5_LINK_HARD, BS_H5_LINK_SOFT, BS_H5_LINK_EXTERNAL, BS_H5_LINK_USER };
 struct bs_h5_link {
     const char *name; /* lent during the call */
     enum bs_h5_link_kind kind;
     uint64_t address;   /* hard */
-    const char *target; /* soft: path; external: "file:path" */
+    const char *target; /* soft: path; external: "file:path"; user-defined: "kind N" */
+    size_t path_at;     /* external: where the path begins in the target */
 };
 typedef basalt_status (*bs_h5_link_fn)(
     void *context, const struct bs_h5_link *link, basalt_error *err);
@@ -208,7 +233,8 @@ typedef basalt_status (*bs_h5_link_fn)(
 BS_MUST_USE basalt_status bs_h5_group_each(struct bs_h5_file *h5, const struct bs_h5_object *group,
     bs_h5_link_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_group_find(struct bs_h5_file *h5, const struct bs_h5_object *group,
-    const char *name, uint64_t *out_address, basalt_error *err); /* hard and soft links */
+    const char *name, uint64_t *out_address, basalt_error *err); /* hard and soft links: a link into
+                                                                  * another file is UNSUPPORTED */
 
 /* Which elements of a dataset; plain data, `coordinates` is borrowed during the call. The elements
  * come in the order of the selection: C order of the product of what each dimension selects, or the

@@ -87,22 +87,20 @@ basalt_status bs_h5_attribute_decode(struct bs_h5_file *h5, struct bs_cursor *cu
     struct bs_bytes *committed, struct bs_h5_attribute *out_attribute, basalt_error *err)
 {
     struct parts parts = {0};
+    struct bs_h5_body space = {0};
 
     memset(out_attribute, 0, sizeof *out_attribute);
     basalt_status status = split(cursor, &parts, err);
     if (status) return status;
     BS_TRY(copy_name(&parts, &out_attribute->name, err));
-    if (parts.flags & SPACE_SHARED) {
-        status = bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
-            "the dataspace of the attribute \"%.60s\" is a shared message, which is not read",
-            out_attribute->name);
-        goto out;
-    }
     BS_TRY(bs_h5_type_follow(
         h5, &parts.type, parts.flags & TYPE_SHARED, committed, &out_attribute->type, err));
-    BS_TRY(bs_h5_space_decode(h5, &parts.space, &out_attribute->space, err));
+    BS_TRY(bs_h5_body_find(
+        h5, BS_H5_MESSAGE_SPACE, parts.space, parts.flags & SPACE_SHARED, &space, err));
+    BS_TRY(bs_h5_space_decode(h5, &space.cursor, &out_attribute->space, err));
     BS_TRY(copy_data(cursor, out_attribute, err));
 out:
+    bs_h5_body_free(&space);
     if (status) bs_h5_attribute_clear(out_attribute);
     return status;
 }
@@ -164,12 +162,10 @@ basalt_status bs_h5_attributes_load(
     for (size_t i = 0; !status && i < header->message_count; i++) {
         const struct bs_h5_message *message = &header->messages[i];
         if (message->type != BS_H5_MESSAGE_ATTRIBUTE) continue;
-        if (message->shared)
-            return bs_fail(err, BASALT_UNSUPPORTED, bs_h5_offset(h5, message->address),
-                "an attribute of the object at %" PRIu64
-                " lies in the file's table of shared messages (SOHM), which is not read",
-                header->address);
-        status = collect(&collector, bs_h5_message_cursor(h5, message), err);
+        struct bs_h5_body body;
+        status = bs_h5_message_body(h5, message, &body, err);
+        if (!status) status = collect(&collector, body.cursor, err);
+        bs_h5_body_free(&body);
     }
     if (!status && object->attribute_heap != BS_H5_UNDEFINED)
         status = bs_h5_dense_each(

@@ -169,15 +169,6 @@ static basalt_status read_contiguous(struct bs_h5_file *h5, const struct bs_h5_o
     return bs_h5_read_at(h5, dataset->address + at, out, (size_t)bytes, "contiguous data", err);
 }
 
-static basalt_status refuse_external(struct bs_h5_file *h5, const struct bs_h5_object *object,
-    uint64_t at, uint64_t bytes, void *out, basalt_error *err)
-{
-    (void)h5, (void)at, (void)bytes, (void)out;
-    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-        "the data of the dataset at %" PRIu64 " lie in external files, which are not read",
-        object->header->address);
-}
-
 static basalt_status refuse_virtual(struct bs_h5_file *h5, const struct bs_h5_object *object,
     const uint64_t *start, const uint64_t *count, const struct bs_h5_read_how *how, void *out,
     basalt_error *err)
@@ -193,7 +184,7 @@ const struct bs_h5_storage *bs_h5_storage_of(const struct bs_h5_object *object)
 {
     static const struct bs_h5_storage compact = {.read_bytes = read_compact};
     static const struct bs_h5_storage contiguous = {.read_bytes = read_contiguous};
-    static const struct bs_h5_storage external = {.read_bytes = refuse_external};
+    static const struct bs_h5_storage external = {.read_bytes = bs_h5_external_read};
     static const struct bs_h5_storage virtual_kind = {.read_box = refuse_virtual};
     static const struct bs_h5_storage chunked = {NULL, NULL};
 

@@ -15,12 +15,14 @@ struct lister {
     struct bs_h5_fractal_heap *heap;
     bs_h5_dense_fn each;
     void *context;
+    struct bs_bytes memory; /* of a huge object */
 };
 
 static basalt_status give_object(struct lister *lister, struct bs_cursor id, basalt_error *err)
 {
     struct bs_cursor object = {0};
-    basalt_status status = bs_h5_fractal_heap_object(lister->heap, id, &object, err);
+    basalt_status status =
+        bs_h5_fractal_heap_object(lister->heap, id, &lister->memory, &object, err);
     return status ? status : lister->each(lister->context, object, err);
 }
 
@@ -56,10 +58,12 @@ static basalt_status attribute_record(void *context, struct bs_cursor record, ba
 
     basalt_status status = take_id(lister, &record, ATTRIBUTE_ID_BYTES, &id, err);
     if (status) return status;
-    if (bs_cursor_u8(&record) & FLAG_SHARED)
-        return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(&record),
-            "an attribute lies in the file's table of shared messages (SOHM), which is not read");
-    return give_object(lister, id, err);
+    if (!(bs_cursor_u8(&record) & FLAG_SHARED)) return give_object(lister, id, err);
+    struct bs_h5_body body = {0};
+    status = bs_h5_shared_object(lister->h5, BS_H5_MESSAGE_ATTRIBUTE, id, &body, err);
+    if (!status) status = lister->each(lister->context, body.cursor, err);
+    bs_h5_body_free(&body);
+    return status;
 }
 
 /* Which of the two it is, the tree says itself. */
@@ -84,6 +88,7 @@ basalt_status bs_h5_dense_each(struct bs_h5_file *h5, uint64_t heap, uint64_t na
     visit.record = visit.kind == KIND_LINK_NAME ? link_record : attribute_record;
     status = bs_h5_fractal_heap_open(h5, heap, &lister.heap, err);
     if (!status) status = bs_h5_btree2_each(h5, names, &visit, err);
+    bs_bytes_free(&lister.memory);
     bs_h5_fractal_heap_close(lister.heap);
     return status;
 }

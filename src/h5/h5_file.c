@@ -8,6 +8,8 @@
 #define SUPERBLOCK_READ_BYTES 256 /* version 1 with 8-byte offsets takes 100 */
 #define VERSION_AT 8              /* in a superblock; from version 2 on there is a checksum */
 #define FIRST_USER_BLOCK_BYTES 512
+#define DRIVER_ID_BYTES 8
+#define DRIVER_HEAD_BYTES 8 /* of its information: version, size */
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
@@ -17,15 +19,27 @@ uint64_t bs_h5_offset(const struct bs_h5_file *h5, uint64_t address)
                                                       : h5->superblock.base + address;
 }
 
+uint64_t bs_h5_room_at(const struct bs_h5_file *h5, uint64_t address)
+{
+    for (unsigned i = 0; i < h5->range_count; i++)
+        if (address >= h5->ranges[i].address &&
+            address - h5->ranges[i].address < h5->ranges[i].bytes)
+            return h5->ranges[i].bytes - (address - h5->ranges[i].address);
+    return !h5->range_count && address < h5->bytes ? h5->bytes - address : 0;
+}
+
 basalt_status bs_h5_check_range(const struct bs_h5_file *h5, uint64_t address, uint64_t count,
     const char *what, basalt_error *err)
 {
-    if (address <= h5->bytes && count <= h5->bytes - address) return BASALT_OK;
+    const uint64_t room = bs_h5_room_at(h5, address);
+
+    if (count <= room && (room || (!h5->range_count && address == h5->bytes))) return BASALT_OK;
     if (address == BS_H5_UNDEFINED)
         return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "the address of %s is missing", what);
     return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(h5, address),
-        "%s at %" PRIu64 " (%" PRIu64 " bytes) reaches past the end of the file at %" PRIu64, what,
-        address, count, h5->bytes);
+        "%s at %" PRIu64 " (%" PRIu64 " bytes) reaches past the end of the file, which has %" PRIu64
+        " bytes",
+        what, address, count, h5->bytes);
 }
 
 basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out, size_t count,
@@ -34,7 +48,10 @@ basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out, 
     basalt_status status = bs_h5_check_range(h5, address, count, what, err);
     if (status || !count) return status;
     status = bs_file_read_all_at(h5->file, out, count, bs_h5_offset(h5, address), err);
-    if (status) bs_error_prefix(err, "%s", what);
+    if (status)
+        bs_error_prefix(err, "%s", what);
+    else if (h5->image)
+        bs_h5_cache_image_patch(h5->image, address, out, count);
     return status;
 }
 
@@ -234,22 +251,34 @@ static basalt_status read_k_values(
     return BASALT_OK;
 }
 
-static basalt_status read_extension_message(
-    struct bs_h5_file *h5, const struct bs_h5_message *message, basalt_error *err)
+static basalt_status read_driver_message(struct bs_h5_file *h5, const struct bs_h5_message *message,
+    uint64_t size_bytes, basalt_error *err)
+{
+    struct bs_cursor cursor = bs_h5_message_cursor(h5, message);
+    struct bs_bytes info = {0};
+
+    bs_cursor_skip(&cursor, 1); /* version */
+    bs_bytes_put(&info, bs_cursor_bytes(&cursor, DRIVER_ID_BYTES), DRIVER_ID_BYTES);
+    const size_t count = bs_cursor_u16(&cursor);
+    const uint8_t *bytes = bs_cursor_bytes(&cursor, count);
+    basalt_status status = bs_cursor_check(&cursor, "the driver message", err);
+    if (!status) bs_bytes_put(&info, bytes, count);
+    if (!status) status = bs_bytes_check(&info, err);
+    if (!status)
+        status = bs_h5_driver_open(
+            h5, bs_h5_cursor(h5, info.data, info.count, message->address), size_bytes, err);
+    bs_bytes_free(&info);
+    return status;
+}
+
+static basalt_status read_extension_message(struct bs_h5_file *h5,
+    const struct bs_h5_message *message, uint64_t size_bytes, basalt_error *err)
 {
     struct bs_cursor cursor = bs_h5_message_cursor(h5, message);
 
     switch (message->type) {
     case BS_H5_MESSAGE_K_VALUES: return read_k_values(h5, message, err);
-    case BS_H5_MESSAGE_DRIVER:
-        return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(&cursor),
-            "the file has driver information: files in parts (family, multi, split) are not read");
-    case BS_H5_MESSAGE_CACHE_IMAGE:
-        bs_cursor_skip(&cursor, 1);
-        if (bs_h5_address(h5, &cursor) == BS_H5_UNDEFINED) return BASALT_OK;
-        return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(&cursor),
-            "the file has a metadata cache image, which is not read: rewrite it with h5repack");
-    case BS_H5_MESSAGE_SHARED_TABLE: h5->shared_messages = true; return BASALT_OK;
+    case BS_H5_MESSAGE_DRIVER: return read_driver_message(h5, message, size_bytes, err);
     case BS_H5_MESSAGE_FREE_SPACE: {
         const uint8_t version = bs_cursor_u8(&cursor);
         const uint8_t strategy = bs_cursor_u8(&cursor);
@@ -261,44 +290,106 @@ static basalt_status read_extension_message(
     }
 }
 
-static basalt_status read_extension(struct bs_h5_file *h5, basalt_error *err)
+/* What needs the bytes of the whole file, and the cache image what it overrides. */
+static basalt_status read_late_messages(
+    struct bs_h5_file *h5, const struct bs_h5_header *header, basalt_error *err)
+{
+    const struct bs_h5_message *image = bs_h5_header_find(header, BS_H5_MESSAGE_CACHE_IMAGE);
+    const struct bs_h5_message *shared = bs_h5_header_find(header, BS_H5_MESSAGE_SHARED_TABLE);
+    basalt_status status = image ? bs_h5_cache_image_open(h5, image, err) : BASALT_OK;
+
+    return status || !shared ? status : bs_h5_shared_open(h5, shared, err);
+}
+
+static basalt_status read_old_driver(struct bs_h5_file *h5, uint64_t size_bytes, basalt_error *err)
+{
+    uint8_t head[DRIVER_HEAD_BYTES];
+    uint8_t *bytes = NULL;
+    const uint64_t at = h5->superblock.driver;
+
+    if (at == BS_H5_UNDEFINED) return BASALT_OK;
+    basalt_status status = bs_h5_read_at(h5, at, head, sizeof head, "the driver information", err);
+    if (status) return status;
+    const uint64_t count = DRIVER_ID_BYTES + (uint64_t)bs_load_u32(head + 4);
+    status = bs_h5_load(h5, at + DRIVER_HEAD_BYTES, count, "the driver information", &bytes, err);
+    if (!status)
+        status = bs_h5_driver_open(
+            h5, bs_h5_cursor(h5, bytes, (size_t)count, at + DRIVER_HEAD_BYTES), size_bytes, err);
+    bs_free(bytes);
+    return status;
+}
+
+/* The extension of a file in parts may lie in another one, though it alone says that there are any. */
+static basalt_status guess_parts(struct bs_h5_file *h5, uint64_t size_bytes, basalt_error *err)
+{
+    const uint64_t at = h5->superblock.extension;
+
+    if (h5->parts || at == BS_H5_UNDEFINED || bs_h5_room_at(h5, at)) return BASALT_OK;
+    basalt_status status = bs_h5_multi_guess(h5, err);
+    if (status || h5->parts || size_bytes >= h5->superblock.end_of_file) return status;
+    status = bs_h5_family_open(h5, size_bytes, err);
+    return status == BASALT_NOT_FOUND ? BASALT_OK : status;
+}
+
+static basalt_status read_extension(struct bs_h5_file *h5, uint64_t size_bytes, basalt_error *err)
 {
     struct bs_h5_header *header = NULL;
 
-    if (h5->superblock.extension == BS_H5_UNDEFINED) return BASALT_OK;
-    basalt_status status = bs_h5_header_load(h5, h5->superblock.extension, &header, err);
+    basalt_status status = guess_parts(h5, size_bytes, err);
+    if (status || h5->superblock.extension == BS_H5_UNDEFINED) return status;
+    status = bs_h5_header_load(h5, h5->superblock.extension, &header, err);
     for (size_t i = 0; !status && i < header->message_count; i++)
-        status = read_extension_message(h5, &header->messages[i], err);
+        status = read_extension_message(h5, &header->messages[i], size_bytes, err);
+    if (!status && !h5->parts && size_bytes < h5->superblock.end_of_file)
+        status = BASALT_CORRUPT; /* which the caller says */
+    if (!status) status = read_late_messages(h5, header, err);
     bs_h5_header_free(header);
     return status;
 }
 
+static basalt_status read_what_it_needs(
+    struct bs_h5_file *h5, uint64_t size_bytes, basalt_error *err)
+{
+    const uint64_t end = h5->superblock.end_of_file;
+
+    basalt_status status = read_old_driver(h5, size_bytes, err);
+    if (!status) status = read_extension(h5, size_bytes, err);
+    if ((!status || status == BASALT_CORRUPT) && !h5->parts && size_bytes < end)
+        return bs_fail(err, BASALT_CORRUPT, size_bytes,
+            "the file is truncated: it has %" PRIu64 " bytes, its superblock says %" PRIu64,
+            size_bytes, end);
+    return status ? status : bs_h5_check_range(h5, h5->superblock.root, 1, "the root group", err);
+}
+
 static basalt_status open_with(struct bs_file *file, const struct bs_h5_superblock *superblock,
-    struct bs_h5_file **out_h5, basalt_error *err)
+    enum bs_h5_follow follow, struct bs_h5_file *first, struct bs_h5_file **out_h5,
+    basalt_error *err)
 {
     uint64_t size_bytes = 0;
     struct bs_h5_file *h5 = NULL;
 
     basalt_status status = bs_file_size(file, &size_bytes, err);
     if (status) return status;
-    if (size_bytes < superblock->end_of_file)
-        return bs_fail(err, BASALT_CORRUPT, size_bytes,
-            "the file is truncated: it has %" PRIu64 " bytes, its superblock says %" PRIu64,
-            size_bytes, superblock->end_of_file);
     h5 = bs_alloc_zeroed(1, sizeof *h5);
     if (!h5) return bs_fail_memory(err, sizeof *h5);
+    bs_mutex_init(&h5->others_mutex);
     h5->file = file;
     h5->superblock = *superblock;
-    h5->bytes = superblock->end_of_file - superblock->base;
-    status = read_extension(h5, err);
+    h5->follow = follow;
+    h5->first = first ? first : h5;
+    h5->filters = h5->first->filters;
+    size_bytes = BS_MAX(size_bytes, superblock->base);
+    h5->bytes = BS_MIN(superblock->end_of_file, size_bytes) - superblock->base;
+    status = read_what_it_needs(h5, size_bytes, err);
     if (status)
-        bs_free(h5);
+        bs_h5_file_close(h5);
     else
         *out_h5 = h5;
     return status;
 }
 
-basalt_status bs_h5_file_open(struct bs_file *file, struct bs_h5_file **out_h5, basalt_error *err)
+basalt_status bs_h5_file_open_led(struct bs_file *file, enum bs_h5_follow follow,
+    struct bs_h5_file *first, struct bs_h5_file **out_h5, basalt_error *err)
 {
     struct bs_h5_superblock superblock;
     uint64_t size_bytes = 0, at = 0;
@@ -309,7 +400,18 @@ basalt_status bs_h5_file_open(struct bs_file *file, struct bs_h5_file **out_h5, 
     if (!status) status = read_superblock(file, at, &superblock, err);
     if (status) return status;
     move_base(&superblock, at);
-    return open_with(file, &superblock, out_h5, err);
+    return open_with(file, &superblock, follow, first, out_h5, err);
+}
+
+basalt_status bs_h5_file_open_with(
+    struct bs_file *file, enum bs_h5_follow follow, struct bs_h5_file **out_h5, basalt_error *err)
+{
+    return bs_h5_file_open_led(file, follow, NULL, out_h5, err);
+}
+
+basalt_status bs_h5_file_open(struct bs_file *file, struct bs_h5_file **out_h5, basalt_error *err)
+{
+    return bs_h5_file_open_led(file, BS_H5_FOLLOW_BESIDE, NULL, out_h5, err);
 }
 
 basalt_status bs_h5_file_open_at(struct bs_file *file,
@@ -320,17 +422,30 @@ basalt_status bs_h5_file_open_at(struct bs_file *file,
     *out_h5 = NULL;
     basalt_status status =
         bs_h5_superblock_decode(superblock, BS_H5_SUPERBLOCK_BYTES, &decoded, err);
-    return status ? status : open_with(file, &decoded, out_h5, err);
+    return status ? status : open_with(file, &decoded, BS_H5_FOLLOW_BESIDE, NULL, out_h5, err);
 }
 
 void bs_h5_file_close(struct bs_h5_file *h5)
 {
+    if (!h5) return;
+    bs_h5_others_free(h5);
+    bs_h5_shared_free(h5->shared);
+    bs_h5_cache_image_free(h5->image);
+    bs_file_close(h5->parts);
+    bs_mutex_destroy(&h5->others_mutex);
     bs_free(h5);
 }
 
 void bs_h5_file_set_filters(struct bs_h5_file *h5, const struct bs_filter_registry *filters)
 {
     h5->filters = filters;
+}
+
+const char *bs_h5_file_warning(const struct bs_h5_file *h5)
+{
+    if (h5->superblock.version < 3 || !h5->superblock.flags) return NULL;
+    return "the file is marked as open for writing: a program writes it now, or ended without closing "
+           "it, and what it had not written yet is missing";
 }
 
 const struct bs_h5_superblock *bs_h5_file_superblock(const struct bs_h5_file *h5)

@@ -8,25 +8,34 @@
  *   managed  offset in the heap's space, length       tiny  the object itself
  *   huge     address and length, or the key of a record in a version-2 B-tree
  *
- * Opening loads and checks every block; together they are no larger than the file. */
+ * With filters, each direct block and huge object is stored filtered: what refers to it says how many
+ * bytes that are, and which filters were left out.
+ *
+ * Opening loads and checks every block; together they are no larger than the file. From then on
+ * nothing changes: any thread may look up objects. */
 #include "h5/h5_internal.h"
 
 #include <inttypes.h>
 
 #define HEADER_BYTES_MAX 256
+#define FILTER_BYTES_AT 7 /* in a header: how long the description of the filters is */
 #define ROWS_MAX 128
-#define KIND_HUGE_BY_KEY 1 /* B-tree record types: huge objects, not filtered */
+#define KIND_HUGE_BY_KEY 1 /* B-tree record types: huge objects; one more with filters */
 #define KIND_HUGE_BY_PLACE 3
 #define FLAG_CHECKED_BLOCKS 0x02
 #define TINY_SHORT_BYTES_MAX 16
+#define DECODED_BYTES_FREE_MAX ((uint64_t)16 << 20) /* and twice the file, by filters */
 
 struct direct_block {
     uint64_t start, bytes, address; /* start: in the heap's space */
+    uint64_t stored_bytes;          /* differs from `bytes` with filters */
     uint8_t *data;
 };
 
 struct huge_object {
-    uint64_t address, bytes, key;
+    uint64_t address, bytes, key; /* bytes: as stored */
+    uint64_t raw_bytes;
+    uint32_t mask;
 };
 
 struct bs_h5_fractal_heap {
@@ -35,14 +44,17 @@ struct bs_h5_fractal_heap {
     size_t header_bytes, id_bytes, offset_bytes, length_bytes;
     uint8_t flags;
     uint64_t width, start_bytes, direct_bytes_max, root;
-    unsigned root_rows; /* 0: the root is a direct block */
+    unsigned root_rows;           /* 0: the root is a direct block */
+    struct bs_pipeline *pipeline; /* NULL: no filters */
+    uint64_t root_stored_bytes;   /* with filters, of a root that is a direct block */
+    uint32_t root_mask;
+    uint64_t decoded_bytes; /* by filters, so far */
     uint64_t huge_tree, free_space;
     uint64_t loaded_bytes; /* of all blocks; at most the file's */
     size_t direct_count, direct_room, huge_count, huge_room, indirect_count, indirect_room;
     struct direct_block *direct; /* in the order of `start` */
     struct bs_h5_extent *indirect;
     struct huge_object *huge; /* in the order of the tree: by key */
-    uint8_t *object;          /* the last huge one */
 };
 
 void bs_h5_fractal_heap_close(struct bs_h5_fractal_heap *heap)
@@ -52,7 +64,7 @@ void bs_h5_fractal_heap_close(struct bs_h5_fractal_heap *heap)
     bs_free(heap->direct);
     bs_free(heap->indirect);
     bs_free(heap->huge);
-    bs_free(heap->object);
+    bs_free(heap->pipeline);
     bs_free(heap);
 }
 
@@ -108,6 +120,20 @@ static basalt_status check_shape(struct bs_h5_fractal_heap *heap, unsigned space
     return BASALT_OK;
 }
 
+static basalt_status parse_filters(struct bs_h5_fractal_heap *heap, struct bs_cursor *cursor,
+    uint16_t filter_bytes, basalt_error *err)
+{
+    heap->root_stored_bytes = bs_h5_length(heap->h5, cursor);
+    heap->root_mask = bs_cursor_u32(cursor);
+    const uint64_t offset = bs_cursor_offset(cursor);
+    const uint8_t *bytes = bs_cursor_bytes(cursor, filter_bytes);
+    if (!bytes) return bad_heap(heap, err, "is cut short");
+    heap->pipeline = bs_alloc_zeroed(1, sizeof *heap->pipeline);
+    if (!heap->pipeline) return bs_fail_memory(err, sizeof *heap->pipeline);
+    struct bs_cursor filters = bs_cursor_make(bytes, filter_bytes, offset);
+    return bs_h5_pipeline_decode(&filters, heap->pipeline, err);
+}
+
 static basalt_status parse_header(
     struct bs_h5_fractal_heap *heap, struct bs_cursor cursor, basalt_error *err)
 {
@@ -135,28 +161,36 @@ static basalt_status parse_header(
     basalt_status status = bs_cursor_check(&cursor, "a fractal heap", err);
     if (status) return status;
     if (version) return bad_heap(heap, err, "has an unknown version");
-    if (filter_bytes)
-        return bs_fail(err, BASALT_UNSUPPORTED, bs_h5_offset(h5, heap->address),
-            "the fractal heap at %" PRIu64 " has filters, which are not read", heap->address);
+    if (filter_bytes) status = parse_filters(heap, &cursor, filter_bytes, err);
+    if (status) return status;
     heap->header_bytes = (size_t)(cursor.at - cursor.start) + 4;
     return check_shape(heap, space_bits, object_bytes_max, err);
 }
 
 static basalt_status read_header(struct bs_h5_fractal_heap *heap, basalt_error *err)
 {
-    uint8_t bytes[HEADER_BYTES_MAX];
+    uint8_t start[FILTER_BYTES_AT + 2];
+    uint8_t *bytes = NULL;
     struct bs_h5_file *h5 = heap->h5;
-    const size_t count =
-        heap->address < h5->bytes ? (size_t)BS_MIN(h5->bytes - heap->address, sizeof bytes) : 1;
 
-    basalt_status status = bs_h5_read_at(h5, heap->address, bytes, count, "a fractal heap", err);
+    basalt_status status =
+        bs_h5_read_at(h5, heap->address, start, sizeof start, "a fractal heap", err);
     if (status) return status;
-    struct bs_cursor cursor = bs_h5_cursor(h5, bytes, count, heap->address);
-    status = bs_h5_expect(&cursor, "FRHP", "fractal heap", err);
-    if (!status) status = parse_header(heap, cursor, err);
+    const uint64_t count = BS_MIN(bs_h5_room_at(h5, heap->address),
+        (uint64_t)HEADER_BYTES_MAX + bs_load_u16(start + FILTER_BYTES_AT));
+    status = bs_h5_load(h5, heap->address, count, "a fractal heap", &bytes, err);
     if (status) return status;
-    if (heap->header_bytes > count) return bad_heap(heap, err, "is cut short");
-    return bs_h5_check_sum(h5, bytes, heap->header_bytes, heap->address, "a fractal heap", err);
+    struct bs_cursor cursor = bs_h5_cursor(h5, bytes, (size_t)count, heap->address);
+    BS_TRY(bs_h5_expect(&cursor, "FRHP", "fractal heap", err));
+    BS_TRY(parse_header(heap, cursor, err));
+    if (heap->header_bytes > count)
+        status = bad_heap(heap, err, "is cut short");
+    else
+        status =
+            bs_h5_check_sum(h5, bytes, heap->header_bytes, heap->address, "a fractal heap", err);
+out:
+    bs_free(bytes);
+    return status;
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------- */
@@ -172,26 +206,75 @@ static uint64_t row_start(const struct bs_h5_fractal_heap *heap, unsigned row)
     return row ? row_bytes(heap, row) * heap->width : 0;
 }
 
-static basalt_status load_block(struct bs_h5_fractal_heap *heap, uint64_t address, uint64_t bytes,
-    const char signature[4], uint64_t start, uint8_t **out_bytes, struct bs_cursor *out_cursor,
-    basalt_error *err)
+/* What `bytes` of the file are with the filters undone: `raw_bytes` of fresh memory. */
+static basalt_status decode_filtered(const struct bs_h5_fractal_heap *heap, const uint8_t *bytes,
+    uint64_t count, uint32_t mask, uint64_t raw_bytes, uint8_t **out_raw, basalt_error *err)
+{
+    struct bs_codec_scratch *scratch = NULL;
+    basalt_status status = BASALT_OK;
+
+    *out_raw = bs_alloc((size_t)raw_bytes);
+    if (!*out_raw) return bs_fail_memory(err, (size_t)raw_bytes);
+    BS_TRY(bs_codec_scratch_create_with(heap->h5->filters, &scratch, err));
+    BS_TRY(bs_pipeline_decode(
+        heap->pipeline, mask, scratch, bytes, (size_t)count, *out_raw, (size_t)raw_bytes, err));
+out:
+    bs_codec_scratch_free(scratch);
+    if (status) {
+        bs_error_prefix(err, "the fractal heap at %" PRIu64, heap->address);
+        bs_free(*out_raw);
+        *out_raw = NULL;
+    }
+    return status;
+}
+
+static basalt_status unfilter_block(struct bs_h5_fractal_heap *heap, uint64_t stored_bytes,
+    uint32_t mask, uint64_t bytes, uint8_t **block, basalt_error *err)
+{
+    uint8_t *raw = NULL;
+
+    heap->decoded_bytes += bytes;
+    if (heap->decoded_bytes > DECODED_BYTES_FREE_MAX && heap->decoded_bytes / 2 > heap->h5->bytes)
+        return bs_fail(err, BASALT_TOO_LARGE, bs_h5_offset(heap->h5, heap->address),
+            "the fractal heap at %" PRIu64
+            " is over 16 MiB without its filters, and more than twice as large as the whole file",
+            heap->address);
+    basalt_status status = decode_filtered(heap, *block, stored_bytes, mask, bytes, &raw, err);
+    if (status) return status;
+    bs_free(*block);
+    *block = raw;
+    return BASALT_OK;
+}
+
+struct stored_block { /* where a block is, and what it is with its filters undone */
+    uint64_t address, stored_bytes, bytes, start;
+    uint32_t mask;
+    bool filtered;
+};
+
+static basalt_status load_block(struct bs_h5_fractal_heap *heap, const struct stored_block *place,
+    const char signature[4], uint8_t **out_bytes, struct bs_cursor *out_cursor, basalt_error *err)
 {
     struct bs_h5_file *h5 = heap->h5;
+    const uint64_t count = place->filtered ? place->stored_bytes : place->bytes;
 
     *out_bytes = NULL;
-    basalt_status status = bs_h5_check_range(h5, address, bytes, "a block of a fractal heap", err);
+    basalt_status status =
+        bs_h5_check_range(h5, place->address, count, "a block of a fractal heap", err);
     if (status) return status;
-    heap->loaded_bytes += bytes;
+    heap->loaded_bytes += count;
     if (heap->loaded_bytes > h5->bytes) return bad_heap(heap, err, "has blocks that overlap");
-    status = bs_h5_load(h5, address, bytes, "a block of a fractal heap", out_bytes, err);
+    status = bs_h5_load(h5, place->address, count, "a block of a fractal heap", out_bytes, err);
+    if (!status && place->filtered)
+        status = unfilter_block(heap, count, place->mask, place->bytes, out_bytes, err);
     if (status) return status;
-    *out_cursor = bs_h5_cursor(h5, *out_bytes, (size_t)bytes, address);
+    *out_cursor = bs_h5_cursor(h5, *out_bytes, (size_t)place->bytes, place->address);
     status = bs_h5_expect(out_cursor, signature, "block of a fractal heap", err);
     if (status) return status;
     bs_cursor_skip(out_cursor, 1); /* version */
     const uint64_t owner = bs_h5_address(h5, out_cursor);
     const uint64_t offset = bs_cursor_uint(out_cursor, heap->offset_bytes);
-    if (out_cursor->failed || owner != heap->address || offset != start)
+    if (out_cursor->failed || owner != heap->address || offset != place->start)
         return bad_heap(heap, err, "has a block that belongs elsewhere");
     return BASALT_OK;
 }
@@ -210,8 +293,8 @@ static basalt_status check_direct(const struct bs_h5_fractal_heap *heap, uint8_t
     return right ? BASALT_OK : bad_heap(heap, err, "has a block whose checksum does not match");
 }
 
-static basalt_status add_direct(struct bs_h5_fractal_heap *heap, uint64_t address, uint64_t bytes,
-    uint64_t start, basalt_error *err)
+static basalt_status add_direct(
+    struct bs_h5_fractal_heap *heap, const struct stored_block *place, basalt_error *err)
 {
     struct bs_cursor cursor = {0};
     void *items = heap->direct;
@@ -221,26 +304,33 @@ static basalt_status add_direct(struct bs_h5_fractal_heap *heap, uint64_t addres
     if (status) return status;
     heap->direct = items;
     struct direct_block *block = &heap->direct[heap->direct_count];
-    *block = (struct direct_block){.start = start, .bytes = bytes, .address = address};
+    *block = (struct direct_block){.start = place->start,
+        .bytes = place->bytes,
+        .stored_bytes = place->filtered ? place->stored_bytes : place->bytes,
+        .address = place->address};
     heap->direct_count++; /* whatever follows, closing frees its data */
-    status = load_block(heap, address, bytes, "FHDB", start, &block->data, &cursor, err);
-    return status ? status : check_direct(heap, block->data, bytes, cursor, err);
+    status = load_block(heap, place, "FHDB", &block->data, &cursor, err);
+    return status ? status : check_direct(heap, block->data, place->bytes, cursor, err);
 }
 
 static basalt_status add_indirect(struct bs_h5_fractal_heap *heap, uint64_t address, unsigned rows,
     uint64_t start, unsigned depth, basalt_error *err);
 
-static basalt_status add_child(struct bs_h5_fractal_heap *heap, uint64_t address, unsigned row,
-    uint64_t start, unsigned depth, basalt_error *err)
+static bool row_is_direct(const struct bs_h5_fractal_heap *heap, unsigned row)
 {
     const uint64_t bytes = row_bytes(heap, row);
+    return bytes && bytes <= heap->direct_bytes_max;
+}
 
-    if (!bytes) return bad_heap(heap, err, "has a row of blocks larger than any file");
-    if (bytes <= heap->direct_bytes_max) return add_direct(heap, address, bytes, start, err);
+static basalt_status add_child(struct bs_h5_fractal_heap *heap, const struct stored_block *place,
+    unsigned row, unsigned depth, basalt_error *err)
+{
+    if (!place->bytes) return bad_heap(heap, err, "has a row of blocks larger than any file");
+    if (row_is_direct(heap, row)) return add_direct(heap, place, err);
     const unsigned first_row = log2_of(heap->start_bytes) + log2_of(heap->width);
-    const unsigned bits = log2_of(bytes);
+    const unsigned bits = log2_of(place->bytes);
     if (bits < first_row) return bad_heap(heap, err, "has an indirect block smaller than a row");
-    return add_indirect(heap, address, bits - first_row + 1, start, depth + 1, err);
+    return add_indirect(heap, place->address, bits - first_row + 1, place->start, depth + 1, err);
 }
 
 static basalt_status add_children(struct bs_h5_fractal_heap *heap, struct bs_cursor *children,
@@ -250,13 +340,30 @@ static basalt_status add_children(struct bs_h5_fractal_heap *heap, struct bs_cur
 
     for (unsigned row = 0; !status && row < rows; row++)
         for (uint64_t column = 0; !status && column < heap->width; column++) {
-            const uint64_t address = bs_h5_address(heap->h5, children);
+            struct stored_block place = {.bytes = row_bytes(heap, row),
+                .start = start + row_start(heap, row) + column * row_bytes(heap, row),
+                .filtered = heap->pipeline && row_is_direct(heap, row)};
+            place.address = bs_h5_address(heap->h5, children);
+            if (place.filtered) {
+                place.stored_bytes = bs_h5_length(heap->h5, children);
+                place.mask = bs_cursor_u32(children);
+            }
             if (children->failed) return bad_heap(heap, err, "has an indirect block cut short");
-            if (address == BS_H5_UNDEFINED) continue;
-            status = add_child(heap, address, row,
-                start + row_start(heap, row) + column * row_bytes(heap, row), depth, err);
+            if (place.address == BS_H5_UNDEFINED) continue;
+            status = add_child(heap, &place, row, depth, err);
         }
     return status;
+}
+
+static uint64_t indirect_bytes(const struct bs_h5_fractal_heap *heap, unsigned rows)
+{
+    const struct bs_h5_superblock *superblock = &heap->h5->superblock;
+    uint64_t count = 4 + 1 + superblock->offset_bytes + heap->offset_bytes +
+        (uint64_t)rows * heap->width * superblock->offset_bytes + 4;
+
+    for (unsigned row = 0; heap->pipeline && row < rows; row++)
+        if (row_is_direct(heap, row)) count += heap->width * (superblock->length_bytes + 4u);
+    return count;
 }
 
 static basalt_status add_indirect(struct bs_h5_fractal_heap *heap, uint64_t address, unsigned rows,
@@ -266,19 +373,19 @@ static basalt_status add_indirect(struct bs_h5_fractal_heap *heap, uint64_t addr
     struct bs_cursor cursor = {0};
     struct bs_h5_file *h5 = heap->h5;
     void *items = heap->indirect;
-    const uint64_t count = 4 + 1 + h5->superblock.offset_bytes + heap->offset_bytes +
-        (uint64_t)rows * heap->width * h5->superblock.offset_bytes + 4;
+    const struct stored_block place = {
+        .address = address, .bytes = indirect_bytes(heap, rows), .start = start};
 
     if (depth >= BS_H5_DEPTH_MAX) return bad_heap(heap, err, "is nested too deeply");
     basalt_status status =
         make_room(&items, &heap->indirect_room, heap->indirect_count, sizeof *heap->indirect, err);
     if (status) return status;
     heap->indirect = items;
-    heap->indirect[heap->indirect_count++] = (struct bs_h5_extent){address, count};
-    status = load_block(heap, address, count, "FHIB", start, &bytes, &cursor, err);
+    heap->indirect[heap->indirect_count++] = (struct bs_h5_extent){address, place.bytes};
+    status = load_block(heap, &place, "FHIB", &bytes, &cursor, err);
     if (!status)
-        status =
-            bs_h5_check_sum(h5, bytes, (size_t)count, address, "a block of a fractal heap", err);
+        status = bs_h5_check_sum(
+            h5, bytes, (size_t)place.bytes, address, "a block of a fractal heap", err);
     if (!status) status = add_children(heap, &cursor, rows, start, depth, err);
     bs_free(bytes);
     return status;
@@ -286,17 +393,30 @@ static basalt_status add_indirect(struct bs_h5_fractal_heap *heap, uint64_t addr
 
 /* ---- huge objects ----------------------------------------------------------------------------- */
 
-/* Names that have room for address and length hold them. */
+/* Names that have room for what a record says hold it. */
 static bool huge_by_place(const struct bs_h5_fractal_heap *heap)
 {
-    const size_t place =
-        (size_t)heap->h5->superblock.offset_bytes + heap->h5->superblock.length_bytes;
+    const struct bs_h5_superblock *superblock = &heap->h5->superblock;
+    size_t place = (size_t)superblock->offset_bytes + superblock->length_bytes;
+    if (heap->pipeline) place += 4u + superblock->length_bytes;
     return heap->id_bytes - 1 >= place;
 }
 
 static uint8_t huge_kind(const struct bs_h5_fractal_heap *heap)
 {
-    return huge_by_place(heap) ? KIND_HUGE_BY_PLACE : KIND_HUGE_BY_KEY;
+    const uint8_t kind = huge_by_place(heap) ? KIND_HUGE_BY_PLACE : KIND_HUGE_BY_KEY;
+    return heap->pipeline ? kind + 1 : kind;
+}
+
+/* Without filters an object is stored as it is. */
+static void read_place(
+    const struct bs_h5_fractal_heap *heap, struct bs_cursor *cursor, struct huge_object *out_huge)
+{
+    out_huge->address = bs_h5_address(heap->h5, cursor);
+    out_huge->bytes = out_huge->raw_bytes = bs_h5_length(heap->h5, cursor);
+    if (!heap->pipeline) return;
+    out_huge->mask = bs_cursor_u32(cursor);
+    out_huge->raw_bytes = bs_h5_length(heap->h5, cursor);
 }
 
 static basalt_status keep_huge(void *context, struct bs_cursor record, basalt_error *err)
@@ -309,9 +429,9 @@ static basalt_status keep_huge(void *context, struct bs_cursor record, basalt_er
     if (status) return status;
     heap->huge = items;
     struct huge_object *huge = &heap->huge[heap->huge_count];
-    huge->address = bs_h5_address(heap->h5, &record);
-    huge->bytes = bs_h5_length(heap->h5, &record);
-    huge->key = huge_by_place(heap) ? 0 : bs_h5_length(heap->h5, &record);
+    memset(huge, 0, sizeof *huge);
+    read_place(heap, &record, huge);
+    if (!huge_by_place(heap)) huge->key = bs_h5_length(heap->h5, &record);
     status = bs_cursor_check(&record, "a huge object's record", err);
     if (!status) heap->huge_count++;
     return status;
@@ -339,8 +459,13 @@ basalt_status bs_h5_fractal_heap_open(struct bs_h5_file *h5, uint64_t address,
     heap->address = address;
     BS_TRY(read_header(heap, err));
     if (heap->root != BS_H5_UNDEFINED) {
+        const struct stored_block root = {.address = heap->root,
+            .bytes = heap->start_bytes,
+            .stored_bytes = heap->root_stored_bytes,
+            .mask = heap->root_mask,
+            .filtered = heap->pipeline != NULL};
         BS_TRY(heap->root_rows ? add_indirect(heap, heap->root, heap->root_rows, 0, 0, err)
-                               : add_direct(heap, heap->root, heap->start_bytes, 0, err));
+                               : add_direct(heap, &root, err));
     }
     BS_TRY(load_huge(heap, err));
     *out_heap = heap;
@@ -352,7 +477,7 @@ out:
 
 /* ---- objects ---------------------------------------------------------------------------------- */
 
-static basalt_status managed_object(struct bs_h5_fractal_heap *heap, struct bs_cursor *id,
+static basalt_status managed_object(const struct bs_h5_fractal_heap *heap, struct bs_cursor *id,
     struct bs_cursor *out_object, basalt_error *err)
 {
     const uint64_t start = bs_cursor_uint(id, heap->offset_bytes);
@@ -376,12 +501,12 @@ static basalt_status managed_object(struct bs_h5_fractal_heap *heap, struct bs_c
     return BASALT_OK;
 }
 
-static basalt_status huge_place(struct bs_h5_fractal_heap *heap, struct bs_cursor *id,
-    struct bs_h5_extent *out_place, basalt_error *err)
+static basalt_status huge_place(const struct bs_h5_fractal_heap *heap, struct bs_cursor *id,
+    struct huge_object *out_place, basalt_error *err)
 {
+    *out_place = (struct huge_object){0};
     if (huge_by_place(heap)) {
-        out_place->address = bs_h5_address(heap->h5, id);
-        out_place->bytes = bs_h5_length(heap->h5, id);
+        read_place(heap, id, out_place);
         return bs_cursor_check(id, "the name of a huge object", err);
     }
     const uint64_t key = bs_cursor_uint(id, BS_MIN(bs_cursor_left(id), (size_t)8));
@@ -395,25 +520,36 @@ static basalt_status huge_place(struct bs_h5_fractal_heap *heap, struct bs_curso
     }
     if (low == heap->huge_count || heap->huge[low].key != key)
         return bad_heap(heap, err, "does not have a huge object that is named");
-    *out_place = (struct bs_h5_extent){heap->huge[low].address, heap->huge[low].bytes};
+    *out_place = heap->huge[low];
     return BASALT_OK;
 }
 
-static basalt_status huge_object(struct bs_h5_fractal_heap *heap, struct bs_cursor *id,
-    struct bs_cursor *out_object, basalt_error *err)
+static basalt_status huge_object(const struct bs_h5_fractal_heap *heap, struct bs_cursor *id,
+    struct bs_bytes *memory, struct bs_cursor *out_object, basalt_error *err)
 {
-    struct bs_h5_extent place = {0};
+    struct huge_object place;
+    uint8_t *bytes = NULL, *raw = NULL;
     basalt_status status = huge_place(heap, id, &place, err);
 
     if (status) return status;
-    bs_free(heap->object);
-    status = bs_h5_load(heap->h5, place.address, place.bytes, "a huge object", &heap->object, err);
-    if (!status)
-        *out_object = bs_h5_cursor(heap->h5, heap->object, (size_t)place.bytes, place.address);
-    return status;
+    if (heap->pipeline && place.raw_bytes > DECODED_BYTES_FREE_MAX &&
+        place.raw_bytes / 2 > heap->h5->bytes)
+        return bad_heap(heap, err, "has a huge object that its file is too small for");
+    status = bs_h5_load(heap->h5, place.address, place.bytes, "a huge object", &bytes, err);
+    if (!status && heap->pipeline) {
+        status = decode_filtered(heap, bytes, place.bytes, place.mask, place.raw_bytes, &raw, err);
+        bs_free(bytes);
+        bytes = raw;
+    }
+    if (status) return status;
+    bs_bytes_free(memory);
+    *memory = (struct bs_bytes){
+        .data = bytes, .count = (size_t)place.raw_bytes, .capacity = (size_t)place.raw_bytes};
+    *out_object = bs_h5_cursor(heap->h5, bytes, (size_t)place.raw_bytes, place.address);
+    return BASALT_OK;
 }
 
-static basalt_status tiny_object(struct bs_h5_fractal_heap *heap, uint8_t first,
+static basalt_status tiny_object(const struct bs_h5_fractal_heap *heap, uint8_t first,
     struct bs_cursor *id, struct bs_cursor *out_object, basalt_error *err)
 {
     size_t bytes = first & 0x0f;
@@ -427,15 +563,15 @@ static basalt_status tiny_object(struct bs_h5_fractal_heap *heap, uint8_t first,
     return BASALT_OK;
 }
 
-basalt_status bs_h5_fractal_heap_object(struct bs_h5_fractal_heap *heap, struct bs_cursor id,
-    struct bs_cursor *out_object, basalt_error *err)
+basalt_status bs_h5_fractal_heap_object(const struct bs_h5_fractal_heap *heap, struct bs_cursor id,
+    struct bs_bytes *memory, struct bs_cursor *out_object, basalt_error *err)
 {
     const uint8_t first = bs_cursor_u8(&id);
 
     if (id.failed || first >> 6) return bad_heap(heap, err, "has an object of an unknown version");
     switch ((first >> 4) & 3) {
     case 0: return managed_object(heap, &id, out_object, err);
-    case 1: return huge_object(heap, &id, out_object, err);
+    case 1: return huge_object(heap, &id, memory, out_object, err);
     case 2: return tiny_object(heap, first, &id, out_object, err);
     default: return bad_heap(heap, err, "has an object of an unknown kind");
     }
@@ -480,9 +616,9 @@ basalt_status bs_h5_fractal_heap_extents(
     for (size_t i = 0; !status && i < heap->indirect_count; i++)
         status = each(context, heap->indirect[i], "fractal heap block", err);
     for (size_t i = 0; !status && i < heap->direct_count; i++)
-        status =
-            each(context, (struct bs_h5_extent){heap->direct[i].address, heap->direct[i].bytes},
-                "fractal heap block", err);
+        status = each(context,
+            (struct bs_h5_extent){heap->direct[i].address, heap->direct[i].stored_bytes},
+            "fractal heap block", err);
     for (size_t i = 0; !status && i < heap->huge_count; i++)
         status = each(context, (struct bs_h5_extent){heap->huge[i].address, heap->huge[i].bytes},
             "huge object", err);

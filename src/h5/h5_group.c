@@ -1,15 +1,17 @@
 /* h5_group.c - links: where a group keeps them, listing, looking up, following paths.
  *
  * A group has link messages in its header, or a symbol table, or (dense) links in a fractal heap that
- * a version-2 B-tree indexes. External links are named, never followed. */
+ * a version-2 B-tree indexes. An external link is followed into its file (h5_external.c), which is then
+ * the file that the rest of the path is of. User-defined ones are named, never followed. */
 #include "h5/h5_internal.h"
 
 #include <inttypes.h>
 
-#define SOFT_LINKS_MAX 16 /* followed for one path */
+#define LINKS_MAX 16 /* soft and external ones, followed for one path */
 #define PATH_PARTS_MAX 4096
 #define LINK_SOFT 1 /* kinds in a link message */
 #define LINK_EXTERNAL 64
+#define LINK_USER_MIN 65
 
 /* ---- where the links are ---------------------------------------------------------------------- */
 
@@ -51,6 +53,7 @@ basalt_status bs_h5_group_form_decode(const struct bs_h5_file *h5,
 
 struct link_text { /* of the link that is being decoded */
     struct bs_bytes name, target;
+    size_t path_at; /* in the target of an external link */
 };
 
 static void link_text_free(struct link_text *text)
@@ -83,7 +86,9 @@ static basalt_status decode_external(
     const char *path = bs_cursor_string(&value);
     if (!file || !path) return bs_cursor_check(&value, "an external link", err);
     text->target.count = 0;
-    bs_bytes_text(&text->target, "%s:%s", file, path);
+    bs_bytes_text(&text->target, "%s:", file);
+    text->path_at = text->target.count;
+    bs_bytes_text(&text->target, "%s", path);
     bs_bytes_u8(&text->target, 0);
     return bs_bytes_check(&text->target, err);
 }
@@ -104,12 +109,20 @@ static basalt_status decode_target(const struct bs_h5_file *h5, struct bs_cursor
     } else if (kind == LINK_EXTERNAL) {
         link->kind = BS_H5_LINK_EXTERNAL;
         status = decode_external(text, cursor, err);
+    } else if (kind >= LINK_USER_MIN) {
+        link->kind = BS_H5_LINK_USER;
+        text->target.count = 0;
+        bs_bytes_text(&text->target, "kind %u", kind);
+        bs_bytes_u8(&text->target, 0);
+        bs_cursor_skip(cursor, bs_cursor_u16(cursor));
+        status = bs_bytes_check(&text->target, err);
     } else {
-        status = bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
-            "the link \"%.60s\" is of the user-defined kind %u, which is not read", link->name,
+        status = bs_fail(err, BASALT_CORRUPT, bs_cursor_offset(cursor),
+            "the link \"%.60s\" is of the kind %u, which is kept for later versions", link->name,
             kind);
     }
     if (!status && kind) link->target = (const char *)text->target.data;
+    link->path_at = text->path_at;
     return status ? status : bs_cursor_check(cursor, "a link message", err);
 }
 
@@ -176,7 +189,8 @@ basalt_status bs_h5_group_each(struct bs_h5_file *h5, const struct bs_h5_object 
     if (group->kind != BS_H5_GROUP)
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
             "only a group has links: the object at %" PRIu64 " is none", group->header->address);
-    return each_link(h5, group->header, &group->form, each, context, err);
+    (void)h5;
+    return each_link(group->h5, group->header, &group->form, each, context, err);
 }
 
 /* ---- one link --------------------------------------------------------------------------------- */
@@ -195,6 +209,7 @@ static basalt_status match(void *context, const struct bs_h5_link *link, basalt_
     search->found->kind = link->kind;
     search->found->address = link->address;
     if (link->kind != BS_H5_LINK_HARD) {
+        if (link->kind == BS_H5_LINK_EXTERNAL) search->found->path_at = link->path_at;
         search->found->target = bs_copy_string(link->target);
         if (!search->found->target) return bs_fail_memory(err, strlen(link->target) + 1);
     }
@@ -233,13 +248,36 @@ static basalt_status find_link(struct bs_h5_file *h5, const struct bs_h5_header 
 
 /* ---- paths ------------------------------------------------------------------------------------ */
 
-struct walk {
+struct walk { /* `h5` changes where an external link is followed */
     struct bs_h5_file *h5;
+    struct bs_h5_opened opened; /* the file that `h5` is, unless it is the caller's */
     unsigned links_left, parts_left;
 };
 
 static basalt_status follow(
     struct walk *walk, uint64_t from, const char *path, uint64_t *out_address, basalt_error *err);
+
+/* `target` is "file:path", split at the colon that `path_at` says. */
+static basalt_status follow_external(struct walk *walk, const char *name,
+    const struct bs_h5_found *found, uint64_t *out_address, basalt_error *err)
+{
+    struct bs_h5_opened opened;
+    char *file = bs_copy_string(found->target);
+
+    if (!file) return bs_fail_memory(err, strlen(found->target) + 1);
+    file[found->path_at - 1] = 0;
+    basalt_status status = bs_h5_other_take(walk->h5, file, false, &opened, err);
+    if (!status) {
+        bs_h5_other_give(walk->h5, &walk->opened);
+        walk->opened = opened;
+        walk->h5 = opened.h5;
+        status = follow(
+            walk, walk->h5->superblock.root, found->target + found->path_at, out_address, err);
+    }
+    if (status) bs_error_prefix(err, "the link \"%.60s\"", name);
+    bs_free(file);
+    return status;
+}
 
 static basalt_status follow_link(
     struct walk *walk, uint64_t group, const char *name, uint64_t *out_address, basalt_error *err)
@@ -253,14 +291,17 @@ static basalt_status follow_link(
     BS_TRY(find_link(walk->h5, header, name, &found, err));
     if (found.kind == BS_H5_LINK_HARD) {
         *out_address = found.address;
-    } else if (found.kind == BS_H5_LINK_EXTERNAL) {
+    } else if (found.kind == BS_H5_LINK_USER) {
         status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "\"%.60s\" is a link to another file, %.120s: open that", name, found.target);
+            "\"%.60s\" is a user-defined link (%.20s): where it leads, only its maker knows", name,
+            found.target);
     } else if (!walk->links_left--) {
         walk->links_left = 0;
         status = bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "over %d soft links lie on one path, the last is \"%.60s\": a cycle?", SOFT_LINKS_MAX,
-            name);
+            "over %d soft and external links lie on one path, the last is \"%.60s\": a cycle?",
+            LINKS_MAX, name);
+    } else if (found.kind == BS_H5_LINK_EXTERNAL) {
+        status = follow_external(walk, name, &found, out_address, err);
     } else {
         status = follow(walk, group, found.target, out_address, err);
     }
@@ -304,17 +345,52 @@ static basalt_status follow(
 basalt_status bs_h5_group_find(struct bs_h5_file *h5, const struct bs_h5_object *group,
     const char *name, uint64_t *out_address, basalt_error *err)
 {
-    struct walk walk = {h5, SOFT_LINKS_MAX, PATH_PARTS_MAX};
-    return follow_link(&walk, group->header->address, name, out_address, err);
+    struct walk walk = {.h5 = group->h5, .links_left = LINKS_MAX, .parts_left = PATH_PARTS_MAX};
+    basalt_status status = follow_link(&walk, group->header->address, name, out_address, err);
+
+    (void)h5;
+    if (!status && walk.h5 != group->h5)
+        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "\"%.60s\" is in another file, \"%.100s\": it has no address in this one", name,
+            walk.h5->file->path);
+    if (status) *out_address = BS_H5_UNDEFINED;
+    bs_h5_other_give(group->h5, &walk.opened);
+    return status;
+}
+
+static basalt_status open_path(struct bs_h5_file *h5, uint64_t from, const char *path,
+    struct bs_h5_object **out_object, basalt_error *err)
+{
+    struct walk walk = {.h5 = h5, .links_left = LINKS_MAX, .parts_left = PATH_PARTS_MAX};
+    uint64_t address = 0;
+
+    *out_object = NULL;
+    basalt_status status = follow(&walk, from, path, &address, err);
+    if (!status) status = bs_h5_object_open(walk.h5, address, out_object, err);
+    if (status)
+        bs_h5_other_give(h5, &walk.opened);
+    else
+        (*out_object)->opened = walk.opened;
+    return status;
 }
 
 basalt_status bs_h5_object_open_path(
     struct bs_h5_file *h5, const char *path, struct bs_h5_object **out_object, basalt_error *err)
 {
-    struct walk walk = {h5, SOFT_LINKS_MAX, PATH_PARTS_MAX};
-    uint64_t address = 0;
+    return open_path(h5, h5->superblock.root, path, out_object, err);
+}
 
+basalt_status bs_h5_object_open_from(struct bs_h5_file *h5, const struct bs_h5_object *group,
+    const char *path, struct bs_h5_object **out_object, basalt_error *err)
+{
+    struct bs_h5_object *object = NULL;
+
+    (void)h5;
     *out_object = NULL;
-    basalt_status status = follow(&walk, h5->superblock.root, path, &address, err);
-    return status ? status : bs_h5_object_open(h5, address, out_object, err);
+    basalt_status status = open_path(group->h5, group->header->address, path, &object, err);
+    if (status) return status;
+    if (!object->opened.id && group->opened.id) /* it lies in the group's file, which must stay */
+        bs_h5_other_use(group->h5, &group->opened, &object->opened);
+    *out_object = object;
+    return BASALT_OK;
 }

@@ -259,8 +259,8 @@ static basalt_status load(struct loader *loader, basalt_error *err)
     uint8_t start[PREFIX_BYTES_MAX];
     struct bs_h5_file *h5 = loader->h5;
     const uint64_t address = loader->header->address;
-    const size_t count =
-        address < h5->bytes ? (size_t)BS_MIN(h5->bytes - address, sizeof start) : OLD_PREFIX_BYTES;
+    const uint64_t room = bs_h5_room_at(h5, address);
+    const size_t count = room ? (size_t)BS_MIN(room, sizeof start) : OLD_PREFIX_BYTES;
 
     basalt_status status = bs_h5_read_at(h5, address, start, count, "an object header", err);
     if (status) return status;

@@ -16,15 +16,30 @@
 
 extern const uint8_t bs_h5_signature[8];
 
+struct bs_h5_shared;
+struct bs_h5_cache_image;
+struct bs_h5_other;
+#define BS_H5_RANGES_MAX 6 /* parts of a multi file */
+
 struct bs_h5_file {
-    struct bs_file *file;                     /* borrowed */
+    struct bs_file *file;                     /* borrowed, or `parts` */
     const struct bs_filter_registry *filters; /* of the user; borrowed, or NULL */
     struct bs_h5_superblock superblock;
-    uint64_t bytes;       /* from the base to the end: addresses are below it */
-    bool shared_messages; /* the file has a table of shared messages */
-    bool free_space;      /* the file keeps free-space managers: their extents are not listed */
+    uint64_t bytes;  /* that there are: from the base to the end, or of all ranges */
+    bool free_space; /* the file keeps free-space managers: their extents are not listed */
     _Atomic(struct bs_sched *) sched;    /* of reads that say nothing of it; borrowed or NULL */
     _Atomic(struct bs_h5_cache *) cache; /* likewise */
+    unsigned range_count; /* 0: addresses go from 0 to `bytes`; else they lie in `ranges` */
+    struct bs_h5_extent ranges[BS_H5_RANGES_MAX];
+    struct bs_file *parts;           /* NULL, or a file over several, owned */
+    uint64_t family_bytes;           /* of a member; 0: no family */
+    struct bs_h5_shared *shared;     /* NULL: no table of shared messages */
+    struct bs_h5_cache_image *image; /* NULL: the bytes are those of the file */
+    enum bs_h5_follow follow;
+    struct bs_h5_file *first; /* the file that led here; itself if it was opened by a caller */
+    bs_mutex others_mutex;    /* of the first one; guards the two below, and the users of each */
+    struct bs_h5_other *others;
+    size_t other_count;
 };
 
 /* ---- bytes (h5_file.c) ------------------------------------------------------------------------ */
@@ -35,6 +50,8 @@ BS_MUST_USE basalt_status bs_h5_check_range(const struct bs_h5_file *h5, uint64_
     uint64_t count, const char *what, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out,
     size_t count, const char *what, basalt_error *err);
+/* Bytes from the address to the end of the file or part; 0 if it lies outside. */
+uint64_t bs_h5_room_at(const struct bs_h5_file *h5, uint64_t address);
 /* Fresh memory, bs_free it. Checked against the file before anything is allocated. */
 BS_MUST_USE basalt_status bs_h5_load(struct bs_h5_file *h5, uint64_t address, uint64_t count,
     const char *what, uint8_t **out_bytes, basalt_error *err);
@@ -56,6 +73,57 @@ BS_MUST_USE basalt_status bs_h5_check_sum(const struct bs_h5_file *h5, const voi
 /* As bs_h5_superblock_decode; the cursor knows where in the file its bytes are from. */
 BS_MUST_USE basalt_status bs_h5_superblock_decode_at(
     struct bs_cursor cursor, struct bs_h5_superblock *out_superblock, basalt_error *err);
+
+/* As bs_h5_file_open_with; `first` is the file that names this one, or NULL. */
+BS_MUST_USE basalt_status bs_h5_file_open_led(struct bs_file *file, enum bs_h5_follow follow,
+    struct bs_h5_file *first, struct bs_h5_file **out_h5, basalt_error *err);
+
+/* ---- files in parts, metadata cache image (h5_driver.c, h5_cache_image.c) ---------------------- */
+
+/* `info`: the driver's name and what follows. Opens the parts that the file needs beyond itself. */
+BS_MUST_USE basalt_status bs_h5_driver_open(
+    struct bs_h5_file *h5, struct bs_cursor info, uint64_t size_bytes, basalt_error *err);
+/* Before the driver information can be read: a family of members of this size; the parts of a multi
+ * file if the names are libhdf5's usual ones, else nothing. */
+BS_MUST_USE basalt_status bs_h5_family_open(
+    struct bs_h5_file *h5, uint64_t member_bytes, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_multi_guess(struct bs_h5_file *h5, basalt_error *err);
+
+struct bs_h5_message;
+BS_MUST_USE basalt_status bs_h5_cache_image_open(
+    struct bs_h5_file *h5, const struct bs_h5_message *message, basalt_error *err);
+void bs_h5_cache_image_free(struct bs_h5_cache_image *image); /* NULL is fine */
+/* Puts what the image says in place of `count` bytes at `address`. */
+void bs_h5_cache_image_patch(
+    const struct bs_h5_cache_image *image, uint64_t address, uint8_t *bytes, size_t count);
+BS_MUST_USE basalt_status bs_h5_cache_image_extent(
+    struct bs_h5_file *h5, bs_h5_extent_fn each, void *context, basalt_error *err);
+
+/* ---- other files that a file names (h5_external.c) -------------------------------------------- */
+
+/* An opened file, shared by all who need it until the first file is closed. */
+struct bs_h5_opened {
+    struct bs_file *file;
+    struct bs_h5_file *h5; /* NULL: raw bytes */
+    uint64_t id;           /* to give it back with */
+};
+/* Beside `h5`, then as written. NOT_FOUND if there is none; UNSUPPORTED if it is not to be followed. */
+BS_MUST_USE basalt_status bs_h5_other_take(struct bs_h5_file *h5, const char *name, bool raw,
+    struct bs_h5_opened *out_opened, basalt_error *err);
+void bs_h5_other_give(struct bs_h5_file *h5, const struct bs_h5_opened *opened);
+/* One more user of what is in use. */
+void bs_h5_other_use(
+    struct bs_h5_file *h5, const struct bs_h5_opened *opened, struct bs_h5_opened *out_opened);
+void bs_h5_others_free(struct bs_h5_file *first);
+
+struct bs_h5_object;
+struct bs_h5_slots;                               /* the external files of a dataset */
+void bs_h5_slots_free(struct bs_h5_slots *slots); /* NULL is fine */
+BS_MUST_USE basalt_status bs_h5_slots_read(struct bs_h5_file *h5,
+    const struct bs_h5_message *message, struct bs_h5_slots **out_slots, basalt_error *err);
+/* Bytes [at, at + count) of all of them end to end; what a file is short of is zero. */
+BS_MUST_USE basalt_status bs_h5_external_read(struct bs_h5_file *h5,
+    const struct bs_h5_object *object, uint64_t at, uint64_t count, void *out, basalt_error *err);
 
 /* ---- object headers (h5_header.c) ------------------------------------------------------------- */
 
@@ -119,8 +187,30 @@ struct bs_cursor bs_h5_message_cursor(
 
 BS_MUST_USE basalt_status bs_h5_space_decode(const struct bs_h5_file *h5, struct bs_cursor *cursor,
     struct bs_h5_space *out_space, basalt_error *err);
-/* Datatype of a message or a part of one that may be shared: then follows it to the committed type,
- * whose address is appended to `committed` as a u64. */
+/* ---- shared messages (h5_shared.c) */
+
+BS_MUST_USE basalt_status bs_h5_shared_open(
+    struct bs_h5_file *h5, const struct bs_h5_message *message, basalt_error *err);
+void bs_h5_shared_free(struct bs_h5_shared *shared); /* NULL is fine */
+BS_MUST_USE basalt_status bs_h5_shared_extents(
+    struct bs_h5_file *h5, bs_h5_extent_fn each, void *context, basalt_error *err);
+/* What a message says, wherever it lies: in its header, in another one, in a heap of shared messages. */
+struct bs_h5_body {
+    struct bs_cursor cursor;
+    uint64_t committed;          /* address of the header that has it, or undefined */
+    struct bs_h5_header *header; /* what the cursor may point into */
+    struct bs_bytes memory;
+};
+BS_MUST_USE basalt_status bs_h5_body_find(struct bs_h5_file *h5, enum bs_h5_message_type type,
+    struct bs_cursor cursor, bool shared, struct bs_h5_body *out_body, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_message_body(struct bs_h5_file *h5,
+    const struct bs_h5_message *message, struct bs_h5_body *out_body, basalt_error *err);
+/* The message of a heap ID in the table of shared messages. */
+BS_MUST_USE basalt_status bs_h5_shared_object(struct bs_h5_file *h5, enum bs_h5_message_type type,
+    struct bs_cursor id, struct bs_h5_body *out_body, basalt_error *err);
+void bs_h5_body_free(struct bs_h5_body *body); /* zero is fine */
+/* Datatype of a message or a part of one that may be shared: the address of a committed type is
+ * appended to `committed` as a u64. */
 BS_MUST_USE basalt_status bs_h5_type_follow(struct bs_h5_file *h5, struct bs_cursor *cursor,
     bool shared, struct bs_bytes *committed, struct bs_h5_type **out_type, basalt_error *err);
 /* What the face's struct cannot say. */
@@ -150,6 +240,10 @@ struct bs_h5_group_form {
 
 struct bs_h5_object {
     enum bs_h5_object_kind kind;
+    struct bs_h5_file *h5;         /* that it lies in */
+    struct bs_h5_opened opened;    /* of which the object is a user; zero: the caller's own file */
+    struct bs_h5_slots *slots;     /* external files of a dataset, or NULL */
+    struct bs_h5_virtual *sources; /* of a virtual dataset, or NULL */
     struct bs_h5_header *header;
     struct bs_h5_group_form form;
     struct bs_h5_dataset *dataset;
@@ -177,6 +271,7 @@ struct bs_h5_found {
     enum bs_h5_link_kind kind;
     uint64_t address;
     char *target;
+    size_t path_at; /* external: in the target */
 };
 
 /* NOT_FOUND without a message if the table has no such name. */
@@ -187,6 +282,10 @@ BS_MUST_USE basalt_status bs_h5_symbol_table_each(struct bs_h5_file *h5,
     const struct bs_h5_group_form *form, bs_h5_link_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_symbol_table_extents(struct bs_h5_file *h5,
     const struct bs_h5_group_form *form, bs_h5_extent_fn each, void *context, basalt_error *err);
+
+/* Where the data segment of a local heap is. */
+BS_MUST_USE basalt_status bs_h5_local_heap_find(
+    struct bs_h5_file *h5, uint64_t address, struct bs_h5_extent *out_data, basalt_error *err);
 
 /* ---- version-1 B-trees (h5_btree.c) ----------------------------------------------------------- */
 
@@ -334,9 +433,9 @@ BS_MUST_USE basalt_status bs_h5_fractal_heap_open(struct bs_h5_file *h5, uint64_
     struct bs_h5_fractal_heap **out_heap, basalt_error *err);
 void bs_h5_fractal_heap_close(struct bs_h5_fractal_heap *heap); /* NULL is fine */
 size_t bs_h5_fractal_heap_id_bytes(const struct bs_h5_fractal_heap *heap);
-/* The object that `id` names; it lives until the next call. */
-BS_MUST_USE basalt_status bs_h5_fractal_heap_object(struct bs_h5_fractal_heap *heap,
-    struct bs_cursor id, struct bs_cursor *out_object, basalt_error *err);
+/* The object that `id` names. It lives in the heap, in `id`, or in `memory`, which the caller frees. */
+BS_MUST_USE basalt_status bs_h5_fractal_heap_object(const struct bs_h5_fractal_heap *heap,
+    struct bs_cursor id, struct bs_bytes *memory, struct bs_cursor *out_object, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_fractal_heap_extents(
     struct bs_h5_fractal_heap *heap, bs_h5_extent_fn each, void *context, basalt_error *err);
 

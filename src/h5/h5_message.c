@@ -1,61 +1,16 @@
-/* h5_message.c - the messages that make a dataset: shared types, layout, filters, fill value. */
+/* h5_message.c - the messages that make a dataset: layout, filters, fill value. */
 #include "h5/h5_internal.h"
 
 #include <inttypes.h>
 
 #define LAYOUT_VERSION_MAX 5 /* as 4, with chunk sizes of 8 bytes in its indexes */
 #define CHUNK_INDEX_MAX 5
-#define SHARED_IN_HEAP 1 /* kinds of shared message */
 #define FILL_DEFINED 0x20
 
 static basalt_status bad(const struct bs_cursor *cursor, basalt_error *err, const char *what)
 {
     return bs_fail(err, BASALT_CORRUPT, bs_cursor_offset(cursor), "the message at %" PRIu64 " %s",
         cursor->file_offset, what);
-}
-
-/* ---- shared types ----------------------------------------------------------------------------- */
-
-static basalt_status shared_address(
-    const struct bs_h5_file *h5, struct bs_cursor *cursor, uint64_t *out_address, basalt_error *err)
-{
-    *out_address = BS_H5_UNDEFINED;
-    const uint8_t version = bs_cursor_u8(cursor);
-    const uint8_t kind = bs_cursor_u8(cursor);
-    if (version == 1) bs_cursor_skip(cursor, 6 + (size_t)h5->superblock.length_bytes);
-    if (!cursor->failed && (version < 1 || version > 3))
-        return bad(cursor, err, "is shared in an unknown version");
-    if (version == 3 && kind == SHARED_IN_HEAP)
-        return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
-            "the message at %" PRIu64 " lies in the file's table of shared messages (SOHM), which "
-            "is not read",
-            cursor->file_offset);
-    *out_address = bs_h5_address(h5, cursor);
-    return bs_cursor_check(cursor, "a shared message", err);
-}
-
-basalt_status bs_h5_type_follow(struct bs_h5_file *h5, struct bs_cursor *cursor, bool shared,
-    struct bs_bytes *committed, struct bs_h5_type **out_type, basalt_error *err)
-{
-    struct bs_h5_header *header = NULL;
-    uint64_t address = 0;
-
-    *out_type = NULL;
-    if (!shared) return bs_h5_type_decode(cursor, out_type, err);
-    basalt_status status = shared_address(h5, cursor, &address, err);
-    if (!status) status = bs_h5_header_load(h5, address, &header, err);
-    if (status) return status;
-    const struct bs_h5_message *message = bs_h5_header_find(header, BS_H5_MESSAGE_TYPE);
-    if (!message || message->shared) {
-        status = bs_fail(err, BASALT_CORRUPT, bs_h5_offset(h5, address),
-            "the object at %" PRIu64 " should be a committed datatype and is none", address);
-    } else {
-        struct bs_cursor inner = bs_h5_message_cursor(h5, message);
-        status = bs_h5_type_decode(&inner, out_type, err);
-    }
-    bs_h5_header_free(header);
-    bs_bytes_u64(committed, address);
-    return status ? status : bs_bytes_check(committed, err);
 }
 
 /* ---- layout ----------------------------------------------------------------------------------- */

@@ -17,48 +17,54 @@ void bs_h5_object_close(struct bs_h5_object *object)
         bs_pipeline_clear(&object->dataset->pipeline);
         bs_free(object->dataset);
     }
+    bs_h5_slots_free(object->slots);
     bs_bytes_free(&object->committed);
     bs_h5_header_free(object->header);
+    bs_h5_other_give(object->h5, &object->opened);
     bs_free(object);
 }
 
 /* ---- datasets --------------------------------------------------------------------------------- */
 
-static basalt_status no_shared(const struct bs_h5_file *h5, const struct bs_h5_message *message,
-    const char *what, basalt_error *err)
-{
-    if (!message->shared) return BASALT_OK;
-    return bs_fail(err, BASALT_UNSUPPORTED, bs_h5_offset(h5, message->address),
-        "the %s at %" PRIu64 " lies in the file's table of shared messages (SOHM), which is not "
-        "read",
-        what, message->address);
-}
-
 static basalt_status read_fill(
-    const struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
+    struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
 {
     const struct bs_h5_message *message = bs_h5_header_find(object->header, BS_H5_MESSAGE_FILL);
     const bool old = !message;
+    struct bs_h5_body body;
 
     if (old) message = bs_h5_header_find(object->header, BS_H5_MESSAGE_FILL_OLD);
     if (!message) return BASALT_OK;
-    basalt_status status = no_shared(h5, message, "fill value", err);
-    if (status) return status;
-    struct bs_cursor cursor = bs_h5_message_cursor(h5, message);
-    return bs_h5_fill_decode(
-        &cursor, old, object->dataset->type->size_bytes, &object->dataset->fill, err);
+    basalt_status status = bs_h5_message_body(h5, message, &body, err);
+    if (!status)
+        status = bs_h5_fill_decode(
+            &body.cursor, old, object->dataset->type->size_bytes, &object->dataset->fill, err);
+    bs_h5_body_free(&body);
+    return status;
 }
 
 static basalt_status read_pipeline(
-    const struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
+    struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
 {
     const struct bs_h5_message *message = bs_h5_header_find(object->header, BS_H5_MESSAGE_PIPELINE);
+    struct bs_h5_body body;
 
     if (!message) return BASALT_OK;
-    basalt_status status = no_shared(h5, message, "filter pipeline", err);
-    if (status) return status;
-    struct bs_cursor cursor = bs_h5_message_cursor(h5, message);
-    return bs_h5_pipeline_decode(&cursor, &object->dataset->pipeline, err);
+    basalt_status status = bs_h5_message_body(h5, message, &body, err);
+    if (!status) status = bs_h5_pipeline_decode(&body.cursor, &object->dataset->pipeline, err);
+    bs_h5_body_free(&body);
+    return status;
+}
+
+static basalt_status read_space(struct bs_h5_file *h5, const struct bs_h5_message *message,
+    struct bs_h5_space *out_space, basalt_error *err)
+{
+    struct bs_h5_body body;
+    basalt_status status = bs_h5_message_body(h5, message, &body, err);
+
+    if (!status) status = bs_h5_space_decode(h5, &body.cursor, out_space, err);
+    bs_h5_body_free(&body);
+    return status;
 }
 
 static basalt_status read_dataset(struct bs_h5_file *h5, struct bs_h5_object *object,
@@ -72,18 +78,19 @@ static basalt_status read_dataset(struct bs_h5_file *h5, struct bs_h5_object *ob
             "the dataset at %" PRIu64 " has no data layout", object->header->address);
     object->dataset = bs_alloc_zeroed(1, sizeof *object->dataset);
     if (!object->dataset) return bs_fail_memory(err, sizeof *object->dataset);
-    basalt_status status = no_shared(h5, space, "dataspace", err);
     struct bs_cursor cursor = bs_h5_message_cursor(h5, type);
-    if (!status)
-        status = bs_h5_type_follow(
-            h5, &cursor, type->shared, &object->committed, &object->dataset->type, err);
-    cursor = bs_h5_message_cursor(h5, space);
-    if (!status) status = bs_h5_space_decode(h5, &cursor, &object->dataset->space, err);
+    basalt_status status = bs_h5_type_follow(
+        h5, &cursor, type->shared, &object->committed, &object->dataset->type, err);
+    if (!status) status = read_space(h5, space, &object->dataset->space, err);
     cursor = bs_h5_message_cursor(h5, layout);
     if (!status) status = bs_h5_layout_decode(h5, &cursor, object->dataset, &object->detail, err);
     if (!status) status = read_pipeline(h5, object, err);
     if (!status) status = read_fill(h5, object, err);
-    object->detail.external = bs_h5_header_find(object->header, BS_H5_MESSAGE_EXTERNAL) != NULL;
+    const struct bs_h5_message *external =
+        bs_h5_header_find(object->header, BS_H5_MESSAGE_EXTERNAL);
+    object->detail.external = external && object->dataset->layout == BS_H5_CONTIGUOUS;
+    if (!status && object->detail.external)
+        status = bs_h5_slots_read(h5, external, &object->slots, err);
     return status;
 }
 
@@ -136,6 +143,7 @@ basalt_status bs_h5_object_open(
 
     *out_object = NULL;
     if (!object) return bs_fail_memory(err, sizeof *object);
+    object->h5 = h5;
     BS_TRY(bs_h5_header_load(h5, address, &object->header, err));
     BS_TRY(read_object(h5, object, err));
     *out_object = object;
@@ -155,6 +163,11 @@ enum bs_h5_object_kind bs_h5_object_kind(const struct bs_h5_object *object)
 uint64_t bs_h5_object_address(const struct bs_h5_object *object)
 {
     return object->header->address;
+}
+
+struct bs_h5_file *bs_h5_object_file(const struct bs_h5_object *object)
+{
+    return object->h5;
 }
 
 uint32_t bs_h5_object_links(const struct bs_h5_object *object)

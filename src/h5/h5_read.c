@@ -367,12 +367,13 @@ basalt_status bs_h5_read_selection(struct bs_h5_file *h5, const struct bs_h5_obj
     const struct bs_h5_selection *selection, const struct bs_h5_read_how *how, void *out,
     uint64_t out_bytes, basalt_error *err)
 {
-    static const struct bs_h5_read_how plainly;
+    struct bs_h5_read_how own = how ? *how : (struct bs_h5_read_how){0};
     struct bs_h5_reader reader; /* not zeroed: most of it is room for batches and axes */
     basalt_status status = BASALT_OK;
 
     assert(dataset->dataset);
-    begin_reader(&reader, h5, dataset, selection, how ? how : &plainly, out);
+    if (h5 != dataset->h5) own.cache = NULL; /* of another file than a link led to */
+    begin_reader(&reader, dataset->h5, dataset, selection, &own, out);
     BS_TRY(bs_h5_choice_begin(dataset, selection, &reader.choice, err));
     BS_TRY(bs_h5_conversion_plan(dataset, reader.how, &reader.plan, err));
     BS_TRY(check_out(&reader, out_bytes, err));

@@ -76,14 +76,10 @@ static basalt_status decode_old(
     out->base = bs_h5_cursor_address(cursor, out->offset_bytes);
     bs_cursor_skip(cursor, out->offset_bytes); /* free-space information: never stored */
     out->end_of_file = bs_h5_cursor_address(cursor, out->offset_bytes);
-    const uint64_t driver = bs_h5_cursor_address(cursor, out->offset_bytes);
+    out->driver = bs_h5_cursor_address(cursor, out->offset_bytes);
     bs_cursor_skip(cursor, out->length_bytes); /* name of the root: empty */
     out->root = bs_h5_cursor_address(cursor, out->offset_bytes);
-    status = bs_cursor_check(cursor, "the superblock", err);
-    if (!status && driver != BS_H5_UNDEFINED)
-        status = bs_fail(err, BASALT_UNSUPPORTED, cursor->file_offset,
-            "the file has driver information: files in parts (family, multi, split) are not read");
-    return status;
+    return bs_cursor_check(cursor, "the superblock", err);
 }
 
 static basalt_status decode_new(
@@ -121,7 +117,10 @@ static basalt_status check_addresses(
         superblock->base > superblock->end_of_file)
         return bs_fail(
             err, BASALT_CORRUPT, at, "the superblock does not say where the file begins and ends");
-    if (superblock->root >= superblock->end_of_file)
+    /* In a file of several parts the end is that of one of them. */
+    const bool in_parts =
+        superblock->extension != BS_H5_UNDEFINED || superblock->driver != BS_H5_UNDEFINED;
+    if (superblock->root >= superblock->end_of_file && !in_parts)
         return bs_fail(
             err, BASALT_CORRUPT, at, "the superblock puts the root group outside the file");
     return BASALT_OK;
@@ -131,6 +130,7 @@ basalt_status bs_h5_superblock_decode_at(
     struct bs_cursor cursor, struct bs_h5_superblock *out_superblock, basalt_error *err)
 {
     struct bs_h5_superblock found = {.extension = BS_H5_UNDEFINED,
+        .driver = BS_H5_UNDEFINED,
         .group_leaf_k = GROUP_LEAF_K,
         .group_internal_k = GROUP_INTERNAL_K,
         .chunk_k = CHUNK_K};

@@ -37,23 +37,34 @@ static size_t heap_head_bytes(const struct bs_h5_file *h5)
     return 8 + 2 * (size_t)h5->superblock.length_bytes + h5->superblock.offset_bytes;
 }
 
-static basalt_status open_heap(struct table *table, uint64_t address, basalt_error *err)
+basalt_status bs_h5_local_heap_find(
+    struct bs_h5_file *h5, uint64_t address, struct bs_h5_extent *out_data, basalt_error *err)
 {
     uint8_t head[32];
-    struct bs_h5_file *h5 = table->h5;
     const size_t count = heap_head_bytes(h5);
 
+    *out_data = (struct bs_h5_extent){0, 0};
     basalt_status status = bs_h5_read_at(h5, address, head, count, "a local heap", err);
     if (status) return status;
     struct bs_cursor cursor = bs_h5_cursor(h5, head, count, address);
     status = bs_h5_expect(&cursor, "HEAP", "local heap", err);
     if (status) return status;
     bs_cursor_skip(&cursor, 4); /* version, reserved */
-    table->heap_bytes = bs_h5_length(h5, &cursor);
+    out_data->bytes = bs_h5_length(h5, &cursor);
     (void)bs_h5_length(h5, &cursor); /* head of the free list */
-    table->heap_at = bs_h5_address(h5, &cursor);
+    out_data->address = bs_h5_address(h5, &cursor);
     return bs_h5_check_range(
-        h5, table->heap_at, table->heap_bytes, "the data of a local heap", err);
+        h5, out_data->address, out_data->bytes, "the data of a local heap", err);
+}
+
+static basalt_status open_heap(struct table *table, uint64_t address, basalt_error *err)
+{
+    struct bs_h5_extent data;
+    basalt_status status = bs_h5_local_heap_find(table->h5, address, &data, err);
+
+    table->heap_at = data.address;
+    table->heap_bytes = data.bytes;
+    return status;
 }
 
 static basalt_status read_text(

@@ -6,6 +6,7 @@
 #define TYPE_VERSION_MAX 5    /* from 3 on they differ in the classes they have, not in form */
 #define MEMBER_BYTES_MIN 10   /* of a compound: name's NUL, offset, the smallest type */
 #define NAME_ALIGN_BYTES 8    /* versions 1 and 2 pad names */
+#define CLASS_COMPLEX 11      /* of HDF5 2.0 */
 #define OLD_MEMBER_RANK_MAX 4 /* dimensions inside a version-1 compound member */
 
 struct type_head {
@@ -61,10 +62,10 @@ static basalt_status decode_float(struct bs_cursor *cursor, const struct type_he
 {
     const uint64_t bits = (uint64_t)head->size_bytes * 8;
 
-    if (head->bits & 0x40)
-        return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
-            "floating-point numbers in the byte order of the VAX are not read");
-    type->big_endian = head->bits & 1;
+    type->vax = (head->bits & 0x41) == 0x41;
+    type->big_endian = (head->bits & 0x41) == 1;
+    if ((head->bits & 0x41) == 0x40 || (type->vax && head->size_bytes % 2))
+        return wrong(cursor, err, "is a number of an impossible byte order");
     type->normalization = (head->bits >> 4) & 3;
     type->sign_at = (uint8_t)(head->bits >> 8);
     type->bit_offset = bs_cursor_u16(cursor);
@@ -261,6 +262,38 @@ static basalt_status decode_array(struct bs_cursor *cursor, const struct type_he
     return status;
 }
 
+/* The complex numbers of HDF5 2.0 are given as what h5py wrote before there were any: a compound of a
+ * real and an imaginary part. */
+static basalt_status decode_complex(struct bs_cursor *cursor, const struct type_head *head,
+    unsigned depth, struct bs_h5_type *type, basalt_error *err)
+{
+    static const char *const names[2] = {"r", "i"};
+    struct bs_h5_type *part = NULL;
+
+    if ((head->bits & 7) != 1)
+        return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
+            "complex numbers whose parts differ, or that are not of a real and an imaginary part, "
+            "are not read");
+    basalt_status status = decode_nested(cursor, depth + 1, &part, err);
+    if (status) return status;
+    BS_TRY(part->kind == BS_H5_FLOAT && (uint64_t)part->size_bytes * 2 == head->size_bytes
+            ? BASALT_OK
+            : wrong(cursor, err, "is complex and not of two floating-point numbers"));
+    type->kind = BS_H5_COMPOUND;
+    type->members = bs_alloc_zeroed(2, sizeof *type->members);
+    BS_TRY(type->members ? BASALT_OK : bs_fail_memory(err, 2 * sizeof *type->members));
+    type->member_count = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        type->members[i].offset = i * part->size_bytes;
+        type->members[i].name = bs_copy_string(names[i]);
+        BS_TRY(type->members[i].name ? BASALT_OK : bs_fail_memory(err, 2));
+        BS_TRY(bs_h5_type_copy(part, &type->members[i].type, err));
+    }
+out:
+    bs_h5_type_free(part);
+    return status;
+}
+
 /* ---- the message ------------------------------------------------------------------------------ */
 
 static basalt_status decode_class(struct bs_cursor *cursor, const struct type_head *head,
@@ -281,12 +314,11 @@ static basalt_status decode_class(struct bs_cursor *cursor, const struct type_he
     case BS_H5_ENUM: return decode_enumeration(cursor, head, depth, type, err);
     case BS_H5_VARIABLE: return decode_variable(cursor, head, depth, type, err);
     case BS_H5_ARRAY: return decode_array(cursor, head, depth, type, err);
+    case CLASS_COMPLEX: return decode_complex(cursor, head, depth, type, err);
     default: break;
     }
     return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
-        head->kind == 11 ? "the complex datatype class of HDF5 2.0 is not read"
-                         : "datatype class %u is unknown to this version",
-        head->kind);
+        "datatype class %u is unknown to this version", head->kind);
 }
 
 static basalt_status decode_nested(
@@ -390,8 +422,8 @@ static bool scalars_equal(const struct bs_h5_type *a, const struct bs_h5_type *b
         a->bit_precision == b->bit_precision && a->exponent_at == b->exponent_at &&
         a->exponent_bits == b->exponent_bits && a->mantissa_at == b->mantissa_at &&
         a->mantissa_bits == b->mantissa_bits && a->sign_at == b->sign_at &&
-        a->normalization == b->normalization && a->exponent_bias == b->exponent_bias &&
-        a->padding == b->padding && a->utf8 == b->utf8 &&
+        a->normalization == b->normalization && a->vax == b->vax &&
+        a->exponent_bias == b->exponent_bias && a->padding == b->padding && a->utf8 == b->utf8 &&
         a->variable_string == b->variable_string && a->reference_kind == b->reference_kind;
 }
 

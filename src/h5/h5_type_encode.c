@@ -43,7 +43,7 @@ static void put_bits(struct bs_bytes *out, const struct bs_h5_type *type)
 static void put_float(struct bs_bytes *out, const struct bs_h5_type *type)
 {
     put_head(out, type, 1,
-        (uint32_t)type->big_endian | (uint32_t)type->normalization << 4 |
+        (uint32_t)type->big_endian | (type->vax ? 0x41u : 0u) | (uint32_t)type->normalization << 4 |
             (uint32_t)type->sign_at << 8);
     bs_bytes_u16(out, type->bit_offset);
     bs_bytes_u16(out, type->bit_precision);

@@ -41,12 +41,12 @@ static bool is_ieee(const struct bs_h5_type *type)
 
 static void put_float(struct bs_bytes *out, const struct bs_h5_type *type)
 {
-    if (is_ieee(type)) {
+    if (is_ieee(type) && !type->vax) {
         put_number(out, type, 'f');
         return;
     }
-    bs_bytes_text(out, "%cf%" PRIu32 " (exponent of %u bits, fraction of %u)", order_mark(type),
-        type->size_bytes, type->exponent_bits, type->mantissa_bits);
+    bs_bytes_text(out, "%cf%" PRIu32 " (%sexponent of %u bits, fraction of %u)", order_mark(type),
+        type->size_bytes, type->vax ? "VAX, " : "", type->exponent_bits, type->mantissa_bits);
 }
 
 static void put_enumeration(struct bs_bytes *out, const struct bs_h5_type *type)
@@ -133,7 +133,7 @@ static bool has_big_endian(const struct bs_h5_type *type)
     case BS_H5_INTEGER:
     case BS_H5_FLOAT:
     case BS_H5_TIME:
-    case BS_H5_BITFIELD: return type->big_endian && type->size_bytes > 1;
+    case BS_H5_BITFIELD: return (type->big_endian || type->vax) && type->size_bytes > 1;
     case BS_H5_ENUM:
     case BS_H5_ARRAY: return has_big_endian(type->base);
     case BS_H5_COMPOUND: break;
@@ -153,6 +153,17 @@ static void reverse(uint8_t *bytes, size_t count)
     }
 }
 
+/* Its 16-bit words in the other order. */
+static void swap_words(uint8_t *at, size_t size_bytes)
+{
+    for (size_t i = 0; i + 2 < size_bytes - i; i += 2) {
+        uint8_t kept[2];
+        memcpy(kept, at + i, 2);
+        memcpy(at + i, at + size_bytes - 2 - i, 2);
+        memcpy(at + size_bytes - 2 - i, kept, 2);
+    }
+}
+
 static void swap_numbers(uint8_t *at, size_t size_bytes, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++, at += size_bytes) reverse(at, size_bytes);
@@ -162,6 +173,11 @@ static void swap_elements(const struct bs_h5_type *type, uint8_t *at, uint64_t c
 {
     if (type->kind == BS_H5_ARRAY) {
         swap_elements(type->base, at, count * (type->size_bytes / type->base->size_bytes));
+        return;
+    }
+    if (type->vax) {
+        for (uint64_t i = 0; i < count; i++)
+            swap_words(at + i * type->size_bytes, type->size_bytes);
         return;
     }
     if (type->kind != BS_H5_COMPOUND) {

@@ -506,8 +506,11 @@ static basalt_status begin(struct walker *walker, basalt_error *err)
     const struct bs_h5_superblock *superblock = &walker->h5->superblock;
     basalt_error fault = {0};
 
-    walker->complete = !walker->h5->free_space && !walker->h5->shared_messages;
+    walker->complete = !walker->h5->free_space && !walker->h5->parts;
     basalt_status status = enqueue(walker, superblock->root, "", false, err);
+    if (!status) status = bs_h5_cache_image_extent(walker->h5, report, walker, &fault);
+    if (!status) status = bs_h5_shared_extents(walker->h5, report, walker, &fault);
+    if (status && fault.status) status = settle(walker, status, &fault, err);
     if (status || superblock->extension == BS_H5_UNDEFINED) return status;
     status = enqueue(walker, superblock->extension, "(superblock extension)", true, &fault);
     return settle(walker, status, &fault, err);

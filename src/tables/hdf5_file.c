@@ -6,12 +6,27 @@
 basalt_status bs_hdf5_open(
     struct bs_vfs *vfs, const char *path, struct bs_hdf5 **out_file, basalt_error *err)
 {
+    return bs_hdf5_open_following(vfs, path, BASALT_HDF5_FOLLOW_BESIDE, out_file, err);
+}
+
+const char *bs_hdf5_warning(const struct bs_hdf5 *file)
+{
+    return bs_h5_file_warning(file->h5);
+}
+
+basalt_status bs_hdf5_open_following(struct bs_vfs *vfs, const char *path,
+    basalt_hdf5_follow follow, struct bs_hdf5 **out_file, basalt_error *err)
+{
+    static const enum bs_h5_follow rules[] = {[BASALT_HDF5_FOLLOW_BESIDE] = BS_H5_FOLLOW_BESIDE,
+        [BASALT_HDF5_FOLLOW_NOWHERE] = BS_H5_FOLLOW_NOWHERE,
+        [BASALT_HDF5_FOLLOW_ANYWHERE] = BS_H5_FOLLOW_ANYWHERE};
+
     *out_file = NULL;
     struct bs_hdf5 *file = bs_alloc_zeroed(1, sizeof *file);
     if (!file) return bs_fail_memory(err, sizeof *file);
     bs_mutex_init(&file->mutex);
     basalt_status status = bs_file_open(vfs, path, BS_OPEN_READ, &file->file, err);
-    if (!status) status = bs_h5_file_open(file->file, &file->h5, err);
+    if (!status) status = bs_h5_file_open_with(file->file, rules[follow], &file->h5, err);
     if (status) {
         bs_hdf5_close(file);
         return status;
@@ -54,7 +69,7 @@ basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
         const struct bs_h5_attribute *attribute = bs_h5_attribute_at(object, i);
         type.count = value.count = 0;
         BS_TRY(bs_h5_type_text(attribute->type, &type, err));
-        BS_TRY(bs_attribute_json(file->h5, attribute, &value, err));
+        BS_TRY(bs_attribute_json(bs_h5_object_file(object), attribute, &value, err));
         bs_bytes_u8(&type, 0);
         bs_bytes_u8(&value, 0);
         BS_TRY(bs_bytes_check(&type, err));

@@ -28,11 +28,9 @@ static basalt_status find_link(struct finder *finder, const struct bs_h5_object 
 {
     struct bs_h5_object *object = NULL;
     const size_t before = finder->path.count;
-    uint64_t address;
     if (!finder->lookups_left) return nothing(err);
     finder->lookups_left--;
-    basalt_status status = bs_h5_group_find(finder->h5, group, link, &address, err);
-    if (!status) status = bs_h5_object_open(finder->h5, address, &object, err);
+    basalt_status status = bs_h5_object_open_from(finder->h5, group, link, &object, err);
     if (status) return status;
     if (before > 1) bs_bytes_u8(&finder->path, '/');
     bs_bytes_put(&finder->path, link, strlen(link));

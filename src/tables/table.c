@@ -183,6 +183,7 @@ static basalt_status open_object(struct bs_table *table, const char *path, basal
     basalt_status status = bs_path_open(table->h5, path, &found, &object, err);
     if (status) return status;
     const char *shown = (const char *)found.data;
+    table->h5 = bs_h5_object_file(object); /* a link may lead to another */
     switch (bs_h5_object_kind(object)) {
     case BS_H5_GROUP: status = open_group(table, object, shown, err); break;
     case BS_H5_DATASET: status = open_dataset(table, object, shown, err); break;

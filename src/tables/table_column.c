@@ -17,10 +17,7 @@ uint64_t bs_dataset_rows(const struct bs_h5_dataset *dataset)
 basalt_status bs_open_child(struct bs_h5_file *h5, const struct bs_h5_object *group,
     const char *name, struct bs_h5_object **out_child, basalt_error *err)
 {
-    uint64_t address;
-    *out_child = NULL;
-    const basalt_status status = bs_h5_group_find(h5, group, name, &address, err);
-    return status ? status : bs_h5_object_open(h5, address, out_child, err);
+    return bs_h5_object_open_from(h5, group, name, out_child, err);
 }
 
 void bs_column_close(struct bs_table_column *column)

@@ -13,7 +13,10 @@ struct bs_hdf5; /* a bs_h5_file and the file under it */
 
 BS_MUST_USE basalt_status bs_hdf5_open(
     struct bs_vfs *vfs, const char *path, struct bs_hdf5 **out_file, basalt_error *err);
-void bs_hdf5_close(struct bs_hdf5 *file); /* NULL is fine */
+BS_MUST_USE basalt_status bs_hdf5_open_following(struct bs_vfs *vfs, const char *path,
+    basalt_hdf5_follow follow, struct bs_hdf5 **out_file, basalt_error *err);
+const char *bs_hdf5_warning(const struct bs_hdf5 *file); /* or NULL */
+void bs_hdf5_close(struct bs_hdf5 *file);                /* NULL is fine */
 /* Filters of the user: borrowed, must outlive the file. Before anything is read. */
 void bs_hdf5_set_filters(struct bs_hdf5 *file, const struct bs_filter_registry *filters);
 /* Threads for it, instead of its own: borrowed, must outlive the file. Before anything is read. */

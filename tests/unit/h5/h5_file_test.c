@@ -93,19 +93,12 @@ TEST(h5_file, truncated_anywhere_is_refused)
     }
 }
 
-TEST(h5_file, newer_formats_and_parts_are_named)
+TEST(h5_file, newer_formats_are_named)
 {
     uint8_t bytes[200] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n', 9};
     const char *path = test_path("newer.h5");
     write_file(path, bytes, sizeof bytes);
     expect_refusal(path, BASALT_UNSUPPORTED, "superblock version 9 is newer");
-
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_family(access, 1 << 20, H5P_DEFAULT);
-    const char *family = test_path("family-%05d.h5");
-    H5Fclose(H5Fcreate(family, H5F_ACC_TRUNC, H5P_DEFAULT, access));
-    H5Pclose(access);
-    expect_refusal(test_path("family-00000.h5"), BASALT_UNSUPPORTED, "files in parts");
 }
 
 struct creation {
