@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+from reads import reads
+
 
 class Bench:
     def __init__(self, programs: str, folder: str, rounds: int) -> None:
@@ -25,14 +27,15 @@ class Bench:
             command = [sys.executable, os.path.join(self.here, program)]
         else:
             command = [os.path.join(self.programs, program)]
-        command += ["--path", path, *map(str, arguments)]
+        command += [*([] if "--path" in arguments else ["--path", path]), *map(str, arguments)]
         print("  " + " ".join([program, *map(str, arguments)]), file=sys.stderr, flush=True)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"{program} ended with {done.returncode}: {done.stderr.strip()}")
         figures = json.loads(done.stdout)
         for name in os.listdir(self.folder):
-            os.unlink(os.path.join(self.folder, name))
+            if not os.path.isdir(os.path.join(self.folder, name)):
+                os.unlink(os.path.join(self.folder, name))
         return figures
 
     def medians(self, *sides: tuple) -> list[dict]:
@@ -86,22 +89,30 @@ def recovery(bench: Bench, megabytes: int) -> None:
               ">= 500 MB/s", ours["mb_s"] >= 500 and ours["rows_lost"] == 0, ours)
 
 
+def writes(bench: Bench, quick: bool) -> None:
+    ingest(bench, 256 if quick else 1000, 0, 3, 0.8)
+    if not quick:
+        ingest(bench, 8000, 0, 1, 0.8)
+    ingest(bench, 128 if quick else 1000, 6, 3, 0.9)
+    latency(bench, 128 if quick else 512)
+    commits(bench, 1 if quick else 3)
+    recovery(bench, 128 if quick else 512)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", required=True, help="folder of the compiled benchmarks")
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--folder", help="where the data goes (default: a temporary folder)")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=("read", "write"), help="one half of the table")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="basalt-bench-", dir=args.folder) as folder:
         bench = Bench(args.programs, folder, 1 if args.quick else 3)
-        ingest(bench, 256 if args.quick else 1000, 0, 3, 0.8)
-        if not args.quick:
-            ingest(bench, 8000, 0, 1, 0.8)
-        ingest(bench, 128 if args.quick else 1000, 6, 3, 0.9)
-        latency(bench, 128 if args.quick else 512)
-        commits(bench, 1 if args.quick else 3)
-        recovery(bench, 128 if args.quick else 512)
+        if args.only != "read":
+            writes(bench, args.quick)
+        if args.only != "write":
+            reads(bench, args.quick)
     width = max(len(row["what"]) for row in bench.rows)
     print(f"{os.cpu_count()} processors, {platform.system()} {platform.release()}; medians of {bench.rounds}")
     for row in bench.rows:
