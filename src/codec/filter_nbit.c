@@ -21,6 +21,7 @@ struct nbit {
     struct bs_bits bits;
     const uint32_t *parameters;
     unsigned count;
+    uint64_t steps; /* descriptions that may still be followed: bounds the work */
 };
 
 /* A parameter that is not there is 0, which nothing takes for a class, a size or a precision. */
@@ -41,8 +42,8 @@ static bool decode_numbers(
         bs_bits_unpack(&nbit->bits, &field, count, out);
 }
 
-/* `count` elements that *at describes the one after the other; *at moves behind the description. They
- * have `bytes` in all. Every element takes at least one bit, so the work is bounded by the input. */
+/* The elements that *at describes, one after the other in `bytes` of them (one only, unless `whole`);
+ * *at moves behind the description. */
 static bool decode_elements(
     struct nbit *nbit, unsigned *at, uint64_t bytes, bool whole, uint8_t *out, unsigned depth);
 
@@ -50,12 +51,23 @@ static bool decode_compound(
     struct nbit *nbit, unsigned *at, uint32_t bytes, uint8_t *out, unsigned depth)
 {
     const uint32_t members = next(nbit, at);
-    if (members == 0 || members > nbit->count) return false;
     for (uint32_t i = 0; i < members; i++) {
         const uint32_t offset = next(nbit, at);
         if (offset >= bytes) return false;
         if (!decode_elements(nbit, at, bytes - offset, false, out + offset, depth)) return false;
     }
+    return true;
+}
+
+/* libhdf5 loses its place behind an array of arrays or of compounds, writing and reading: it takes the
+ * size of that element for the next offset. So the bits lie like that, and some members are lost. */
+static bool decode_array(
+    struct nbit *nbit, unsigned *at, uint32_t bytes, uint8_t *out, unsigned depth)
+{
+    const unsigned element = *at;
+    const uint32_t class = element < nbit->count ? nbit->parameters[element] : 0;
+    if (!decode_elements(nbit, at, bytes, true, out, depth)) return false;
+    if (class == ARRAY || class == COMPOUND) *at = element + 1;
     return true;
 }
 
@@ -66,12 +78,13 @@ static bool decode_elements(
     const uint32_t class = next(nbit, at);
     const uint32_t size = next(nbit, at);
     const unsigned body = *at;
-    if (size == 0 || size > bytes || depth == DEPTH_MAX) return false;
+    if (size == 0 || depth == DEPTH_MAX || nbit->steps == 0) return false;
+    if (!whole && size > bytes) return false;
+    nbit->steps--;
     const uint64_t count = whole ? bytes / size : 1;
-    if (whole && bytes % size) return false;
     switch (class) {
     case NUMBER: return decode_numbers(nbit, at, size, (size_t)count, out);
-    case OTHER: return bs_bits_unpack(&nbit->bits, &octets, (size_t)(count * size), out);
+    case OTHER: return bs_bits_unpack(&nbit->bits, &octets, (size_t)(whole ? bytes : size), out);
     case ARRAY:
     case COMPOUND: break;
     default: return false;
@@ -79,7 +92,7 @@ static bool decode_elements(
     for (uint64_t i = 0; i < count; i++) {
         uint8_t *element = out + i * size;
         *at = body;
-        const bool fine = class == ARRAY ? decode_elements(nbit, at, size, true, element, depth + 1)
+        const bool fine = class == ARRAY ? decode_array(nbit, at, size, element, depth + 1)
                                          : decode_compound(nbit, at, size, element, depth + 1);
         if (!fine) return false;
     }
@@ -99,7 +112,8 @@ static basalt_status nbit_decode(struct bs_filter_job *job, basalt_error *err)
 {
     struct nbit nbit = {.bits = {.bytes = job->input, .count = job->input_bytes},
         .parameters = job->parameters,
-        .count = job->filter->parameter_count};
+        .count = job->filter->parameter_count,
+        .steps = 4 * ((uint64_t)job->input_bytes * 8 + job->capacity) + 64};
     unsigned at = 3;
     if (job->parameters[1]) {
         if (job->input_bytes > job->capacity) return bs_filter_overflow(job, err);

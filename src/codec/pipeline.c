@@ -69,7 +69,7 @@ void bs_codec_scratch_free(struct bs_codec_scratch *scratch)
 
 basalt_status bs_codec_reserve(struct bs_codec_buffer *buffer, size_t bytes, basalt_error *err)
 {
-    if (bytes <= buffer->capacity) return BASALT_OK;
+    if (buffer->bytes && bytes <= buffer->capacity) return BASALT_OK; /* never NULL, even for 0 */
     bs_free(buffer->bytes);
     buffer->capacity = 0;
     buffer->bytes = bs_alloc(bytes);
