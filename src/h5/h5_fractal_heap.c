@@ -64,6 +64,7 @@ void bs_h5_fractal_heap_close(struct bs_h5_fractal_heap *heap)
     bs_free(heap->direct);
     bs_free(heap->indirect);
     bs_free(heap->huge);
+    if (heap->pipeline) bs_pipeline_clear(heap->pipeline);
     bs_free(heap->pipeline);
     bs_free(heap);
 }

@@ -271,8 +271,8 @@ def check_refusals(program, folder):
     with h5py.File(path, "w") as file:
         for name, (options, _) in REFUSED.items():
             file.create_dataset(name, data=np.arange(4000, dtype="f4").reshape(40, 100), chunks=(10, 100), **options)
-    totals = {"files": 0, "refused": 0, "G": 0, "T": 0, "D": 0, "A": 0}
-    problems, refusals = walk_corpus.compare_file(program, path, totals)
+    totals = dict.fromkeys(walk_corpus.TOTALS, 0)
+    problems, refusals = walk_corpus.compare_file(program, None, path, totals)
     for name, (_, number) in REFUSED.items():
         if not any(f"/{name}: " in text and f"{name} ({number})" in text for text in refusals):
             problems.append(f"{name} ({number}) is not refused by its name: {refusals}")
@@ -365,8 +365,8 @@ def main():
         for libver in ("earliest", "latest"):
             path = os.path.join(folder, f"{libver}.h5")
             made = make_file(path, libver)
-            totals = {"files": 0, "refused": 0, "G": 0, "T": 0, "D": 0, "A": 0}
-            problems, refusals = walk_corpus.compare_file(program, path, totals)
+            totals = dict.fromkeys(walk_corpus.TOTALS, 0)
+            problems, refusals = walk_corpus.compare_file(program, None, path, totals)
             for text in problems + refusals:
                 print(text)
             print(f"FIGURE filters, {libver} format: {totals['D']} of {made} datasets read")
