@@ -99,20 +99,33 @@ def writes(bench: Bench, quick: bool) -> None:
     recovery(bench, 128 if quick else 512)
 
 
+def spawn(bench: Bench, tasks: int) -> None:
+    (ours,) = bench.medians(("spawn", "--tasks", tasks, "--threads", 2))
+    for kind, what in (("outside", "spawned by a thread that waits"), ("inside", "spawned by a task"),
+                       ("stolen", "spawned by a task and stolen")):
+        mine, plain = ours[f"{kind}_ns"], ours[f"plain_{kind}_ns"]
+        bench.row(f"an empty task, {what}, against a pool with one mutex",
+                  f"{mine:.0f} / {plain:.0f} ns = {mine / plain:.2f} x "
+                  f"(the spawn: {ours[f'{kind}_spawn_ns']:.0f} / {ours[f'plain_{kind}_spawn_ns']:.0f})",
+                  "", True, ours if kind == "outside" else {})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", required=True, help="folder of the compiled benchmarks")
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--folder", help="where the data goes (default: a temporary folder)")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("read", "write"), help="one half of the table")
+    parser.add_argument("--only", choices=("read", "write", "tasks"), help="one part of the table")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="basalt-bench-", dir=args.folder) as folder:
         bench = Bench(args.programs, folder, 1 if args.quick else 3)
-        if args.only != "read":
+        if args.only in (None, "write"):
             writes(bench, args.quick)
-        if args.only != "write":
+        if args.only in (None, "read"):
             reads(bench, args.quick)
+        if args.only in (None, "tasks"):
+            spawn(bench, 50000 if args.quick else 200000)
     width = max(len(row["what"]) for row in bench.rows)
     print(f"{os.cpu_count()} processors, {platform.system()} {platform.release()}; medians of {bench.rounds}")
     for row in bench.rows:

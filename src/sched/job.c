@@ -14,6 +14,8 @@
 #define RING_BATCH_MAX 8 /* tasks that a worker takes from a job's queue at once */
 
 struct bs_job {
+    _Atomic uint64_t unfinished; /* all others are seldom written, and read with each task */
+    char between[BS_CACHE_LINE_BYTES - sizeof(uint64_t)];
     struct bs_sched *sched;
     struct bs_pool *pool; /* NULL: every task runs in bs_job_wait */
     bs_mutex own_mutex;
@@ -22,8 +24,7 @@ struct bs_job {
     const struct bs_cancel *cancel;
     struct bs_job *next_in_ring, *previous_in_ring;
     struct bs_task *first, *last;
-    atomic_uint queued; /* tasks from first to last; written under the mutex */
-    _Atomic uint64_t unfinished;
+    atomic_uint queued;  /* tasks from first to last; written under the mutex */
     atomic_uint waiting; /* threads in `changed`; written under the mutex */
     atomic_bool nudged;  /* one of them was told to look around; written under the mutex */
     atomic_bool failed;  /* `failure` is set */
