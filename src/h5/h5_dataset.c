@@ -169,23 +169,12 @@ static basalt_status read_contiguous(struct bs_h5_file *h5, const struct bs_h5_o
     return bs_h5_read_at(h5, dataset->address + at, out, (size_t)bytes, "contiguous data", err);
 }
 
-static basalt_status refuse_virtual(struct bs_h5_file *h5, const struct bs_h5_object *object,
-    const uint64_t *start, const uint64_t *count, const struct bs_h5_read_how *how, void *out,
-    basalt_error *err)
-{
-    (void)h5, (void)start, (void)count, (void)how, (void)out;
-    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-        "the dataset at %" PRIu64 " is virtual: its data lie in other datasets, which is not read",
-        object->header->address);
-}
-
-/* Every kind but chunked, which has neither. */
 const struct bs_h5_storage *bs_h5_storage_of(const struct bs_h5_object *object)
 {
     static const struct bs_h5_storage compact = {.read_bytes = read_compact};
     static const struct bs_h5_storage contiguous = {.read_bytes = read_contiguous};
     static const struct bs_h5_storage external = {.read_bytes = bs_h5_external_read};
-    static const struct bs_h5_storage virtual_kind = {.read_box = refuse_virtual};
+    static const struct bs_h5_storage virtual_kind = {.read_box = bs_h5_virtual_read};
     static const struct bs_h5_storage chunked = {NULL, NULL};
 
     switch (object->dataset->layout) {

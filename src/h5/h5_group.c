@@ -359,14 +359,14 @@ basalt_status bs_h5_group_find(struct bs_h5_file *h5, const struct bs_h5_object 
 }
 
 static basalt_status open_path(struct bs_h5_file *h5, uint64_t from, const char *path,
-    struct bs_h5_object **out_object, basalt_error *err)
+    struct bs_h5_virtual *parent, struct bs_h5_object **out_object, basalt_error *err)
 {
     struct walk walk = {.h5 = h5, .links_left = LINKS_MAX, .parts_left = PATH_PARTS_MAX};
     uint64_t address = 0;
 
     *out_object = NULL;
     basalt_status status = follow(&walk, from, path, &address, err);
-    if (!status) status = bs_h5_object_open(walk.h5, address, out_object, err);
+    if (!status) status = bs_h5_object_open_at(walk.h5, address, parent, out_object, err);
     if (status)
         bs_h5_other_give(h5, &walk.opened);
     else
@@ -377,7 +377,13 @@ static basalt_status open_path(struct bs_h5_file *h5, uint64_t from, const char 
 basalt_status bs_h5_object_open_path(
     struct bs_h5_file *h5, const char *path, struct bs_h5_object **out_object, basalt_error *err)
 {
-    return open_path(h5, h5->superblock.root, path, out_object, err);
+    return open_path(h5, h5->superblock.root, path, NULL, out_object, err);
+}
+
+basalt_status bs_h5_object_open_under(struct bs_h5_file *h5, const char *path,
+    struct bs_h5_virtual *parent, struct bs_h5_object **out_object, basalt_error *err)
+{
+    return open_path(h5, h5->superblock.root, path, parent, out_object, err);
 }
 
 basalt_status bs_h5_object_open_from(struct bs_h5_file *h5, const struct bs_h5_object *group,
@@ -387,7 +393,7 @@ basalt_status bs_h5_object_open_from(struct bs_h5_file *h5, const struct bs_h5_o
 
     (void)h5;
     *out_object = NULL;
-    basalt_status status = open_path(group->h5, group->header->address, path, &object, err);
+    basalt_status status = open_path(group->h5, group->header->address, path, NULL, &object, err);
     if (status) return status;
     if (!object->opened.id && group->opened.id) /* it lies in the group's file, which must stay */
         bs_h5_other_use(group->h5, &group->opened, &object->opened);

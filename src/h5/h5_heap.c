@@ -224,7 +224,7 @@ static basalt_status find(struct bs_h5_heap *heap, uint64_t address,
     return (*out_collection)->data ? BASALT_OK : fill(heap, *out_collection, err);
 }
 
-static basalt_status object_at(struct bs_h5_heap *heap, uint64_t address, uint32_t index,
+basalt_status bs_h5_heap_object(struct bs_h5_heap *heap, uint64_t address, uint32_t index,
     struct bs_cursor *out_object, basalt_error *err)
 {
     struct collection *collection = NULL;
@@ -244,6 +244,16 @@ static basalt_status object_at(struct bs_h5_heap *heap, uint64_t address, uint32
     return BASALT_OK;
 }
 
+bool bs_h5_refers_to_heap(const struct bs_h5_type *type)
+{
+    if (type->kind == BS_H5_VARIABLE) return true;
+    if (type->kind == BS_H5_REFERENCE) return type->reference_kind >= 1;
+    if (type->kind == BS_H5_ARRAY) return bs_h5_refers_to_heap(type->base);
+    for (size_t i = 0; type->kind == BS_H5_COMPOUND && i < type->member_count; i++)
+        if (bs_h5_refers_to_heap(type->members[i].type)) return true;
+    return false;
+}
+
 /* ---- entry point ------------------------------------------------------------------------------ */
 
 static basalt_status resolve_one(struct bs_h5_heap *heap, const struct bs_h5_type *type,
@@ -259,7 +269,7 @@ static basalt_status resolve_one(struct bs_h5_heap *heap, const struct bs_h5_typ
     basalt_status status = bs_cursor_check(&reference, "a variable-length element", err);
     if (status) return status;
     if (!length) return each(context, at, "", 0, err);
-    status = object_at(heap, address, index, &object, err);
+    status = bs_h5_heap_object(heap, address, index, &object, err);
     if (!status && bytes > bs_cursor_left(&object))
         status = bs_fail(err, BASALT_CORRUPT, bs_cursor_offset(&object),
             "object %" PRIu32 " of the global heap collection at %" PRIu64 " is shorter than the "

@@ -220,6 +220,7 @@ struct bs_h5_layout_detail {
     bool edges_unfiltered; /* layout version 4: partial edge chunks are stored raw */
     uint8_t page_bits;     /* chunk index 3 */
     bool external;         /* the data lie in other files */
+    uint32_t heap_index;   /* virtual: of the mappings, in the global heap */
 };
 BS_MUST_USE basalt_status bs_h5_layout_decode(const struct bs_h5_file *h5, struct bs_cursor *cursor,
     struct bs_h5_dataset *dataset, struct bs_h5_layout_detail *detail, basalt_error *err);
@@ -395,6 +396,23 @@ struct bs_h5_storage {
         basalt_error *err);
 };
 
+/* ---- virtual datasets (h5_virtual.c) ------------------------------------------------------------ */
+
+struct bs_h5_virtual;
+/* Sets the object's `sources`, and its extent as they are now. `parent`: the virtual dataset that it is
+ * a source of, or NULL. */
+BS_MUST_USE basalt_status bs_h5_virtual_open(
+    struct bs_h5_object *object, struct bs_h5_virtual *parent, basalt_error *err);
+void bs_h5_virtual_free(struct bs_h5_virtual *all); /* NULL is fine */
+BS_MUST_USE basalt_status bs_h5_virtual_read(struct bs_h5_file *h5,
+    const struct bs_h5_object *object, const uint64_t *start, const uint64_t *count,
+    const struct bs_h5_read_how *how, void *out, basalt_error *err);
+/* As bs_h5_object_open and bs_h5_object_open_path, of a source of `parent`. */
+BS_MUST_USE basalt_status bs_h5_object_open_at(struct bs_h5_file *h5, uint64_t address,
+    struct bs_h5_virtual *parent, struct bs_h5_object **out_object, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_object_open_under(struct bs_h5_file *h5, const char *path,
+    struct bs_h5_virtual *parent, struct bs_h5_object **out_object, basalt_error *err);
+
 /* ---- global heap (h5_heap.c) ------------------------------------------------------------------ */
 
 /* What one caller met of it: bs_h5_resolve over several calls, without reading anything again. */
@@ -404,6 +422,11 @@ BS_MUST_USE basalt_status bs_h5_heap_open(
 void bs_h5_heap_close(struct bs_h5_heap *heap); /* NULL is fine */
 BS_MUST_USE basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const struct bs_h5_type *type,
     const void *elements, uint64_t count, bs_h5_text_fn each, void *context, basalt_error *err);
+/* The object of a number in the collection at `address`; it lives until the next call. */
+BS_MUST_USE basalt_status bs_h5_heap_object(struct bs_h5_heap *heap, uint64_t address,
+    uint32_t index, struct bs_cursor *out_object, basalt_error *err);
+/* Elements of the type name places in the global heap. */
+bool bs_h5_refers_to_heap(const struct bs_h5_type *type);
 /* Bytes of the collection at `address`, after its header was checked. */
 BS_MUST_USE basalt_status bs_h5_collection_bytes(
     struct bs_h5_file *h5, uint64_t address, uint64_t *out_bytes, basalt_error *err);

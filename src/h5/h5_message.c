@@ -118,6 +118,7 @@ static basalt_status decode_layout(const struct bs_h5_file *h5, struct bs_cursor
     case BS_H5_VIRTUAL:
         if (version < 4) return bad(cursor, err, "is virtual in a version without that");
         dataset->address = bs_h5_address(h5, cursor);
+        detail->heap_index = bs_cursor_u32(cursor);
         return BASALT_OK;
     default: return bad(cursor, err, "is of an unknown layout");
     }

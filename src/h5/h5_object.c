@@ -17,6 +17,7 @@ void bs_h5_object_close(struct bs_h5_object *object)
         bs_pipeline_clear(&object->dataset->pipeline);
         bs_free(object->dataset);
     }
+    bs_h5_virtual_free(object->sources);
     bs_h5_slots_free(object->slots);
     bs_bytes_free(&object->committed);
     bs_h5_header_free(object->header);
@@ -68,7 +69,8 @@ static basalt_status read_space(struct bs_h5_file *h5, const struct bs_h5_messag
 }
 
 static basalt_status read_dataset(struct bs_h5_file *h5, struct bs_h5_object *object,
-    const struct bs_h5_message *type, const struct bs_h5_message *space, basalt_error *err)
+    struct bs_h5_virtual *parent, const struct bs_h5_message *type,
+    const struct bs_h5_message *space, basalt_error *err)
 {
     const struct bs_h5_message *layout = bs_h5_header_find(object->header, BS_H5_MESSAGE_LAYOUT);
 
@@ -91,6 +93,8 @@ static basalt_status read_dataset(struct bs_h5_file *h5, struct bs_h5_object *ob
     object->detail.external = external && object->dataset->layout == BS_H5_CONTIGUOUS;
     if (!status && object->detail.external)
         status = bs_h5_slots_read(h5, external, &object->slots, err);
+    if (!status && object->dataset->layout == BS_H5_VIRTUAL)
+        status = bs_h5_virtual_open(object, parent, err);
     return status;
 }
 
@@ -113,8 +117,8 @@ static basalt_status read_committed(struct bs_h5_file *h5, struct bs_h5_object *
     return bs_h5_type_follow(h5, &cursor, type->shared, &object->committed, &object->type, err);
 }
 
-static basalt_status read_object(
-    struct bs_h5_file *h5, struct bs_h5_object *object, basalt_error *err)
+static basalt_status read_object(struct bs_h5_file *h5, struct bs_h5_object *object,
+    struct bs_h5_virtual *parent, basalt_error *err)
 {
     const struct bs_h5_header *header = object->header;
     const struct bs_h5_message *type = bs_h5_header_find(header, BS_H5_MESSAGE_TYPE);
@@ -125,7 +129,7 @@ static basalt_status read_object(
         object->kind = BS_H5_GROUP;
         status = bs_h5_group_form_decode(h5, header, &object->form, err);
     } else if (type && space) {
-        status = read_dataset(h5, object, type, space, err);
+        status = read_dataset(h5, object, parent, type, space, err);
     } else if (type) {
         status = read_committed(h5, object, type, err);
     } else {
@@ -138,6 +142,12 @@ static basalt_status read_object(
 basalt_status bs_h5_object_open(
     struct bs_h5_file *h5, uint64_t address, struct bs_h5_object **out_object, basalt_error *err)
 {
+    return bs_h5_object_open_at(h5, address, NULL, out_object, err);
+}
+
+basalt_status bs_h5_object_open_at(struct bs_h5_file *h5, uint64_t address,
+    struct bs_h5_virtual *parent, struct bs_h5_object **out_object, basalt_error *err)
+{
     basalt_status status = BASALT_OK;
     struct bs_h5_object *object = bs_alloc_zeroed(1, sizeof *object);
 
@@ -145,7 +155,7 @@ basalt_status bs_h5_object_open(
     if (!object) return bs_fail_memory(err, sizeof *object);
     object->h5 = h5;
     BS_TRY(bs_h5_header_load(h5, address, &object->header, err));
-    BS_TRY(read_object(h5, object, err));
+    BS_TRY(read_object(h5, object, parent, err));
     *out_object = object;
     object = NULL;
 out:

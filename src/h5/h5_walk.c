@@ -179,16 +179,6 @@ static basalt_status report(
 
 /* ---- references into the global heap ---------------------------------------------------------- */
 
-static bool refers_to_heap(const struct bs_h5_type *type)
-{
-    if (type->kind == BS_H5_VARIABLE) return true;
-    if (type->kind == BS_H5_REFERENCE) return type->reference_kind >= 1;
-    if (type->kind == BS_H5_ARRAY) return refers_to_heap(type->base);
-    for (size_t i = 0; type->kind == BS_H5_COMPOUND && i < type->member_count; i++)
-        if (refers_to_heap(type->members[i].type)) return true;
-    return false;
-}
-
 static basalt_status add_collection(struct walker *walker, uint64_t address, basalt_error *err)
 {
     bool is_new = false;
@@ -216,7 +206,7 @@ static basalt_status scan_parts(
         return status;
     }
     for (size_t i = 0; !status && i < type->member_count; i++)
-        if (refers_to_heap(type->members[i].type))
+        if (bs_h5_refers_to_heap(type->members[i].type))
             status =
                 scan_element(walker, type->members[i].type, element + type->members[i].offset, err);
     return status;
@@ -231,7 +221,8 @@ static basalt_status scan_element(
     if (type->kind == BS_H5_ARRAY || type->kind == BS_H5_COMPOUND)
         return scan_parts(walker, type, element, err);
     if (type->kind == BS_H5_VARIABLE) {
-        if (refers_to_heap(type->base)) walker->complete = false; /* deeper ones are not followed */
+        if (bs_h5_refers_to_heap(type->base))
+            walker->complete = false; /* deeper ones are not followed */
         length = bs_cursor_u32(&cursor);
     } else if (type->reference_kind > 1) {
         walker->complete = false;
@@ -255,7 +246,7 @@ static basalt_status scan_elements(struct walker *walker, const struct bs_h5_typ
 {
     basalt_status status = BASALT_OK;
 
-    if (!refers_to_heap(type)) return BASALT_OK;
+    if (!bs_h5_refers_to_heap(type)) return BASALT_OK;
     for (uint64_t i = 0; !status && i < count; i++)
         status = scan_element(walker, type, elements + i * type->size_bytes, err);
     if (!status && walker->hooks.deep && type->kind == BS_H5_VARIABLE)
@@ -320,7 +311,7 @@ static basalt_status walk_chunk(void *context, const struct bs_h5_chunk *chunk, 
 
     basalt_status status = report(walker, extent, raw ? "raw chunk" : "chunk", err);
     if (status) return status; /* an overlap ends the walk of this index */
-    if (walker->hooks.deep || refers_to_heap(dataset->type))
+    if (walker->hooks.deep || bs_h5_refers_to_heap(dataset->type))
         status = read_chunk(walker, chunk, &fault);
     walker->in_chunk = true;
     status = settle(walker, status, &fault, err);
@@ -362,7 +353,7 @@ static basalt_status walk_contiguous(struct walker *walker, basalt_error *err)
     if (walker->object->detail.external || dataset->address == BS_H5_UNDEFINED) return BASALT_OK;
     basalt_status status = report(walker,
         (struct bs_h5_extent){dataset->address, dataset->stored_bytes}, "contiguous data", err);
-    if (!status && (walker->hooks.deep || refers_to_heap(dataset->type)))
+    if (!status && (walker->hooks.deep || bs_h5_refers_to_heap(dataset->type)))
         status = read_contiguous(walker, err);
     return status;
 }
@@ -379,7 +370,10 @@ static basalt_status walk_dataset(struct walker *walker, basalt_error *err)
         return scan_elements(walker, dataset->type, dataset->compact,
             dataset->stored_bytes / dataset->type->size_bytes, err);
     case BS_H5_CONTIGUOUS: return walk_contiguous(walker, err);
-    case BS_H5_VIRTUAL: walker->complete = false; return BASALT_OK;
+    case BS_H5_VIRTUAL:
+        return dataset->address == BS_H5_UNDEFINED || !dataset->address
+            ? BASALT_OK
+            : add_collection(walker, dataset->address, err);
     case BS_H5_CHUNKED: break;
     }
     status = bs_h5_chunk_index_extents(walker->h5, walker->object, report, walker, err);

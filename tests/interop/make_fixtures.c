@@ -603,6 +603,159 @@ static void make_types(void)
     H5Fclose(file);
 }
 
+/* ---- virtual datasets -------------------------------------------------------------------------- */
+
+static void make_source(const char *name, hsize_t rows, hsize_t columns, hsize_t rows_max)
+{
+    const hsize_t dims[2] = {rows, columns}, max[2] = {rows_max, columns}, chunk[2] = {3, columns};
+    hid_t access = access_list(), properties = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t space = H5Screate_simple(2, dims, max);
+
+    H5Pset_chunk(properties, 2, chunk);
+    H5Pset_deflate(properties, 3);
+    hid_t dataset =
+        H5Dcreate2(file, "data", H5T_STD_I16BE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    MUST(dataset);
+    MUST(H5Dwrite(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, counting() + rows));
+    H5Dclose(dataset);
+    H5Sclose(space);
+    H5Pclose(properties);
+    H5Fclose(file);
+    H5Pclose(access);
+}
+
+static void put_virtual(hid_t file, const char *name, hid_t properties, hid_t space)
+{
+    const int fill = -77;
+    MUST(H5Pset_fill_value(properties, H5T_NATIVE_INT, &fill));
+    hid_t dataset =
+        H5Dcreate2(file, name, H5T_STD_I32LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    MUST(dataset);
+    H5Dclose(dataset);
+    H5Sclose(space);
+    H5Pclose(properties);
+}
+
+/* `sources` blocks of 4 rows and 10 columns, one from each of several files. */
+static void put_blocks(hid_t file, const char *name, unsigned sources)
+{
+    const hsize_t dims[2] = {sources * 5 + 2, 10}, one[2] = {4, 10};
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, dims, NULL);
+    hid_t from = H5Screate_simple(2, one, NULL);
+
+    for (unsigned i = 0; i < sources; i++) {
+        char source[80], what[32];
+        const hsize_t start[2] = {i * 5 + 1, 0};
+        snprintf(what, sizeof what, "folder/source-%u", i);
+        snprintf(source, sizeof source, "%s", name_of(what)); /* the last one is missing */
+        MUST(H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, one, NULL));
+        MUST(H5Pset_virtual(properties, space, source, "data", from));
+    }
+    H5Sclose(from);
+    put_virtual(file, name, properties, space);
+}
+
+/* Strided, transposed in blocks, of several slabs at once: 20 x 20 of a source of 4 x 10. */
+static void put_scattered(hid_t file, const char *source)
+{
+    const hsize_t dims[2] = {20, 20}, from_dims[2] = {4, 10};
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, dims, NULL);
+    hid_t from = H5Screate_simple(2, from_dims, NULL);
+    const hsize_t start[2] = {1, 2}, stride[2] = {5, 3}, count[2] = {2, 3}, block[2] = {3, 2};
+    const hsize_t from_start[2] = {0, 1}, from_stride[2] = {2, 3}, from_count[2] = {2, 3};
+    const hsize_t from_block[2] = {1, 2}, more[2] = {2, 4}, one[2] = {1, 1}, corner[2] = {14, 3};
+
+    (void)count;
+    const hsize_t half[2] = {1, 3}, tall[2] = {2, 2};
+    MUST(H5Sselect_hyperslab(space, H5S_SELECT_SET, start, stride, half, tall));
+    MUST(
+        H5Sselect_hyperslab(from, H5S_SELECT_SET, from_start, from_stride, from_count, from_block));
+    MUST(H5Pset_virtual(properties, space, source, "data", from));
+    (void)block;
+    MUST(H5Sselect_hyperslab(space, H5S_SELECT_SET, corner, NULL, more, NULL));
+    const hsize_t other[2] = {17, 9}, last[2] = {3, 6};
+    MUST(H5Sselect_hyperslab(space, H5S_SELECT_OR, other, NULL, one, NULL));
+    const hsize_t three[2] = {1, 9}, wide[2] = {2, 4};
+    MUST(H5Sselect_hyperslab(from, H5S_SELECT_SET, from_start, NULL, wide, NULL));
+    MUST(H5Sselect_hyperslab(from, H5S_SELECT_OR, last, NULL, one, NULL));
+    (void)three;
+    MUST(H5Pset_virtual(properties, space, source, "data", from));
+    H5Sclose(from);
+    put_virtual(file, "scattered", properties, space);
+}
+
+static void put_whole(hid_t file, const char *name, const char *source, const char *path)
+{
+    const hsize_t dims[2] = {4, 10};
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, dims, NULL);
+    MUST(H5Pset_virtual(properties, space, source, path, space));
+    put_virtual(file, name, properties, space);
+}
+
+/* Rows without an end, taken in blocks of `block` every `stride`, from a source that may grow. */
+static void put_unlimited(
+    hid_t file, const char *name, const char *source, hsize_t block, hsize_t stride)
+{
+    const hsize_t dims[2] = {1, 10}, max[2] = {H5S_UNLIMITED, 10}, start[2] = {2, 0};
+    const hsize_t strides[2] = {stride, 10}, count[2] = {H5S_UNLIMITED, 1}, blocks[2] = {block, 10};
+    const hsize_t zero[2] = {0, 0}, dense[2] = {1, 10}, every[2] = {1, 10};
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, dims, max);
+    hid_t from = H5Screate_simple(2, dims, max);
+
+    MUST(H5Sselect_hyperslab(space, H5S_SELECT_SET, start, strides, count, blocks));
+    MUST(H5Sselect_hyperslab(from, H5S_SELECT_SET, zero, every, count, dense));
+    MUST(H5Pset_virtual(properties, space, source, "data", from));
+    H5Sclose(from);
+    put_virtual(file, name, properties, space);
+}
+
+static void put_numbered(hid_t file, const char *name, const char *source, const char *path)
+{
+    const hsize_t dims[2] = {4, 10}, max[2] = {H5S_UNLIMITED, 10}, start[2] = {1, 0};
+    const hsize_t stride[2] = {6, 10}, count[2] = {H5S_UNLIMITED, 1};
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, dims, max);
+    hid_t from = H5Screate_simple(2, dims, NULL);
+
+    MUST(H5Sselect_hyperslab(space, H5S_SELECT_SET, start, stride, count, dims));
+    MUST(H5Pset_virtual(properties, space, source, path, from));
+    H5Sclose(from);
+    put_virtual(file, name, properties, space);
+}
+
+static void make_virtual(void)
+{
+    char name[80];
+
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "folder/source-%d", i);
+        make_source(name_of(name), 4, 10, 4);
+    }
+    make_source(name_of("folder/growing"), 17, 10, H5S_UNLIMITED);
+    hid_t file = begin("virtual");
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "here %d", i);
+        const hsize_t dims[2] = {4, 10};
+        hid_t space = H5Screate_simple(2, dims, NULL);
+        hid_t dataset =
+            H5Dcreate2(file, name, H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+        MUST(H5Dwrite(dataset, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, counting() + i));
+        H5Dclose(dataset);
+        H5Sclose(space);
+    }
+    put_blocks(file, "blocks", 5);
+    put_scattered(file, name_of("folder/source-0"));
+    put_whole(file, "same file", ".", "/here 1");
+    put_whole(file, "nested", ".", "/same file");
+    put_whole(file, "missing", name_of("folder/none"), "data");
+    put_unlimited(file, "growing", name_of("folder/growing"), 1, 1);
+    put_unlimited(file, "growing in blocks", name_of("folder/growing"), 3, 5);
+    snprintf(name, sizeof name, "folder/source-%%b-%s.h5", age ? "new" : "old");
+    put_numbered(file, "numbered files", name, "data");
+    put_numbered(file, "numbered datasets", ".", "here %b");
+    H5Fclose(file);
+}
+
 int main(int argc, char **argv)
 {
     char folder[1100];
@@ -622,6 +775,7 @@ int main(int argc, char **argv)
         make_links();
         make_external();
         make_heaps();
+        make_virtual();
         make_types();
     }
     return failures ? 1 : 0;

@@ -290,6 +290,30 @@ def make_files(folder):
         yield path
 
 
+def make_newest(folder):
+    """What only the HDF5 of h5py writes: complex numbers, virtual datasets in their newest form."""
+    path = os.path.join(folder, "newest.h5")
+    numbers = np.arange(60, dtype="<f4").reshape(5, 12)
+    with h5py.File(os.path.join(folder, "source.h5"), "w", libver="latest") as file:
+        file.create_dataset("data", data=numbers, maxshape=(None, 12), chunks=(2, 12))
+    with h5py.File(path, "w", libver="latest") as file:
+        space = h5py.h5s.create_simple((5,))
+        for name in ("COMPLEX_IEEE_F32LE", "COMPLEX_IEEE_F64BE", "COMPLEX_IEEE_F16LE"):
+            kind = getattr(h5py.h5t, name, None)
+            if kind is not None:
+                dataset = h5py.h5d.create(file.id, name.encode(), kind, space)
+                raw = np.arange(5 * kind.get_size(), dtype="u1").view(f"V{kind.get_size()}")
+                dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, raw, kind)
+        layout = h5py.VirtualLayout(shape=(20, 12), maxshape=(None, 12), dtype="<f8")
+        source = h5py.VirtualSource("source.h5", "data", shape=(5, 12))
+        layout[0:10:2] = source
+        layout[11:16, :6] = source[:, 6:]
+        layout[11:16, 6:] = h5py.VirtualSource(".", "own", shape=(5, 12))[:, ::2]
+        file.create_virtual_dataset("virtual", layout, fillvalue=-1)
+        file.create_dataset("own", data=numbers * 3)
+    yield path
+
+
 def corpus_files():
     root = os.environ.get("BASALT_CORPUS", "../shared/corpus")
     for folder, _, names in sorted(os.walk(root)):
@@ -307,7 +331,7 @@ def main():
             corpus = list(corpus_files())
             if not corpus:
                 print("there is no corpus (set BASALT_CORPUS): only files made here are compared")
-            files = list(make_files(folder)) + corpus
+            files = list(make_files(folder)) + list(make_newest(folder)) + corpus
         return compare_files(program, oracle, files)
 
 
