@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Every filter, on many types and shapes, value by value against h5py and hdf5plugin.
 
-    filters.py WALK_PROGRAM [LIBBASALT]
+    filters.py WALK_PROGRAM ENCODE_PROGRAM [LIBBASALT]
 
 Makes files with each filter, in the oldest and the newest format, and compares what the walk program reads
 (tests/interop/walk_corpus.c) with what h5py reads. Nothing may be refused or skipped but what is listed in
-REFUSED, and that must be refused by its name and number. With the library, a filter of the user too.
+REFUSED, and that must be refused by its name and number. What Basalt writes (tests/interop/filter_encode.c)
+is read by h5py and hdf5plugin. With the library, a filter of the user too.
 """
 
 import ctypes
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -280,6 +282,41 @@ def check_refusals(program, folder):
         fail("\n".join(problems))
 
 
+# ---- what Basalt writes ----------------------------------------------------------------------------
+
+WRITTEN = [  # number, parameters that the user gives; the plugins add others
+    (1, (6,)), (2, ()), (3, ()), (307, (2,)), (32000, ()), (32004, ()), (32004, (1000,)), (32015, (7,)),
+    *((32001, (0, 0, 0, 0, 5, shuffle, codec)) for shuffle in (0, 1, 2) for codec in (0, 1, 2, 3, 4, 5)),
+    *((32008, (block, codec, 3)) for block in (0, 8, 512) for codec in (0, 2, 3)),
+]
+
+
+def check_written(program, folder):
+    """Chunks that Basalt has encoded, through the decoders of others."""
+    checked = 0
+    with h5py.File(os.path.join(folder, "written.h5"), "w") as file:
+        for number, given in WRITTEN:
+            for kind in ("<i1", "<i2", "<i4", "<i8"):
+                for count in (24, 1000, 5003):
+                    data = values((count,), kind, "steps")
+                    name = f"{number} {given} {kind} {count}"
+                    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                    plist.set_chunk((count,))
+                    plist.set_filter(number, 0, given)
+                    made = h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(data.dtype),
+                                           h5py.h5s.create_simple((count,)), plist)
+                    parameters = made.get_create_plist().get_filter(0)[2]
+                    text = f"{number}:{','.join(map(str, parameters))}".rstrip(":")
+                    done = subprocess.run([program, text], input=data.tobytes(), capture_output=True, check=False)
+                    if done.returncode:
+                        fail(f"{name}: {done.stderr}")
+                    made.write_direct_chunk((0,), done.stdout)
+                    if not np.array_equal(file[name][:], data):
+                        fail(f"{name}: h5py reads something else")
+                    checked += 1
+    print(f"FIGURE filters, written: {checked} chunks read by h5py and hdf5plugin")
+
+
 # ---- a filter of the user --------------------------------------------------------------------------
 
 DECODER = ctypes.CFUNCTYPE(
@@ -373,8 +410,9 @@ def main():
             if problems or refusals or totals["D"] != made:
                 fail("not every dataset equals what h5py reads")
         check_refusals(program, folder)
-        if len(sys.argv) > 2:
-            check_user_filter(sys.argv[2], folder)
+        check_written(sys.argv[2], folder)
+        if len(sys.argv) > 3:
+            check_user_filter(sys.argv[3], folder)
     return 0
 
 
