@@ -151,6 +151,20 @@ BASALT_CHECKED basalt_status basalt_hdf5_read_size(const basalt_hdf5_dataset *da
 BASALT_CHECKED basalt_status basalt_hdf5_read(const basalt_hdf5_dataset *dataset,
     const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err);
 
+typedef struct basalt_hdf5_mapping {
+    const void *bytes; /* NULL: none; aligned only as the file has them */
+    uint64_t byte_count;
+    void *private_data[2]; /* ours */
+} basalt_hdf5_mapping;
+/* All elements of a contiguous, unfiltered dataset where they lie in the file, with no copy. Creates
+ * *out_mapping, to be ended before the dataset is closed. UNSUPPORTED for every other kind of dataset.
+ * DANGER: if any process shortens the file meanwhile, touching what was cut off kills this process
+ * (SIGBUS); and what another process writes shows through. Only for files that nobody changes. */
+BASALT_CHECKED basalt_status basalt_hdf5_map(
+    const basalt_hdf5_dataset *dataset, basalt_hdf5_mapping *out_mapping, basalt_error *err);
+BASALT_API void basalt_hdf5_unmap(
+    const basalt_hdf5_dataset *dataset, basalt_hdf5_mapping *mapping); /* an empty one is fine */
+
 typedef struct basalt_hdf5_stats {
     uint64_t cache_bytes, cache_bytes_max; /* of decoded chunks */
     uint64_t chunks_cached;

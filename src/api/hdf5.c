@@ -170,6 +170,30 @@ basalt_status basalt_hdf5_read(const basalt_hdf5_dataset *dataset,
     return bs_hdf5_read(dataset->dataset, &filled, out, out_bytes, err);
 }
 
+basalt_status basalt_hdf5_map(
+    const basalt_hdf5_dataset *dataset, basalt_hdf5_mapping *out_mapping, basalt_error *err)
+{
+    struct bs_file_map map = {0};
+    BS_API_NEEDS(out_mapping);
+    memset(out_mapping, 0, sizeof *out_mapping);
+    BS_API_NEEDS(dataset);
+    const basalt_status status = bs_hdf5_map(dataset->dataset, &map, err);
+    if (status || !map.start) return status;
+    out_mapping->bytes = map.bytes;
+    out_mapping->byte_count = map.start_bytes - (uint64_t)(map.bytes - (uint8_t *)map.start);
+    out_mapping->private_data[0] = map.start;
+    return BASALT_OK;
+}
+
+void basalt_hdf5_unmap(const basalt_hdf5_dataset *dataset, basalt_hdf5_mapping *mapping)
+{
+    if (!mapping || !mapping->private_data[0]) return;
+    struct bs_file_map map = {.bytes = mapping->bytes, .start = mapping->private_data[0]};
+    map.start_bytes = (size_t)(mapping->byte_count + (uint64_t)(map.bytes - (uint8_t *)map.start));
+    bs_hdf5_unmap(dataset->dataset, &map);
+    memset(mapping, 0, sizeof *mapping);
+}
+
 void basalt_hdf5_get_stats(basalt_hdf5 *file, basalt_hdf5_stats *out_stats)
 {
     bs_hdf5_get_stats(file->file, out_stats);

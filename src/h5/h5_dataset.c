@@ -186,6 +186,31 @@ const struct bs_h5_storage *bs_h5_storage_of(const struct bs_h5_object *object)
     return &chunked;
 }
 
+basalt_status bs_h5_map(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    struct bs_file_map *out_map, basalt_error *err)
+{
+    const struct bs_h5_dataset *dataset = object->dataset;
+    uint64_t count = 0;
+
+    *out_map = (struct bs_file_map){0};
+    basalt_status status = bs_h5_space_count(&dataset->space, &count, err);
+    if (status) return status;
+    if (dataset->layout != BS_H5_CONTIGUOUS || object->detail.external ||
+        dataset->address == BS_H5_UNDEFINED)
+        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "the dataset at %" PRIu64 " is not one row of bytes in the file: it can be read, not "
+            "mapped",
+            object->header->address);
+    if (count > dataset->stored_bytes / dataset->type->size_bytes)
+        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+            "the contiguous dataset at %" PRIu64 " has fewer bytes than its shape needs",
+            object->header->address);
+    count *= dataset->type->size_bytes;
+    status = bs_h5_check_range(h5, dataset->address, count, "contiguous data", err);
+    if (status) return status;
+    return bs_file_map(h5->file, bs_h5_offset(h5, dataset->address), count, out_map, err);
+}
+
 /* ---- rows --------------------------------------------------------------------------------------- */
 
 void bs_h5_file_set_helpers(

@@ -222,3 +222,16 @@ basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
     bs_h5_type_free(as);
     return status;
 }
+
+basalt_status bs_hdf5_map(
+    const struct bs_hdf5_dataset *dataset, struct bs_file_map *out_map, basalt_error *err)
+{
+    const basalt_status status = bs_h5_map(dataset->file->h5, dataset->object, out_map, err);
+    if (status) bs_error_prefix(err, "%.100s", (const char *)dataset->path.data);
+    return status;
+}
+
+void bs_hdf5_unmap(const struct bs_hdf5_dataset *dataset, struct bs_file_map *map)
+{
+    bs_file_unmap(dataset->file->file, map);
+}

@@ -39,6 +39,9 @@ BS_MUST_USE basalt_status bs_hdf5_read_size(const struct bs_hdf5_dataset *datase
     basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
     const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_map(
+    const struct bs_hdf5_dataset *dataset, struct bs_file_map *out_map, basalt_error *err);
+void bs_hdf5_unmap(const struct bs_hdf5_dataset *dataset, struct bs_file_map *map);
 void bs_hdf5_get_stats(struct bs_hdf5 *file, basalt_hdf5_stats *out_stats);
 
 #endif

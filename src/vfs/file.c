@@ -97,3 +97,29 @@ char *bs_path_directory(const char *path)
     directory[count] = '\0';
     return directory;
 }
+
+basalt_status bs_file_map(struct bs_file *file, uint64_t offset, uint64_t count,
+    struct bs_file_map *out_map, basalt_error *err)
+{
+    uint64_t size = 0;
+
+    *out_map = (struct bs_file_map){0};
+    if (!file->ops->map) {
+        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            SHOWN " is of a kind that cannot be mapped", file->path);
+    }
+    const basalt_status status = bs_file_size(file, &size, err);
+    if (status) return status;
+    if (offset > size || count > size - offset || count > SIZE_MAX) {
+        return bs_fail(err, BASALT_CORRUPT, offset,
+            SHOWN " ends at %" PRIu64 ", %" PRIu64 " bytes were expected at %" PRIu64, file->path,
+            size, count, offset);
+    }
+    return count ? file->ops->map(file, offset, (size_t)count, out_map, err) : BASALT_OK;
+}
+
+void bs_file_unmap(struct bs_file *file, struct bs_file_map *map)
+{
+    if (map->start) file->ops->unmap(file, map);
+    *map = (struct bs_file_map){0};
+}

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -153,6 +154,25 @@ static basalt_status local_set_mode(struct bs_file *file, uint32_t mode, basalt_
     return fail_errno("change the permissions of", file->path, err);
 }
 
+static basalt_status local_map(struct bs_file *file, uint64_t offset, size_t count,
+    struct bs_file_map *out_map, basalt_error *err)
+{
+    const uint64_t before = offset % (uint64_t)sysconf(_SC_PAGESIZE);
+    const size_t bytes = count + (size_t)before;
+    void *start = mmap(NULL, bytes, PROT_READ, MAP_SHARED, bs_local_file_of(file)->descriptor,
+        (off_t)(offset - before));
+
+    if (start == MAP_FAILED) return fail_errno("map", file->path, err);
+    *out_map = (struct bs_file_map){(const uint8_t *)start + before, start, bytes};
+    return BASALT_OK;
+}
+
+static void local_unmap(struct bs_file *file, struct bs_file_map *map)
+{
+    (void)file;
+    (void)munmap(map->start, map->start_bytes);
+}
+
 static const struct bs_file_ops local_file_ops = {
     .close = local_close,
     .read_at = local_read_at,
@@ -170,6 +190,8 @@ static const struct bs_file_ops local_file_ops = {
     .probe = bs_local_probe,
     .share = bs_local_share,
     .count_sharers = bs_local_count_sharers,
+    .map = local_map,
+    .unmap = local_unmap,
 };
 
 /* ---- the file system --------------------------------------------------------------------------- */

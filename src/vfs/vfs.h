@@ -51,6 +51,14 @@ struct bs_log_memory {
     size_t capacity_bytes;
 };
 
+/* Bytes of a file as memory, read-only. Whoever shortens the file meanwhile makes a touch of what was
+ * cut off fatal (SIGBUS). */
+struct bs_file_map {
+    const uint8_t *bytes;
+    void *start; /* of what the operating system mapped */
+    size_t start_bytes;
+};
+
 struct bs_file_ops {
     void (*close)(struct bs_file *file);
     /* Reads up to `count` bytes; *out_count is short only at the end of the file. Retries EINTR and
@@ -87,6 +95,10 @@ struct bs_file_ops {
     /* How many other holders of a shared whole-file lock are listed; UNSUPPORTED if that cannot be
      * asked here (another pid namespace, a network file system, another operating system). */
     basalt_status (*count_sharers)(struct bs_file *file, unsigned *out_count, basalt_error *err);
+    /* Bytes [offset, offset + count), which the file has. Both NULL where a file cannot be memory. */
+    basalt_status (*map)(struct bs_file *file, uint64_t offset, size_t count,
+        struct bs_file_map *out_map, basalt_error *err);
+    void (*unmap)(struct bs_file *file, struct bs_file_map *map);
 };
 
 struct bs_file {
@@ -147,6 +159,10 @@ BS_MUST_USE basalt_status bs_file_read_all_at(
 BS_MUST_USE basalt_status bs_file_write_at(
     struct bs_file *file, const void *bytes, size_t count, uint64_t offset, basalt_error *err);
 BS_MUST_USE basalt_status bs_file_sync(struct bs_file *file, basalt_error *err);
+/* UNSUPPORTED where files cannot be memory; CORRUPT if the file is shorter. */
+BS_MUST_USE basalt_status bs_file_map(struct bs_file *file, uint64_t offset, uint64_t count,
+    struct bs_file_map *out_map, basalt_error *err);
+void bs_file_unmap(struct bs_file *file, struct bs_file_map *map); /* an empty one is fine */
 BS_MUST_USE basalt_status bs_file_size(
     struct bs_file *file, uint64_t *out_bytes, basalt_error *err);
 /* "dir" of "dir/name", "." of "name"; the caller frees it with bs_free; NULL if no memory. */

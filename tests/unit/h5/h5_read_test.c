@@ -370,6 +370,29 @@ TEST(h5_read, a_chunk_is_decoded_once_for_all_threads)
     bs_h5_cache_free(cache);
 }
 
+TEST(h5_read, contiguous_data_are_mapped_and_nothing_else)
+{
+    struct fixture fixture;
+    struct bs_file_map map = {0};
+
+    fixture_begin(&fixture, FIXTURE_LATEST);
+    add_squares(&fixture);
+    if (fixture_open(&fixture)) {
+        struct bs_h5_object *object = fixture_object(&fixture, "contiguous");
+        CHECK_OK(bs_h5_map(fixture.h5, object, &map, err));
+        for (uint32_t i = 0; map.bytes && i < SIDE * SIDE; i++)
+            if (bs_load_u32(map.bytes + 4 * i) != i) test_fail(__FILE__, __LINE__, "element %u", i);
+        bs_file_unmap(fixture.bytes, &map);
+        CHECK(!map.bytes);
+        bs_h5_object_close(object);
+        object = fixture_object(&fixture, "fixed");
+        CHECK_EQ(bs_h5_map(fixture.h5, object, &map, NULL), BASALT_UNSUPPORTED);
+        CHECK(!map.start);
+        bs_h5_object_close(object);
+    }
+    fixture_end(&fixture);
+}
+
 /* ---- types by name ------------------------------------------------------------------------------ */
 
 TEST(h5_read, types_have_the_names_that_numpy_gives_them)
