@@ -10,8 +10,10 @@ struct basalt_hdf5 {
 
 void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes)
 {
+    const basalt_hdf5_options defaults = {
+        .struct_bytes = options_bytes, .cache_bytes = BS_HDF5_CACHE_BYTES};
     memset(options, 0, options_bytes);
-    options->struct_bytes = options_bytes;
+    memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
 }
 
 basalt_status basalt_hdf5_open(const char *path, basalt_hdf5 **out_file, basalt_error *err)
@@ -39,6 +41,7 @@ basalt_status basalt_hdf5_open_with(
         goto out;
     }
     BS_TRY(bs_hdf5_open_following(opened->vfs, path, filled.follow, &opened->file, err));
+    bs_hdf5_set_cache(opened->file, filled.cache_bytes);
     if (filled.env) {
         bs_hdf5_set_filters(opened->file, filled.env->filters);
         bs_hdf5_set_sched(opened->file, filled.env->parts.sched);

@@ -293,7 +293,7 @@ BS_MUST_USE basalt_status bs_h5_read_selection(struct bs_h5_file *h5,
     const struct bs_h5_object *dataset, const struct bs_h5_selection *selection,
     const struct bs_h5_read_how *how, void *out, uint64_t out_bytes, basalt_error *err);
 /* All bytes of a contiguous dataset as they lie in the file, without a copy; bs_file_unmap them, with
- * the file that bs_h5_file_open was given, before that is closed. UNSUPPORTED for what has no such bytes. */
+ * the file that bs_h5_file_open was given, before that is closed. UNSUPPORTED: there are no such bytes. */
 BS_MUST_USE basalt_status bs_h5_map(struct bs_h5_file *h5, const struct bs_h5_object *dataset,
     struct bs_file_map *out_map, basalt_error *err);
 /* How reads that say nothing of it (bs_h5_read) share work and keep chunks, from now on. Borrowed: both

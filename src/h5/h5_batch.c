@@ -4,6 +4,8 @@
 
 #define WINDOW_BYTES ((uint64_t)1 << 20) /* read at once, if the chunks in it are neighbours */
 #define WINDOW_GAP_BYTES 4096            /* between neighbours */
+#define PIECES_MAX 16                    /* that a large one is cut into */
+#define SHARED_BYTES_MIN ((uint64_t)4 << 20)
 #define SPARSE_BYTES ((uint64_t)64 << 10)
 #define SPARSE_RATIO 16 /* tiles with so many times more bytes than wanted are picked from */
 
@@ -118,6 +120,42 @@ static basalt_status read_raw(
     return bs_h5_read_at(reader->h5, at, out, (size_t)bytes, "a chunk", err);
 }
 
+struct piece {
+    const struct bs_h5_reader *reader;
+    uint64_t at, bytes;
+    uint8_t *out;
+};
+
+static basalt_status read_piece(void *argument, basalt_error *err)
+{
+    const struct piece *piece = argument;
+    return read_raw(piece->reader, piece->at, piece->bytes, piece->out, err);
+}
+
+/* One chunk that is as large as many is shared too. */
+static basalt_status read_raw_shared(
+    const struct bs_h5_reader *reader, uint64_t at, uint64_t bytes, uint8_t *out, basalt_error *err)
+{
+    struct piece pieces[PIECES_MAX];
+    struct bs_job *job = NULL;
+    const uint64_t each = bytes / PIECES_MAX;
+
+    if (bytes < SHARED_BYTES_MIN || !reader->how->sched)
+        return read_raw(reader, at, bytes, out, err);
+    basalt_status status =
+        bs_job_create(reader->how->sched, BS_PRIORITY_FOREGROUND, reader->how->cancel, &job, err);
+    if (status) return status;
+    for (unsigned i = 0; i < PIECES_MAX; i++) {
+        const uint64_t first = i * each;
+        pieces[i] = (struct piece){
+            reader, at + first, i + 1 < PIECES_MAX ? each : bytes - first, out + first};
+        bs_job_spawn(job, read_piece, &pieces[i]);
+    }
+    status = bs_job_wait(job, err);
+    bs_job_free(job);
+    return status;
+}
+
 struct picking {
     struct bs_h5_reader *reader;
     struct bs_h5_workspace *workspace;
@@ -196,7 +234,7 @@ static basalt_status read_direct(struct bs_h5_reader *reader, const struct bs_h5
         count += next.count;
         ++*out_done;
     }
-    return read_raw(reader, from, count * element, reader->out + run->out * element, err);
+    return read_raw_shared(reader, from, count * element, reader->out + run->out * element, err);
 }
 
 /* ---- filtered tiles ----------------------------------------------------------------------------- */

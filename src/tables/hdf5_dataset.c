@@ -35,7 +35,7 @@ basalt_status bs_hdf5_cache(struct bs_hdf5 *file, struct bs_h5_cache **out_cache
     bs_mutex_lock(&file->mutex);
     *out_cache = atomic_load(&file->cache);
     if (!*out_cache) {
-        status = bs_h5_cache_create(BS_HDF5_CACHE_BYTES, out_cache, err);
+        status = bs_h5_cache_create(file->cache_bytes_max, out_cache, err);
         if (!status) atomic_store(&file->cache, *out_cache);
     }
     bs_mutex_unlock(&file->mutex);
@@ -45,7 +45,7 @@ basalt_status bs_hdf5_cache(struct bs_hdf5 *file, struct bs_h5_cache **out_cache
 void bs_hdf5_get_stats(struct bs_hdf5 *file, basalt_hdf5_stats *out_stats)
 {
     struct bs_h5_cache *cache = atomic_load(&file->cache);
-    struct bs_h5_cache_stats stats = {.bytes_max = BS_HDF5_CACHE_BYTES};
+    struct bs_h5_cache_stats stats = {.bytes_max = file->cache_bytes_max};
 
     if (cache) bs_h5_cache_stats(cache, &stats);
     *out_stats = (basalt_hdf5_stats){

@@ -25,6 +25,7 @@ basalt_status bs_hdf5_open_following(struct bs_vfs *vfs, const char *path,
     struct bs_hdf5 *file = bs_alloc_zeroed(1, sizeof *file);
     if (!file) return bs_fail_memory(err, sizeof *file);
     bs_mutex_init(&file->mutex);
+    file->cache_bytes_max = BS_HDF5_CACHE_BYTES;
     basalt_status status = bs_file_open(vfs, path, BS_OPEN_READ, &file->file, err);
     if (!status) status = bs_h5_file_open_with(file->file, rules[follow], &file->h5, err);
     if (status) {
@@ -38,6 +39,11 @@ basalt_status bs_hdf5_open_following(struct bs_vfs *vfs, const char *path,
 void bs_hdf5_set_filters(struct bs_hdf5 *file, const struct bs_filter_registry *filters)
 {
     bs_h5_file_set_filters(file->h5, filters);
+}
+
+void bs_hdf5_set_cache(struct bs_hdf5 *file, uint64_t bytes_max)
+{
+    file->cache_bytes_max = bytes_max;
 }
 
 void bs_hdf5_set_sched(struct bs_hdf5 *file, struct bs_sched *sched)

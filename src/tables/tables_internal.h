@@ -18,11 +18,11 @@ struct bs_hdf5 {
     struct bs_file *file;
     struct bs_h5_file *h5;
     struct bs_sched *lent; /* of an environment; or NULL */
-    bs_mutex mutex;        /* guards that the two are made once */
+    uint64_t cache_bytes_max;
+    bs_mutex mutex; /* guards that the two are made once */
     _Atomic(struct bs_sched *) sched;
     _Atomic(struct bs_h5_cache *) cache;
 };
-#define BS_HDF5_CACHE_BYTES ((uint64_t)64 << 20)
 #define BS_HDF5_ALONE_BYTES ((uint64_t)1 << 20) /* reads up to that are not worth a thread */
 
 /* hdf5_dataset.c. Threads and cache of the file, made when they are asked for. *out_sched is NULL where

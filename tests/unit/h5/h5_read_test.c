@@ -179,6 +179,26 @@ TEST(h5_read, a_long_one_is_shared_and_converted)
     bs_sched_free(sched);
 }
 
+TEST(h5_read, a_large_unfiltered_chunk_is_shared)
+{
+    const hsize_t dims[1] = {(5 << 20) / 4 + 3};
+    struct fixture fixture;
+    struct bs_sched *sched = NULL;
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+
+    REQUIRE_OK(bs_sched_create(2, &sched, err));
+    H5Pset_chunk(properties, 1, dims);
+    fixture_begin(&fixture, FIXTURE_LATEST);
+    fixture_count_up(&fixture, "one", 1, dims, NULL, properties);
+    H5Pclose(properties);
+    if (fixture_open(&fixture)) {
+        bs_h5_file_set_helpers(fixture.h5, sched, NULL);
+        fixture_check_counts_up(&fixture, "one");
+    }
+    fixture_end(&fixture);
+    bs_sched_free(sched);
+}
+
 TEST(h5_read, a_cancelled_read_says_so)
 {
     static int32_t out[300000];
