@@ -77,6 +77,8 @@ class Reads:
                        {"ours": ours, "h5py": peer})
 
     def cases(self) -> None:
+        """Each side opens the dataset anew a time; ours keeps decoded chunks with the file, h5py with the
+        dataset: it shows where a slice lies within one chunk (index single)."""
         side = 1024 if self.quick else 2048
         for index, _, _, form in CASES:
             names = ("raw",) if form == "early" else ("raw", "filtered")
