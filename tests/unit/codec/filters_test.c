@@ -520,3 +520,37 @@ TEST(filters, the_registry_has_limits)
         bs_filter_registry_add(registry, 999, "z", add_bytes, NULL, NULL, NULL), BASALT_TOO_LARGE);
     bs_filter_registry_free(registry);
 }
+
+static void add_many(void *argument)
+{
+    for (uint16_t i = 1; i < BS_FILTERS_REGISTERED_MAX; i++) { /* one is there */
+        CHECK_OK(bs_filter_registry_add(
+            argument, (uint16_t)(400 + i), "late", subtract_bytes, NULL, NULL, err));
+    }
+}
+
+/* Nobody waits: a filter is there whole, or not yet. */
+TEST(filters, one_is_registered_while_others_decode)
+{
+    struct bs_filter_registry *registry = NULL;
+    struct bs_codec_scratch *scratch = NULL;
+    struct bs_thread *thread = NULL;
+    struct adder adder = {0};
+    uint8_t stored[8] = {0}, back[8];
+    CHECK_OK(bs_filter_registry_create(&registry, err));
+    CHECK_OK(bs_codec_scratch_create_with(registry, &scratch, err));
+    CHECK_EQ(
+        bs_filter_registry_add(registry, 399, "first", add_bytes, NULL, &adder, NULL), BASALT_OK);
+    REQUIRE_OK(bs_thread_start("registers", add_many, registry, &thread, err));
+    for (unsigned i = 0; i < 1000; i++) {
+        const uint16_t id = (uint16_t)(464 + i % 2);
+        const struct bs_pipeline first = ONE(399, 1, 3), never = {1, {{.id = id}}};
+        CHECK_OK(bs_pipeline_decode(&first, 0, scratch, stored, 8, back, 8, err));
+        CHECK_EQ(
+            bs_pipeline_decode(&never, 0, scratch, stored, 8, back, 8, NULL), BASALT_UNSUPPORTED);
+    }
+    bs_thread_join(thread);
+    CHECK_EQ(adder.calls, 1000);
+    bs_codec_scratch_free(scratch);
+    bs_filter_registry_free(registry);
+}
