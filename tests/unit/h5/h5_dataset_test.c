@@ -344,3 +344,70 @@ TEST(h5_dataset, threads_share_a_file_and_an_object)
     }
     fixture_end(&fixture);
 }
+
+/* ---- filters ------------------------------------------------------------------------------------ */
+
+#define MEMBERS 40
+
+/* A compound of numbers of few bits through nbit: over 64 parameters, and less than half of the bits,
+ * which newer libraries do not write. */
+static void make_narrow(struct fixture *fixture, uint32_t (*rows)[MEMBERS])
+{
+    const hsize_t count = 50, chunk = 16;
+    char name[16];
+    hid_t compound = H5Tcreate(H5T_COMPOUND, 4 * MEMBERS),
+          space = H5Screate_simple(1, &count, NULL);
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    uint64_t random = 4;
+    for (unsigned m = 0; m < MEMBERS; m++) {
+        hid_t number = H5Tcopy(H5T_STD_U32LE);
+        snprintf(name, sizeof name, "m%u", m);
+        CHECK(H5Tset_precision(number, 1 + m % 30) >= 0);
+        CHECK(H5Tset_offset(number, m % 3) >= 0);
+        CHECK(H5Tinsert(compound, name, 4 * m, number) >= 0);
+        H5Tclose(number);
+        for (unsigned row = 0; row < count; row++) {
+            const uint64_t mask = ((uint64_t)1 << (1 + m % 30)) - 1;
+            rows[row][m] = (uint32_t)((test_random(&random) & mask) << m % 3);
+        }
+    }
+    CHECK(H5Pset_chunk(properties, 1, &chunk) >= 0 && H5Pset_nbit(properties) >= 0);
+    hid_t dataset =
+        H5Dcreate2(fixture->file, "narrow", compound, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    CHECK(H5Dwrite(dataset, compound, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+    H5Dclose(dataset);
+    H5Pclose(properties);
+    H5Sclose(space);
+    H5Tclose(compound);
+}
+
+TEST(h5_dataset, filters_with_many_parameters)
+{
+    static uint32_t rows[50][MEMBERS], back[50][MEMBERS];
+    for (enum fixture_age age = 0; age < FIXTURE_AGES; age++) {
+        struct fixture fixture;
+        fixture_begin(&fixture, age);
+        make_narrow(&fixture, rows);
+        REQUIRE(fixture_open(&fixture));
+        const int64_t before = test_live_allocations();
+        uint64_t address = 0;
+        struct bs_h5_object *root = fixture_object(&fixture, "/");
+        CHECK_OK(bs_h5_group_find(fixture.h5, root, "narrow", &address, err));
+        bs_h5_object_close(root);
+        EACH_FAULT (step) {
+            struct bs_h5_object *object = NULL;
+            basalt_error fault = {0};
+            basalt_status status = bs_h5_object_open(fixture.h5, address, &object, &fault);
+            memset(back, 0xEE, sizeof back);
+            if (!status) {
+                CHECK(bs_h5_object_dataset(object)->pipeline.filters[0].parameter_count > 64);
+                status = bs_h5_read(fixture.h5, object, 0, 50, back, &fault);
+            }
+            if (!status) CHECK(memcmp(rows, back, sizeof rows) == 0);
+            CHECK(status == BASALT_OK || status == BASALT_NO_MEMORY);
+            bs_h5_object_close(object);
+            CHECK_EQ(test_live_allocations(), before);
+        }
+        fixture_end(&fixture);
+    }
+}
