@@ -268,7 +268,9 @@ static basalt_status load_stored(struct bs_h5_reader *reader, struct bs_h5_works
         workspace->window_at = entry->address;
         workspace->window_bytes = bytes;
     }
-    *out_stored = workspace->stored + (entry->address - workspace->window_at);
+    *out_stored = workspace->stored /* NULL: a chunk of no bytes */
+        ? workspace->stored + (entry->address - workspace->window_at)
+        : (const uint8_t *)"";
     return BASALT_OK;
 }
 

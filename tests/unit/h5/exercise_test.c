@@ -87,10 +87,33 @@ static void read_attributes(struct exercise *exercise, const struct bs_h5_object
 
 static void visit(struct exercise *exercise, uint64_t address);
 
+struct listing {
+    struct exercise *exercise;
+    const struct bs_h5_object *group;
+};
+
+/* What a soft or external link leads to; that it leads nowhere is no fault. */
+static void visit_target(
+    struct exercise *exercise, const struct bs_h5_object *group, const struct bs_h5_link *link)
+{
+    struct bs_h5_object *object = NULL;
+
+    if (link->kind == BS_H5_LINK_HARD || link->kind == BS_H5_LINK_USER) return;
+    if (!exercise->objects_left) return;
+    exercise->objects_left--;
+    const basalt_status status =
+        bs_h5_object_open_from(exercise->h5, group, link->name, &object, exercise->err);
+    if (status == BASALT_NO_MEMORY || status == BASALT_IO_ERROR) note(exercise, status);
+    if (!status && bs_h5_object_dataset(object)) read_dataset(exercise, object);
+    bs_h5_object_close(object);
+}
+
 static basalt_status visit_link(void *context, const struct bs_h5_link *link, basalt_error *err)
 {
-    struct exercise *exercise = context;
+    const struct listing *listing = context;
+    struct exercise *exercise = listing->exercise;
     (void)err;
+    visit_target(exercise, listing->group, link);
     if (link->kind == BS_H5_LINK_HARD && exercise->depth < DEPTH_MAX) {
         exercise->depth++;
         visit(exercise, link->address);
@@ -112,7 +135,9 @@ static void visit(struct exercise *exercise, uint64_t address)
     read_attributes(exercise, object);
     if (bs_h5_object_dataset(object)) read_dataset(exercise, object);
     if (bs_h5_object_kind(object) == BS_H5_GROUP)
-        note(exercise, bs_h5_group_each(exercise->h5, object, visit_link, exercise, exercise->err));
+        note(exercise,
+            bs_h5_group_each(exercise->h5, object, visit_link, &(struct listing){exercise, object},
+                exercise->err));
     bs_h5_object_close(object);
 }
 
