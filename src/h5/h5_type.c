@@ -248,13 +248,12 @@ static basalt_status decode_array(struct bs_cursor *cursor, const struct type_he
 {
     uint64_t bytes = 0;
 
-    if (head->version < 2) return wrong(cursor, err, "is an array in a version without arrays");
     type->rank = bs_cursor_u8(cursor);
     if (type->rank > BS_H5_RANK_MAX || !type->rank)
         return wrong(cursor, err, "is an array of an impossible rank");
-    if (head->version == 2) bs_cursor_skip(cursor, 3);
+    if (head->version < 3) bs_cursor_skip(cursor, 3); /* old writers say 1 where 2 is meant */
     for (unsigned i = 0; i < type->rank; i++) type->dims[i] = bs_cursor_u32(cursor);
-    if (head->version == 2) bs_cursor_skip(cursor, (size_t)4 * type->rank);
+    if (head->version < 3) bs_cursor_skip(cursor, (size_t)4 * type->rank);
     basalt_status status = decode_nested(cursor, depth + 1, &type->base, err);
     if (!status) status = array_size(cursor, type, &bytes, err);
     if (!status && bytes != head->size_bytes)

@@ -50,9 +50,9 @@ def is_variable(kind):
     )
 
 
-def crc_of_variable(values):
+def crc_of_variable(values, scalar):
     total = 0
-    for value in np.asarray(values, dtype=object).reshape(-1) if np.ndim(values) else [values]:
+    for value in [values] if scalar else np.asarray(values, dtype=object).reshape(-1):
         if isinstance(value, str):
             value = value.encode("utf-8", "surrogateescape")
         elif not isinstance(value, bytes):
@@ -68,7 +68,7 @@ def read_dataset(dataset):
         dataset.id.get_space().get_simple_extent_type(),
         lambda out, kind: dataset.id.read(h5py.h5s.ALL, h5py.h5s.ALL, out, kind),
     )
-    return crc_of_variable(dataset[()]) if sum_of is None else sum_of
+    return crc_of_variable(dataset[()], dataset.shape == ()) if sum_of is None else sum_of
 
 
 
@@ -110,7 +110,7 @@ def compare_attribute(file, fields, problems, deferred):
         lambda out, kind: attribute.read(out, kind),
     )
     if expected is None:
-        expected = crc_of_variable(file[path].attrs[name])
+        expected = crc_of_variable(file[path].attrs[name], attribute.shape == ())
     if f"{expected:08x}" != sum_text:
         problems.append(f"{path}@{name}: values differ")
 

@@ -265,3 +265,18 @@ TEST(h5_superblock, comes_back_as_it_was)
     for (size_t i = 0; i < sizeof bytes; i++)
         CHECK(bs_h5_superblock_decode(bytes, i, &out, NULL) != BASALT_OK);
 }
+
+TEST(h5_type, arrays_of_version_1_are_those_of_version_2)
+{
+    static const uint8_t message[] = {0x1a, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+        0x10, 8, 0, 0, 4, 0, 0, 0, 0, 0, 32, 0};
+    struct bs_cursor cursor = bs_cursor_make(message, sizeof message, BASALT_NO_OFFSET);
+    struct bs_h5_type *type = NULL;
+
+    CHECK_OK(bs_h5_type_decode(&cursor, &type, err));
+    REQUIRE(type);
+    CHECK_EQ(type->kind, BS_H5_ARRAY);
+    CHECK_EQ(type->dims[0], 2);
+    CHECK_EQ(type->base->size_bytes, 4);
+    bs_h5_type_free(type);
+}
