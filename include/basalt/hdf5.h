@@ -81,11 +81,61 @@ typedef bool (*basalt_hdf5_attribute_fn)(
 BASALT_CHECKED basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const char *path,
     basalt_hdf5_attribute_fn each, void *context, basalt_error *err);
 
-/* Rows [first_row, first_row + row_count) of a dataset (one column named by the last part of the
- * path; an N-D one is a fixed-size list a row; a scalar is one row), or of a group that Basalt or
- * AnnData wrote as a table. Creates *out_stream, which must not outlive `file`. */
+/* ---- rows as Arrow -----------------------------------------------------------------------------
+ *
+ * A path is a table in one of these ways; the first that fits is taken:
+ *
+ *   dataset of a netCDF variable, or any whose dimensions have scales: a row an element, with a column
+ *       for the coordinate along each dimension, then the value
+ *   dataset of records (one dimension): a column for each member
+ *   any other dataset: one column, named by the last part of the path; further dimensions are a
+ *       fixed-size list a row, arrow.fixed_shape_tensor if they are several; a scalar is one row
+ *   group that Basalt wrote as a family: the columns and types that were put in
+ *   AnnData: dataframe; categorical; nullable-integer, -boolean, -string-array
+ *   sparse matrix of AnnData or h5sparse: row, column, value of each entry, in the order of the file
+ *   pandas: what to_hdf and HDFStore write, in either format
+ *   group of datasets of one dimension and one length: a column for each, in the order of names, or
+ *       those of an attribute "column-order"; datasets that do not fit are named in the schema's
+ *       metadata, "basalt.left_out"
+ *
+ * Enumerations are dictionaries of their names (h5py's bool is bool); variable-length sequences lists
+ * (of bytes: binary); nested records structs; object references the path that they lead to; text utf8.
+ * Every stream reads only the chunks that its rows are in and holds one batch in memory. */
+
+typedef enum basalt_hdf5_layout {
+    BASALT_HDF5_LAYOUT_AUTO = 0,  /* as above */
+    BASALT_HDF5_LAYOUT_PLAIN = 1, /* a dataset as itself, even if its dimensions have scales */
+    BASALT_HDF5_LAYOUT_WIDE = 2   /* a dataset of two dimensions: the row's number, as "row", and a
+                                   * column for each index of the second: "0", "1", … */
+} basalt_hdf5_layout;
+
+typedef struct basalt_hdf5_scan_options {
+    size_t struct_bytes;           /* set by _init; lets the struct grow without breaking the ABI */
+    uint64_t first_row, row_count; /* default: all. What is beyond the end is not an error */
+    basalt_hdf5_layout layout;
+    bool
+        missing_as_null; /* the values that _FillValue and missing_value name are null; default: not */
+    bool ascii_as_binary; /* texts that are not declared UTF-8 are binary; default: utf8 */
+} basalt_hdf5_scan_options;
+BASALT_API void basalt_hdf5_scan_options_init(
+    basalt_hdf5_scan_options *options, size_t options_bytes);
+
+/* Creates *out_stream, which must not outlive `file`. `options` may be NULL. UNSUPPORTED: `path` is no
+ * table, or has a type that Arrow has no word for; the message names path and reason. */
+BASALT_CHECKED basalt_status basalt_hdf5_scan_with(basalt_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, struct ArrowArrayStream *out_stream,
+    basalt_error *err);
+/* Rows [first_row, first_row + row_count), all else by default. */
 BASALT_CHECKED basalt_status basalt_hdf5_scan(basalt_hdf5 *file, const char *path,
     uint64_t first_row, uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err);
+
+typedef struct basalt_hdf5_table {
+    const char *kind; /* for people: "family", "AnnData dataframe", "records" …; static */
+    uint64_t rows, columns;
+} basalt_hdf5_table;
+/* What a scan of `path` would give, without its rows. UNSUPPORTED: no table. */
+BASALT_CHECKED basalt_status basalt_hdf5_describe_table(
+    basalt_hdf5 *file, const char *path, basalt_hdf5_table *out_table, basalt_error *err);
 
 /* ---- elements into memory ----------------------------------------------------------------------
  *

@@ -95,7 +95,41 @@ basalt_status basalt_hdf5_scan(basalt_hdf5 *file, const char *path, uint64_t fir
     memset(out_stream, 0, sizeof *out_stream);
     BS_API_NEEDS(file);
     BS_API_NEEDS(path);
-    return bs_hdf5_scan(file->file, path, first_row, row_count, out_stream, err);
+    basalt_hdf5_scan_options options;
+    basalt_hdf5_scan_options_init(&options, sizeof options);
+    options.first_row = first_row;
+    options.row_count = row_count;
+    return bs_hdf5_scan(file->file, path, &options, out_stream, err);
+}
+
+void basalt_hdf5_scan_options_init(basalt_hdf5_scan_options *options, size_t options_bytes)
+{
+    const basalt_hdf5_scan_options defaults = {
+        .struct_bytes = options_bytes, .row_count = UINT64_MAX};
+    memset(options, 0, options_bytes);
+    memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
+}
+
+basalt_status basalt_hdf5_scan_with(basalt_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, struct ArrowArrayStream *out_stream, basalt_error *err)
+{
+    basalt_hdf5_scan_options filled;
+    BS_API_NEEDS(out_stream);
+    memset(out_stream, 0, sizeof *out_stream);
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    basalt_hdf5_scan_options_init(&filled, sizeof filled);
+    if (options) memcpy(&filled, options, BS_MIN(options->struct_bytes, sizeof filled));
+    return bs_hdf5_scan(file->file, path, &filled, out_stream, err);
+}
+
+basalt_status basalt_hdf5_describe_table(
+    basalt_hdf5 *file, const char *path, basalt_hdf5_table *out_table, basalt_error *err)
+{
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    BS_API_NEEDS(out_table);
+    return bs_hdf5_describe_table(file->file, path, out_table, err);
 }
 
 /* ---- elements into memory ------------------------------------------------------------------------ */

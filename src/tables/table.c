@@ -1,179 +1,53 @@
-/* table.c - what a path of an HDF5 file is as a table, and its rows as an Arrow stream.
+/* table.c - what a path of an HDF5 file is as a table, and its rows as Arrow arrays.
  *
- * A dataset of more than one dimension has one column of fixed-size lists: the table's schema and its
- * arrays are those of the values, and the stream puts the list around them. Several further
- * dimensions are one list, whose field says their shape as arrow.fixed_shape_tensor does. */
+ * A table is columns over blocks: a block is a dataset, of which the rows wanted are read once for all
+ * columns that are parts of it (members of records, columns of a matrix). Which files of this floor say
+ * what the columns are is decided here, in this order; the first that knows the object has it:
+ *
+ *   dataset   records          table_compound.c   its type is a compound
+ *             wide             table_dataset.c    if asked for: two dimensions, a column an index
+ *             netCDF variable  table_netcdf.c     its dimensions have scales; unless PLAIN is asked for
+ *             dataset          table_dataset.c    one column; further dimensions are lists
+ *   group     family           table_family.c     .basalt/ipc_schema
+ *             AnnData          table_anndata.c    encoding-type dataframe, categorical, nullable-*
+ *             sparse           table_sparse.c     encoding-type csr_matrix, csc_matrix; h5sparse_format
+ *             pandas           table_pandas.c     pandas_type frame_table, frame; series
+ *             group            table_group.c      one-dimensional datasets of one length
+ *
+ * Memory: one batch of rows of every block, BS_TABLE_BATCH_BYTES or one row of the dataset, whichever is
+ * more; the dictionaries, and the coordinates of a variable. */
 #include "tables/tables_internal.h"
-
-#include <stdio.h>
 
 #define CHUNK_BYTES_MAX ((uint64_t)64 << 20) /* whole chunks up to this size are read at once */
 
-/* ---- tables ------------------------------------------------------------------------------------ */
+/* ---- which table ------------------------------------------------------------------------------- */
 
-static void release_nothing(struct ArrowSchema *schema)
+static basalt_status open_group(
+    struct bs_table *table, const struct bs_h5_object *group, basalt_error *err)
 {
-    schema->release = NULL;
-}
-
-basalt_status bs_schema_of(
-    struct ArrowSchema *children, size_t count, struct bs_schema **out_schema, basalt_error *err)
-{
-    struct ArrowSchema **pointers = bs_alloc_zeroed(count + 1, sizeof *pointers);
-    if (!pointers) return bs_fail_memory(err, count * sizeof *pointers);
-    for (size_t i = 0; i < count; i++) {
-        children[i].release = release_nothing;
-        pointers[i] = &children[i];
+    static bs_table_open_fn *const known[] = {bs_table_open_family, bs_table_open_anndata,
+        bs_table_open_sparse, bs_table_open_pandas, bs_table_open_group};
+    bool found = false;
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(known); i++) {
+        const basalt_status status = known[i](table, group, &found, err);
+        if (status || found) return status;
     }
-    const struct ArrowSchema root = {.format = "+s",
-        .n_children = (int64_t)count,
-        .children = pointers,
-        .release = release_nothing};
-    const basalt_status status = bs_schema_import(&root, out_schema, err);
-    bs_free(pointers);
-    return status;
-}
-
-void bs_table_free(struct bs_table *table)
-{
-    if (!table) return;
-    for (size_t i = 0; i < table->column_count; i++) bs_column_close(&table->columns[i]);
-    bs_free(table->columns);
-    bs_h5_object_close(table->compound);
-    bs_schema_release(table->schema);
-    bs_free(table->shape);
-    bs_free(table);
-}
-
-basalt_status bs_table_reserve(struct bs_table *table, size_t count, basalt_error *err)
-{
-    table->columns = bs_alloc_zeroed(count + 1, sizeof *table->columns);
-    if (!table->columns) return bs_fail_memory(err, count * sizeof *table->columns);
-    table->column_count = count;
-    return BASALT_OK;
-}
-
-/* "[2,3]", if a row has several dimensions. */
-static basalt_status set_shape(
-    struct bs_table *table, const struct bs_h5_dataset *dataset, basalt_error *err)
-{
-    struct bs_bytes shape = {0};
-    const struct bs_h5_type *type = dataset->type;
-    unsigned count = 0;
-    for (unsigned i = 1; i < dataset->space.rank; i++) {
-        bs_bytes_text(&shape, "%s%" PRIu64, count++ ? "," : "[", dataset->space.dims[i]);
-    }
-    for (; type->kind == BS_H5_ARRAY; type = type->base) {
-        for (unsigned i = 0; i < type->rank; i++) {
-            bs_bytes_text(&shape, "%s%" PRIu32, count++ ? "," : "[", type->dims[i]);
-        }
-    }
-    bs_bytes_text(&shape, "]");
-    bs_bytes_u8(&shape, 0);
-    const basalt_status status = bs_bytes_check(&shape, err);
-    if (status || count < 2) {
-        bs_bytes_free(&shape);
-        return status;
-    }
-    table->shape = (char *)shape.data;
-    return BASALT_OK;
-}
-
-static const char *last_part(const char *path, size_t *out_count)
-{
-    size_t end = strlen(path);
-    while (end > 0 && path[end - 1] == '/') end--;
-    size_t start = end;
-    while (start > 0 && path[start - 1] != '/') start--;
-    *out_count = end - start;
-    return path + start;
-}
-
-/* The table of one column, called as the last part of the path. */
-static basalt_status set_one_schema(struct bs_table *table, const char *path, basalt_error *err)
-{
-    const struct bs_table_column *column = &table->columns[0];
-    size_t count;
-    const char *last = last_part(path, &count);
-    char *name = bs_alloc(count + 1);
-    if (!name) return bs_fail_memory(err, count + 1);
-    memcpy(name, last, count);
-    name[count] = 0;
-    struct ArrowSchema child = {.name = name, .format = column->element.format};
-    child.flags = bs_column_nullable(column) ? ARROW_FLAG_NULLABLE : 0;
-    const basalt_status status = bs_schema_of(&child, 1, &table->schema, err);
-    bs_free(name);
-    return status;
-}
-
-/* Takes over `object`, a dataset or a group that is a column. */
-static basalt_status open_column(
-    struct bs_table *table, struct bs_h5_object *object, const char *path, basalt_error *err)
-{
-    basalt_status status = bs_table_reserve(table, 1, err);
-    if (status) {
-        bs_h5_object_close(object);
-        return status;
-    }
-    struct bs_table_column *column = &table->columns[0];
-    status = bs_column_open(table->h5, object, column, err);
-    if (status) return status;
-    const struct bs_h5_dataset *dataset = bs_h5_object_dataset(column->values);
-    if (dataset->space.rank > 1 || dataset->type->kind == BS_H5_ARRAY) {
-        if (column->list_count == 0 || bs_column_nullable(column)) {
-            return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-                "it has rows of several dimensions that are empty or may be null");
-        }
-        table->list_count = column->list_count;
-        status = set_shape(table, dataset, err);
-    }
-    return status ? status : set_one_schema(table, path, err);
+    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+        "it is a group that is no table (no convention that is known here, and no datasets of one "
+        "dimension and one length in it): name a dataset in it");
 }
 
 /* Takes over `object`. */
 static basalt_status open_dataset(
-    struct bs_table *table, struct bs_h5_object *object, const char *path, basalt_error *err)
+    struct bs_table *table, struct bs_h5_object *object, basalt_error *err)
 {
-    if (bs_h5_object_type(object)->kind == BS_H5_COMPOUND) {
+    const bool plain = table->options.layout == BASALT_HDF5_LAYOUT_PLAIN;
+    if (!plain && bs_is_variable(object)) return bs_table_open_variable(table, object, err);
+    if (bs_h5_object_type(object)->kind == BS_H5_COMPOUND &&
+        bs_h5_object_dataset(object)->space.rank <= 1) {
         return bs_table_open_compound(table, object, err);
     }
-    return open_column(table, object, path, err);
-}
-
-/* Every column has as many rows as the first. */
-static basalt_status count_rows(struct bs_table *table, basalt_error *err)
-{
-    for (size_t i = 0; !table->compound && i < table->column_count; i++) {
-        const uint64_t rows = bs_column_rows(&table->columns[i]);
-        if (i == 0) table->rows = rows;
-        if (rows == table->rows) continue;
-        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            "column \"%.60s\" has %" PRIu64 " rows, the first column %" PRIu64,
-            table->schema->fields[i].name, rows, table->rows);
-    }
-    return BASALT_OK;
-}
-
-/* Takes over `group`. */
-static basalt_status open_group(
-    struct bs_table *table, struct bs_h5_object *group, const char *path, basalt_error *err)
-{
-    enum bs_encoding encoding;
-    bool found;
-    basalt_status status = bs_table_open_group(table, group, &found, err);
-    if (status || found) goto out;
-    BS_TRY(bs_group_encoding(table->h5, group, &encoding, err));
-    if (encoding == BS_ENCODING_CATEGORICAL || encoding == BS_ENCODING_MASKED) {
-        status = open_column(table, group, path, err);
-        group = NULL;
-    } else {
-        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "it is a group that is no table (neither Basalt's nor AnnData's dataframe): name a "
-            "dataset in it");
-    }
-out:
-    bs_h5_object_close(group);
-    return status;
+    return bs_table_open_dataset(table, object, err);
 }
 
 static basalt_status open_object(struct bs_table *table, const char *path, basalt_error *err)
@@ -182,29 +56,33 @@ static basalt_status open_object(struct bs_table *table, const char *path, basal
     struct bs_bytes found = {0};
     basalt_status status = bs_path_open(table->h5, path, &found, &object, err);
     if (status) return status;
-    const char *shown = (const char *)found.data;
     table->h5 = bs_h5_object_file(object); /* a link may lead to another */
+    table->path = (const char *)found.data;
     switch (bs_h5_object_kind(object)) {
-    case BS_H5_GROUP: status = open_group(table, object, shown, err); break;
-    case BS_H5_DATASET: status = open_dataset(table, object, shown, err); break;
+    case BS_H5_GROUP:
+        status = open_group(table, object, err);
+        bs_h5_object_close(object);
+        break;
+    case BS_H5_DATASET: status = open_dataset(table, object, err); break;
     default:
         bs_h5_object_close(object);
         status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET, "it is a type, not data");
         break;
     }
-    if (!status) status = count_rows(table, err);
-    if (status) bs_error_prefix(err, "\"%.80s\"", shown);
+    if (status) bs_error_prefix(err, "\"%.80s\"", table->path);
+    table->path = NULL;
     bs_bytes_free(&found);
     return status;
 }
 
-basalt_status bs_table_open(
-    struct bs_h5_file *h5, const char *path, struct bs_table **out_table, basalt_error *err)
+basalt_status bs_table_open(struct bs_h5_file *h5, const char *path,
+    const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err)
 {
     *out_table = NULL;
     struct bs_table *table = bs_alloc_zeroed(1, sizeof *table);
     if (!table) return bs_fail_memory(err, sizeof *table);
     table->h5 = h5;
+    table->options = *options;
     const basalt_status status = open_object(table, path, err);
     if (status) {
         bs_table_free(table);
@@ -214,25 +92,80 @@ basalt_status bs_table_open(
     return BASALT_OK;
 }
 
-static uint64_t row_bytes(const struct bs_table *table)
+static void column_clear(struct bs_column_of *column)
 {
-    uint64_t bytes = 0;
-    if (table->compound) return BS_MAX(bs_h5_object_type(table->compound)->size_bytes, 1);
-    for (size_t i = 0; i < table->column_count; i++) {
-        const struct bs_table_column *column = &table->columns[i];
-        const struct bs_h5_dataset *dataset = bs_h5_object_dataset(column->values);
-        bytes += dataset->type->size_bytes / column->element.array_count * column->list_count;
-    }
-    return BS_MAX(bytes, 1);
+    bs_free(column->name);
+    bs_value_clear(&column->value);
+    bs_free(column->format);
+    bs_bytes_free(&column->metadata);
+    bs_dictionary_release(column->dictionary);
+    bs_free(column->missing);
+    bs_h5_object_close(column->object);
+    bs_free(column->elements);
 }
+
+void bs_table_free(struct bs_table *table)
+{
+    if (!table) return;
+    for (size_t i = 0; i < table->column_count; i++) column_clear(&table->columns[i]);
+    for (size_t i = 0; i < table->block_count; i++) {
+        bs_h5_object_close(table->blocks[i].object);
+        bs_free(table->blocks[i].bytes);
+    }
+    bs_free(table->columns);
+    bs_free(table->blocks);
+    bs_paths_free(table->paths);
+    bs_bytes_free(&table->metadata);
+    bs_free(table);
+}
+
+basalt_status bs_table_schema(
+    const struct bs_table *table, struct ArrowSchema *out, basalt_error *err)
+{
+    basalt_status status =
+        bs_arrow_schema(out, "+s", "", &table->metadata, table->column_count, false, err);
+    if (status) return status;
+    for (size_t i = 0; !status && i < table->column_count; i++) {
+        const struct bs_column_of *column = &table->columns[i];
+        struct ArrowSchema *child = out->children[i];
+        if (!column->dictionary) {
+            status = bs_value_schema(&column->value, column->name, column->format, column->nullable,
+                &column->metadata, child, err);
+            continue;
+        }
+        status = bs_arrow_schema(
+            child, column->value.format, column->name, &column->metadata, 0, true, err);
+        if (status) break;
+        child->flags =
+            ARROW_FLAG_NULLABLE | (column->dictionary->ordered ? ARROW_FLAG_DICTIONARY_ORDERED : 0);
+        status = bs_value_schema(
+            &column->dictionary->value, "", NULL, false, NULL, child->dictionary, err);
+    }
+    if (status) out->release(out);
+    return status;
+}
+
+/* ---- rows of blocks ---------------------------------------------------------------------------- */
 
 uint64_t bs_table_batch_rows(const struct bs_table *table, uint64_t first)
 {
-    const uint64_t bytes = row_bytes(table);
+    uint64_t bytes = 0, rows_each = 1;
+    const struct bs_block *leading = NULL;
+    for (size_t i = 0; i < table->block_count; i++) {
+        bytes += table->blocks[i].row_bytes;
+        rows_each = BS_MAX(rows_each, table->blocks[i].rows_each);
+        if (!leading && table->blocks[i].rows == table->rows) leading = &table->blocks[i];
+    }
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (table->columns[i].kind != BS_COLUMN_BLOCK) bytes += 8;
+    }
+    bytes = BS_MAX(bytes, 1);
     uint64_t rows = BS_MAX(BS_MIN(BS_TABLE_BATCH_BYTES / bytes, BS_TABLE_BATCH_ROWS_MAX), 1);
-    const struct bs_h5_object *object = table->compound;
-    if (!object && table->column_count > 0) object = table->columns[0].values;
-    const struct bs_h5_dataset *dataset = object ? bs_h5_object_dataset(object) : NULL;
+    if (rows_each > 1) { /* up to the end of a row of the dataset, or of what fits of it */
+        return rows < rows_each ? BS_MIN(rows, rows_each - first % rows_each)
+                                : rows / rows_each * rows_each - first % rows_each;
+    }
+    const struct bs_h5_dataset *dataset = leading ? bs_h5_object_dataset(leading->object) : NULL;
     if (!dataset || dataset->layout != BS_H5_CHUNKED || !dataset->chunk_dims[0]) return rows;
     const uint64_t chunk = dataset->chunk_dims[0];
     if (chunk > rows && chunk <= CHUNK_BYTES_MAX / bytes) rows = chunk;
@@ -240,30 +173,210 @@ uint64_t bs_table_batch_rows(const struct bs_table *table, uint64_t first)
     return rows;
 }
 
-static basalt_status read_columns(struct bs_table *table, uint64_t first, uint64_t count,
-    struct bs_array_builder *builder, basalt_error *err)
+/* The block holds rows [first, first + count) of the table, as far as it has them. */
+static basalt_status load_block(
+    struct bs_block *block, uint64_t first, uint64_t count, basalt_error *err)
 {
-    for (size_t i = 0; i < table->column_count; i++) {
-        const basalt_status status =
-            bs_column_read(table->h5, &table->columns[i], first, count, builder, i, err);
-        if (status) {
-            bs_error_prefix(err, "column \"%.80s\"", table->schema->fields[i].name);
-            return status;
+    const uint64_t end = BS_MIN(first + count, block->rows);
+    if (first >= end) return BASALT_OK;
+    const uint64_t low = first / block->rows_each, high = (end - 1) / block->rows_each + 1;
+    if (block->bytes && block->first <= low && high <= block->end) return BASALT_OK;
+    const size_t bytes = (size_t)((high - low) * block->rows_each * block->row_bytes);
+    bs_free(block->bytes);
+    block->bytes = bs_alloc(bytes);
+    if (!block->bytes) return bs_fail_memory(err, bytes);
+    const basalt_status status = bs_h5_read(
+        bs_h5_object_file(block->object), block->object, low, high - low, block->bytes, err);
+    block->first = low;
+    block->end = status ? low : high;
+    return status;
+}
+
+static const uint8_t *block_row(const struct bs_block *block, uint64_t row)
+{
+    if (!block->bytes) return (const uint8_t *)"";
+    return block->bytes + (row - block->first * block->rows_each) * block->row_bytes;
+}
+
+/* ---- columns ----------------------------------------------------------------------------------- */
+
+static void release_lent(struct ArrowArray *array)
+{
+    struct bs_dictionary *dictionary = array->private_data;
+    array->release = NULL;
+    bs_shared_release(&dictionary->shared);
+}
+
+static basalt_status read_dictionary(
+    struct bs_table *table, struct bs_dictionary *dictionary, basalt_error *err)
+{
+    struct bs_h5_file *h5 = bs_h5_object_file(dictionary->object);
+    const struct bs_value_source source = {h5, &table->paths};
+    const uint64_t count = bs_dataset_rows(bs_h5_object_dataset(dictionary->object));
+    const uint64_t width = dictionary->value.element_bytes;
+    if (dictionary->is_read) return BASALT_OK;
+    if (count > BS_TABLE_CATEGORIES_MAX || count > BS_TABLE_TEXT_BYTES_MAX / BS_MAX(width, 1)) {
+        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "it has %" PRIu64 " categories; at most %" PRIu64 " are possible", count,
+            BS_TABLE_CATEGORIES_MAX);
+    }
+    uint8_t *bytes = bs_alloc((size_t)(count * width));
+    if (!bytes) return bs_fail_memory(err, (size_t)(count * width));
+    basalt_status status = bs_h5_read(h5, dictionary->object, 0, count, bytes, err);
+    if (!status) {
+        status = bs_value_array(
+            &source, &dictionary->value, bytes, width, count, &dictionary->array, err);
+    }
+    dictionary->is_read = !status;
+    bs_free(bytes);
+    return status;
+}
+
+static basalt_status read_codes(struct bs_table *table, const struct bs_column_of *column,
+    const uint8_t *bytes, uint64_t stride, uint64_t first, uint64_t count, struct ArrowArray *out,
+    basalt_error *err)
+{
+    struct bs_dictionary *dictionary = column->dictionary;
+    const struct bs_h5_type *type = column->value.type;
+    uint8_t *data;
+    basalt_status status = read_dictionary(table, dictionary, err);
+    if (!status) status = bs_array_make(out, 2, 0, true, err);
+    if (status) return status;
+    out->length = (int64_t)count;
+    status = bs_array_buffer(out, 1, (size_t)count * type->size_bytes, &data, err);
+    for (uint64_t i = 0; !status && i < count; i++) {
+        const int64_t code = bs_value_integer(type, bytes + i * stride);
+        const int64_t kept = BS_MAX(code, 0);
+        memcpy(data + i * type->size_bytes, &kept, type->size_bytes);
+        if (code < 0) {
+            status = bs_array_null(out, (int64_t)i, err);
+        } else if (code >= dictionary->array.length) {
+            status = bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+                "row %" PRIu64 " has the code %" PRId64 ", but there are %" PRId64 " categories",
+                first + i, code, dictionary->array.length);
         }
     }
+    if (status) {
+        out->release(out);
+        return status;
+    }
+    *out->dictionary = dictionary->array;
+    out->dictionary->release = release_lent;
+    out->dictionary->private_data = dictionary;
+    bs_shared_retain(&dictionary->shared);
     return BASALT_OK;
+}
+
+/* Rows that the mask does not have are there. */
+static basalt_status apply_mask(struct bs_table *table, const struct bs_column_of *column,
+    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
+{
+    struct bs_block *block = &table->blocks[column->mask];
+    basalt_status status = load_block(block, first, count, err);
+    const uint64_t end = BS_MIN(count, block->rows > first ? block->rows - first : 0);
+    for (uint64_t i = 0; !status && i < end; i++) {
+        if ((*block_row(block, first + i) != 0) != column->mask_means_missing) continue;
+        status = bs_array_null(out, (int64_t)i, err);
+    }
+    return status;
+}
+
+static basalt_status apply_missing(const struct bs_column_of *column, const uint8_t *bytes,
+    uint64_t stride, uint64_t count, struct ArrowArray *out, basalt_error *err)
+{
+    const size_t width = (size_t)column->value.element_bytes;
+    basalt_status status = BASALT_OK;
+    for (uint64_t i = 0; !status && i < count; i++) {
+        bool missing = false;
+        for (size_t k = 0; k < column->missing_count; k++) {
+            missing |= !memcmp(bytes + i * stride, column->missing + k * width, width);
+        }
+        if (missing) status = bs_array_null(out, (int64_t)i, err);
+    }
+    return status;
+}
+
+static basalt_status read_elements(struct bs_table *table, const struct bs_column_of *column,
+    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
+{
+    struct bs_block *block = &table->blocks[column->block];
+    const struct bs_value_source source = {bs_h5_object_file(block->object), &table->paths};
+    basalt_status status = load_block(block, first, count, err);
+    if (status) return status;
+    const uint8_t *bytes = block_row(block, first) + (count ? column->offset : 0);
+    if (column->dictionary) {
+        return read_codes(table, column, bytes, block->row_bytes, first, count, out, err);
+    }
+    status = bs_value_array(&source, &column->value, bytes, block->row_bytes, count, out, err);
+    if (status) return status;
+    if (column->mask != SIZE_MAX) status = apply_mask(table, column, first, count, out, err);
+    if (!status && column->missing_count) {
+        status = apply_missing(column, bytes, block->row_bytes, count, out, err);
+    }
+    if (status) out->release(out);
+    return status;
+}
+
+static basalt_status number_rows(const struct bs_column_of *column, uint64_t first, uint64_t count,
+    struct ArrowArray *out, basalt_error *err)
+{
+    uint8_t *data;
+    basalt_status status = bs_array_make(out, 2, 0, false, err);
+    if (status) return status;
+    out->length = (int64_t)count;
+    status = bs_array_buffer(out, 1, (size_t)count * 8, &data, err);
+    for (uint64_t i = 0; !status && i < count; i++) {
+        bs_store_u64(data + i * 8, (first + i) / column->divide % column->modulo);
+    }
+    if (status) out->release(out);
+    return status;
+}
+
+static basalt_status read_coordinates(struct bs_table *table, const struct bs_column_of *column,
+    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
+{
+    const struct bs_value_source source = {bs_h5_object_file(column->object), &table->paths};
+    const uint64_t width = column->value.element_bytes;
+    uint8_t *bytes = bs_alloc((size_t)(count * width));
+    if (!bytes) return bs_fail_memory(err, (size_t)(count * width));
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t at = (first + i) / column->divide % column->modulo;
+        memcpy(bytes + i * width, column->elements + at * width, (size_t)width);
+    }
+    const basalt_status status =
+        bs_value_array(&source, &column->value, bytes, width, count, out, err);
+    bs_free(bytes);
+    return status;
+}
+
+static basalt_status read_column(struct bs_table *table, struct bs_column_of *column,
+    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
+{
+    switch (column->kind) {
+    case BS_COLUMN_BLOCK: return read_elements(table, column, first, count, out, err);
+    case BS_COLUMN_ROW: return number_rows(column, first, count, out, err);
+    case BS_COLUMN_COORDINATE: return read_coordinates(table, column, first, count, out, err);
+    case BS_COLUMN_MAJOR: break;
+    }
+    return bs_sparse_read_major(table, column, first, count, out, err);
 }
 
 basalt_status bs_table_read(struct bs_table *table, uint64_t first, uint64_t count,
     struct ArrowArray *out, basalt_error *err)
 {
-    struct bs_array_builder *builder = NULL;
-    const uint64_t values = table->list_count ? count * table->list_count : count;
-    basalt_status status = bs_array_builder_create(table->schema, values, &builder, err);
+    basalt_status status = bs_array_make(out, 1, table->column_count, false, err);
     if (status) return status;
-    status = table->compound ? bs_table_read_compound(table, first, count, builder, err)
-                             : read_columns(table, first, count, builder, err);
-    if (!status) return bs_array_builder_finish(&builder, out, err);
-    bs_array_builder_free(builder);
+    out->length = (int64_t)count;
+    for (size_t i = 0; !status && i < table->column_count; i++) {
+        struct bs_column_of *column = &table->columns[i];
+        status = read_column(table, column, first, count, out->children[i], err);
+        if (status) bs_error_prefix(err, "column \"%.80s\"", column->name);
+    }
+    if (status) out->release(out);
+    for (size_t i = 0; i < table->block_count; i++) { /* kept only where the next rows are in it */
+        if (table->blocks[i].rows_each > 1) continue;
+        bs_free(table->blocks[i].bytes);
+        table->blocks[i].bytes = NULL;
+    }
     return status;
 }

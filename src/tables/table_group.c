@@ -1,270 +1,191 @@
-/* table_group.c - the groups that are tables: a family that Basalt wrote, and AnnData's dataframe.
+/* table_group.c - a group of one-dimensional datasets of one length is a table.
  *
- * A Basalt family has its Arrow schema in .basalt/ipc_schema, so its columns come back with the types
- * that they went in with; what of it lies where is in store/family_file.c. Any other program may have
- * changed the file since, so every dataset is held against the schema. A dataframe names its columns
- * in the attribute "column-order" and its index in "_index". */
-#include "store/store.h"
+ * The length is that of most of them, of as many that of the one first in name. The columns are in the
+ * order of names, or those of an attribute "column-order" in its order. What else is in the group and is
+ * a dataset is left out: the schema's metadata names it in "basalt.left_out", a JSON list. One column
+ * is enough; a group without one is no table. Soft links and groups are not looked at. */
 #include "tables/tables_internal.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
-/* ---- Basalt ------------------------------------------------------------------------------------ */
+#define LINKS_MAX BS_FIELDS_MAX /* a group with more is no table */
 
-static basalt_status read_schema(struct bs_h5_file *h5, const struct bs_h5_object *own,
-    struct bs_schema **out_schema, basalt_error *err)
-{
-    struct bs_h5_object *object = NULL;
-    uint8_t *bytes = NULL;
-    basalt_status status = bs_open_child(h5, own, "ipc_schema", &object, err);
-    if (status) return status;
-    const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
-    if (!dataset || dataset->space.rank != 1 || dataset->type->size_bytes != 1 ||
-        dataset->space.dims[0] > BS_TABLE_ROW_BYTES_MAX) {
-        status = bs_fail(
-            err, BASALT_CORRUPT, BASALT_NO_OFFSET, "its .basalt/ipc_schema is not a row of bytes");
-        goto out;
-    }
-    const size_t count = (size_t)dataset->space.dims[0];
-    bytes = bs_alloc(count);
-    if (!bytes) {
-        status = bs_fail_memory(err, count);
-        goto out;
-    }
-    BS_TRY(bs_h5_read(h5, object, 0, count, bytes, err));
-    BS_TRY(bs_schema_decode(bytes, count, out_schema, err));
-out:
-    bs_free(bytes);
-    bs_h5_object_close(object);
-    return status;
-}
-
-/* The Arrow format of what lies in the file for a field. */
-static void stored_format(const struct bs_field *field, char out[32])
-{
-    const uint32_t width = field->width_bytes;
-    const int index = width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3;
-    switch (field->kind) {
-    case BS_KIND_BOOL: snprintf(out, 32, "b"); break;
-    case BS_KIND_UINT: snprintf(out, 32, "%c", "CSIL"[index]); break;
-    case BS_KIND_FLOAT: snprintf(out, 32, "%c", width == 2 ? 'e' : width == 4 ? 'f' : 'g'); break;
-    case BS_KIND_TEXT: snprintf(out, 32, "u"); break;
-    case BS_KIND_BINARY: snprintf(out, 32, "z"); break;
-    case BS_KIND_FIXED: snprintf(out, 32, "w:%" PRIu32, width); break;
-    default: snprintf(out, 32, "%c", "csil"[index]); break;
-    }
-}
-
-static basalt_status open_family_column(struct bs_table *table, const struct bs_h5_object *group,
-    const struct bs_h5_object *own, size_t index, const char *link, basalt_error *err)
-{
-    const struct bs_field *field = &table->schema->fields[index];
-    struct bs_table_column *column = &table->columns[index];
-    struct bs_h5_object *object = NULL;
-    char expected[32];
-    struct bs_bytes validity = {0};
-    basalt_status status = bs_open_child(table->h5, group, link, &object, err);
-    if (!status) status = bs_column_open(table->h5, object, column, err);
-    if (status) return status;
-    stored_format(field, expected);
-    if (strcmp(column->element.format, expected) != 0 || column->list_count != 1 ||
-        column->categories.release || (column->mask && !field->nullable)) {
-        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-            "it is not of the type that the family's schema names: another program changed it");
-    }
-    if (!field->nullable || column->mask) return BASALT_OK;
-    bs_bytes_text(&validity, "validity:%s", link);
-    bs_bytes_u8(&validity, 0);
-    status = bs_bytes_check(&validity, err);
-    if (!status) {
-        status = bs_open_child(table->h5, own, (const char *)validity.data, &object, err);
-    }
-    bs_bytes_free(&validity);
-    if (status == BASALT_NOT_FOUND) return BASALT_OK; /* no null yet */
-    return status ? status : bs_column_set_mask(column, object, false, err);
-}
-
-static basalt_status open_family(struct bs_table *table, const struct bs_h5_object *group,
-    const struct bs_h5_object *own, basalt_error *err)
-{
-    char **links = NULL;
-    basalt_status status = read_schema(table->h5, own, &table->schema, err);
-    if (status) return status;
-    const size_t count = table->schema->field_count;
-    BS_TRY(bs_table_reserve(table, count, err));
-    BS_TRY(bs_links_create(table->schema, &links, err));
-    for (size_t i = 0; i < count; i++) {
-        status = open_family_column(table, group, own, i, links[i], err);
-        if (status) {
-            bs_error_prefix(err, "column \"%.80s\"", links[i]);
-            goto out;
-        }
-    }
-out:
-    bs_links_free(links, count);
-    return status;
-}
-
-/* ---- AnnData ----------------------------------------------------------------------------------- */
-
-/* Texts of an attribute, each with its NUL. */
-struct names {
-    struct bs_bytes texts;
-    uint64_t count;
+struct member {
+    char *name;
+    struct bs_h5_object *object; /* NULL once the table has it, or if it can't be opened */
+    uint64_t rows;
+    bool fits; /* one dimension */
 };
 
-static basalt_status add_name(
-    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err)
+struct members {
+    struct bs_h5_file *h5;
+    struct member *list;
+    size_t count, capacity;
+    bool too_many;
+};
+
+static void members_free(struct members *members)
 {
-    struct names *names = context;
-    (void)index;
-    while (count > 0 && ((const char *)bytes)[count - 1] == 0) count--;
-    if (memchr(bytes, 0, count)) {
-        return bs_fail(
-            err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET, "a column's name has a NUL byte in it");
+    for (size_t i = 0; i < members->count; i++) {
+        bs_free(members->list[i].name);
+        bs_h5_object_close(members->list[i].object);
     }
-    bs_bytes_put(&names->texts, bytes, count);
-    bs_bytes_u8(&names->texts, 0);
-    names->count++;
-    if (names->count > BS_FIELDS_MAX || names->texts.count > BS_JSON_BYTES_MAX) {
-        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET, "there are more than %d columns",
-            BS_FIELDS_MAX);
-    }
-    return bs_bytes_check(&names->texts, err);
+    bs_free(members->list);
 }
 
-static basalt_status add_names(struct bs_h5_file *h5, const struct bs_h5_attribute *attribute,
-    struct names *names, basalt_error *err)
+static basalt_status keep(
+    struct members *members, const char *name, struct bs_h5_object *object, basalt_error *err)
 {
-    const struct bs_h5_type *type = attribute->type;
-    uint64_t count;
-    basalt_status status = bs_h5_space_count(&attribute->space, &count, err);
-    if (status || count == 0) return status; /* an empty list is stored as numbers */
-    if ((type->kind != BS_H5_STRING && !type->variable_string) ||
-        count > attribute->byte_count / type->size_bytes) {
-        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "its attribute \"%.40s\" is not text", attribute->name);
+    if (members->count == members->capacity) {
+        const size_t capacity = BS_MAX(members->capacity * 2, 16);
+        struct member *larger = bs_realloc(members->list, capacity * sizeof *larger);
+        if (!larger) return bs_fail_memory(err, capacity * sizeof *larger);
+        members->list = larger;
+        members->capacity = capacity;
     }
-    if (type->variable_string) {
-        return bs_h5_resolve(h5, type, attribute->bytes, count, add_name, names, err);
-    }
-    for (uint64_t i = 0; !status && i < count; i++) {
-        const uint8_t *text = attribute->bytes + i * type->size_bytes;
-        status = add_name(names, i, text, bs_text_bytes(type, text), err);
-    }
-    return status;
+    char *copy = bs_copy_string(name);
+    if (!copy) return bs_fail_memory(err, strlen(name));
+    const struct bs_h5_dataset *dataset = object ? bs_h5_object_dataset(object) : NULL;
+    members->list[members->count++] =
+        (struct member){copy, object, dataset ? bs_dataset_rows(dataset) : 0,
+            dataset && dataset->space.rank == 1 && !dataset->space.null};
+    return BASALT_OK;
 }
 
-static bool has_name(const struct names *names, const char *name)
+static basalt_status look_at(void *context, const struct bs_h5_link *link, basalt_error *err)
 {
-    const char *at = (const char *)names->texts.data;
-    for (uint64_t i = 0; i < names->count; i++, at += strlen(at) + 1) {
-        if (!strcmp(at, name)) return true;
-    }
-    return false;
-}
-
-/* The index, unless it is one of the columns, and the columns in order. */
-static basalt_status list_columns(struct bs_h5_file *h5, const struct bs_h5_object *group,
-    struct names *out_names, basalt_error *err)
-{
-    const struct bs_h5_attribute *order = bs_h5_attribute_find(group, "column-order");
-    const struct bs_h5_attribute *index = bs_h5_attribute_find(group, "_index");
-    struct names columns = {0};
-    char *index_name = NULL;
-    basalt_status status = BASALT_OK;
-    if (order) BS_TRY(add_names(h5, order, &columns, err));
-    if (index) {
-        BS_TRY(bs_h5_attribute_text(h5, index, &index_name, err));
-        if (!has_name(&columns, index_name)) {
-            BS_TRY(add_name(out_names, 0, index_name, strlen(index_name), err));
-        }
-    }
-    bs_bytes_put(&out_names->texts, columns.texts.data, columns.texts.count);
-    out_names->count += columns.count;
-    BS_TRY(bs_bytes_check(&out_names->texts, err));
-out:
-    bs_free(index_name);
-    bs_bytes_free(&columns.texts);
-    return status;
-}
-
-static basalt_status open_frame_column(struct bs_table *table, const struct bs_h5_object *group,
-    const char *name, struct bs_table_column *column, basalt_error *err)
-{
+    struct members *members = context;
     struct bs_h5_object *object = NULL;
-    basalt_status status = bs_open_child(table->h5, group, name, &object, err);
-    if (!status) status = bs_column_open(table->h5, object, column, err);
-    if (!status && column->list_count != 1 && !column->categories.release) {
-        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "it has several values a row; read it by its own path");
+    if (link->kind != BS_H5_LINK_HARD || members->too_many) return BASALT_OK;
+    members->too_many = members->count >= LINKS_MAX;
+    basalt_status status = bs_h5_object_open(members->h5, link->address, &object, err);
+    if (status && status != BASALT_UNSUPPORTED) return status;
+    if (object && (!bs_h5_object_dataset(object) || bs_is_bare_dimension(members->h5, object))) {
+        bs_h5_object_close(object);
+        return BASALT_OK;
     }
-    if (status) bs_error_prefix(err, "column \"%.80s\"", name);
+    status = keep(members, link->name, object, err);
+    if (status) bs_h5_object_close(object);
     return status;
 }
 
-static basalt_status open_frame(
-    struct bs_table *table, const struct bs_h5_object *group, basalt_error *err)
+static int compare_names(const void *a, const void *b)
 {
-    struct names names = {0};
-    struct ArrowSchema *children = NULL;
-    basalt_status status = list_columns(table->h5, group, &names, err);
-    if (status) goto out;
-    BS_TRY(bs_table_reserve(table, (size_t)names.count, err));
-    children = bs_alloc_zeroed((size_t)names.count + 1, sizeof *children);
-    if (!children) {
-        status = bs_fail_memory(err, (size_t)names.count * sizeof *children);
-        goto out;
+    return strcmp(((const struct member *)a)->name, ((const struct member *)b)->name);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* How many rows most of the datasets have; the members are in the order of names. */
+static basalt_status find_rows(
+    const struct members *members, bool *out_found, uint64_t *out_rows, basalt_error *err)
+{
+    size_t count = 0, best = 0;
+    uint64_t *rows = bs_alloc_zeroed(members->count + 1, sizeof *rows);
+    *out_found = false;
+    *out_rows = 0;
+    if (!rows) return bs_fail_memory(err, members->count * sizeof *rows);
+    for (size_t i = 0; i < members->count; i++) {
+        if (members->list[i].fits) rows[count++] = members->list[i].rows;
     }
+    qsort(rows, count, sizeof *rows, compare_rows);
+    for (size_t i = 0, run = 0; i < count; i++) {
+        run = i > 0 && rows[i] == rows[i - 1] ? run + 1 : 1;
+        best = BS_MAX(best, run);
+    }
+    for (size_t i = 0; !*out_found && i < members->count; i++) { /* the first name among equals */
+        const struct member *member = &members->list[i];
+        size_t same = 0;
+        for (size_t k = 0; member->fits && k < count; k++) same += rows[k] == member->rows;
+        if (!member->fits || same != best) continue;
+        *out_found = true;
+        *out_rows = member->rows;
+    }
+    bs_free(rows);
+    return BASALT_OK;
+}
+
+static void leave_out(struct bs_bytes *left_out, const char *name)
+{
+    bs_bytes_u8(left_out, left_out->count ? ',' : '[');
+    bs_json_string(left_out, name, strlen(name));
+}
+
+/* Adds the member, or names it as left out. */
+static basalt_status add_member(struct bs_table *table, struct member *member, uint64_t rows,
+    struct bs_bytes *left_out, basalt_error *err)
+{
+    struct bs_h5_object *object = member->object;
+    if (!member->fits || member->rows != rows || !object) {
+        leave_out(left_out, member->name);
+        return BASALT_OK;
+    }
+    member->object = NULL;
+    const basalt_status status = bs_table_add_dataset(table, member->name, object, NULL, err);
+    if (status != BASALT_UNSUPPORTED && status != BASALT_TOO_LARGE) return status;
+    leave_out(left_out, member->name);
+    return BASALT_OK;
+}
+
+static basalt_status add_in_order(struct bs_table *table, const struct bs_h5_attribute *order,
+    struct members *members, uint64_t rows, struct bs_bytes *left_out, basalt_error *err)
+{
+    struct bs_names names = {0};
+    basalt_status status = bs_names_of_attribute(table->h5, order, &names, err);
     const char *name = (const char *)names.texts.data;
-    for (size_t i = 0; i < names.count; i++, name += strlen(name) + 1) {
-        struct bs_table_column *column = &table->columns[i];
-        BS_TRY(open_frame_column(table, group, name, column, err));
-        children[i].name = name;
-        children[i].format = column->element.format;
-        children[i].flags = bs_column_nullable(column) ? ARROW_FLAG_NULLABLE : 0;
+    for (uint64_t i = 0; !status && i < names.count; i++, name += strlen(name) + 1) {
+        struct member *found = NULL;
+        const struct member key = {.name = (char *)(uintptr_t)name};
+        if (members->count > 0) {
+            found = bsearch(&key, members->list, members->count, sizeof key, compare_names);
+        }
+        if (!found || !found->object) continue;
+        status = add_member(table, found, rows, left_out, err);
     }
-    BS_TRY(bs_schema_of(children, (size_t)names.count, &table->schema, err));
-out:
-    bs_free(children);
+    for (size_t i = 0; !status && i < members->count; i++) {
+        if (members->list[i].object) leave_out(left_out, members->list[i].name);
+    }
     bs_bytes_free(&names.texts);
     return status;
 }
 
-/* ---- which of them ----------------------------------------------------------------------------- */
-
-/* The family's own group, if the group is a family; else NULL. */
-static basalt_status find_own(struct bs_h5_file *h5, const struct bs_h5_object *group,
-    struct bs_h5_object **out_own, basalt_error *err)
+static basalt_status add_members(struct bs_table *table, const struct bs_h5_object *group,
+    struct members *members, uint64_t rows, basalt_error *err)
 {
-    uint64_t address;
-    basalt_status status = bs_open_child(h5, group, ".basalt", out_own, err);
-    if (status == BASALT_NOT_FOUND) return BASALT_OK;
-    if (status) return status;
-    if (bs_h5_object_kind(*out_own) == BS_H5_GROUP) {
-        status = bs_h5_group_find(h5, *out_own, "ipc_schema", &address, err);
-        if (status == BASALT_OK) return BASALT_OK;
+    const struct bs_h5_attribute *order = bs_h5_attribute_find(group, "column-order");
+    struct bs_bytes left_out = {0};
+    basalt_status status = BASALT_OK;
+    if (order) status = add_in_order(table, order, members, rows, &left_out, err);
+    for (size_t i = 0; !order && !status && i < members->count; i++) {
+        status = add_member(table, &members->list[i], rows, &left_out, err);
     }
-    bs_h5_object_close(*out_own);
-    *out_own = NULL;
-    return status == BASALT_NOT_FOUND ? BASALT_OK : status;
+    if (!status && left_out.count) {
+        bs_bytes_u8(&left_out, ']');
+        bs_metadata_put(&table->metadata, "basalt.left_out", left_out.data, left_out.count);
+        status = bs_bytes_check(&left_out, err);
+    }
+    bs_bytes_free(&left_out);
+    return status ? status : bs_bytes_check(&table->metadata, err);
 }
 
 basalt_status bs_table_open_group(
     struct bs_table *table, const struct bs_h5_object *group, bool *out_found, basalt_error *err)
 {
-    struct bs_h5_object *own = NULL;
-    enum bs_encoding encoding = BS_ENCODING_NONE;
+    struct members members = {.h5 = table->h5};
+    uint64_t rows;
     *out_found = false;
-    basalt_status status = find_own(table->h5, group, &own, err);
-    if (!status && !own) status = bs_group_encoding(table->h5, group, &encoding, err);
-    if (status) return status;
-    *out_found = own || encoding == BS_ENCODING_FRAME;
-    if (own) {
-        status = open_family(table, group, own, err);
-        bs_h5_object_close(own);
-    } else if (encoding == BS_ENCODING_FRAME) {
-        status = open_frame(table, group, err);
-    }
+    table->kind = "group";
+    basalt_status status = bs_h5_group_each(table->h5, group, look_at, &members, err);
+    if (status || members.too_many || !members.count) goto out;
+    qsort(members.list, members.count, sizeof *members.list, compare_names);
+    BS_TRY(find_rows(&members, out_found, &rows, err));
+    if (*out_found) BS_TRY(add_members(table, group, &members, rows, err));
+    *out_found = table->column_count > 0;
+out:
+    members_free(&members);
     return status;
 }

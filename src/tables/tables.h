@@ -1,7 +1,7 @@
 /* tables.h - any HDF5 file as Arrow tables.   floor 8: may include store and below
  *
- * The bodies of basalt/hdf5.h. A dataset is a table of one column; a group that carries a Basalt IPC
- * schema or AnnData's "dataframe" encoding is a table of its columns. */
+ * The bodies of basalt/hdf5.h. What a path is as a table, and which convention is asked first, is at the
+ * top of table.c. */
 #ifndef BS_TABLES_H
 #define BS_TABLES_H
 
@@ -28,8 +28,12 @@ BS_MUST_USE basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, u
     basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
     basalt_hdf5_attribute_fn each, void *context, basalt_error *err);
-BS_MUST_USE basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path, uint64_t first_row,
-    uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err);
+/* `options` are whole: all that the struct has. */
+BS_MUST_USE basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, struct ArrowArrayStream *out_stream,
+    basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_describe_table(
+    struct bs_hdf5 *file, const char *path, basalt_hdf5_table *out_table, basalt_error *err);
 
 /* One dataset, whose elements are read into memory (hdf5_dataset.c). */
 struct bs_hdf5_dataset;

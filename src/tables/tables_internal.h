@@ -8,9 +8,12 @@
 
 #define BS_TABLE_BATCH_BYTES ((uint64_t)8 << 20) /* of an array that is handed out, about */
 #define BS_TABLE_BATCH_ROWS_MAX 65536
-#define BS_TABLE_ROW_BYTES_MAX ((uint64_t)1 << 30)    /* of one row of one column */
-#define BS_TABLE_TEXT_BYTES_MAX ((uint64_t)256 << 20) /* of one column of one array */
-#define BS_TABLE_CATEGORIES_MAX ((uint64_t)1 << 24)   /* of one categorical column */
+#define BS_TABLE_ROW_BYTES_MAX ((uint64_t)1 << 30)         /* of one row of one column */
+#define BS_TABLE_TEXT_BYTES_MAX ((uint64_t)256 << 20)      /* of one column of one array */
+#define BS_TABLE_CATEGORIES_MAX ((uint64_t)1 << 24)        /* of one categorical column */
+#define BS_TABLE_COORDINATE_BYTES_MAX ((uint64_t)64 << 20) /* of one dimension of a variable */
+#define BS_VALUE_DEPTH_MAX 32                              /* of types in each other */
+#define BS_ENUM_NAMES_MAX 65536                            /* more: the numbers themselves */
 #define BS_WALK_DEPTH_MAX 256
 #define BS_JSON_BYTES_MAX ((size_t)16 << 20) /* of one attribute */
 
@@ -32,33 +35,95 @@ BS_MUST_USE basalt_status bs_hdf5_sched(
 BS_MUST_USE basalt_status bs_hdf5_cache(
     struct bs_hdf5 *file, struct bs_h5_cache **out_cache, basalt_error *err);
 
-/* ---- elements (element.c) ---- */
+/* ---- Arrow memory (arrow_memory.c) ---- */
 
-/* How the elements of an HDF5 type become Arrow values. */
-struct bs_element {
-    const struct bs_h5_type *type; /* lent: of one element, array types taken apart */
-    uint64_t array_count;          /* elements that the array types around it hold; 1 if none */
-    char format[32];               /* Arrow's */
-    uint32_t width_bytes;          /* of a fixed-width value in an Arrow array; 0: text, binary */
+/* An array without rows yet, with room for as many buffers, children and, if asked for, a dictionary.
+ * Its release frees all that is put in. */
+BS_MUST_USE basalt_status bs_array_make(
+    struct ArrowArray *out, unsigned buffers, size_t children, bool dictionary, basalt_error *err);
+/* Zeroed behind `bytes`, on a multiple of 64; owned by the array. */
+BS_MUST_USE basalt_status bs_array_buffer(
+    struct ArrowArray *array, unsigned index, size_t bytes, uint8_t **out_data, basalt_error *err);
+/* `memory` becomes the array's buffer `index`, starting at `data`. */
+void bs_array_give(struct ArrowArray *array, unsigned index, void *memory, const void *data);
+/* Marks a row as null. */
+BS_MUST_USE basalt_status bs_array_null(struct ArrowArray *array, int64_t row, basalt_error *err);
+/* A schema of its own memory, with so many children, all empty; texts are copied. */
+BS_MUST_USE basalt_status bs_arrow_schema(struct ArrowSchema *out, const char *format,
+    const char *name, const struct bs_bytes *metadata, size_t children, bool dictionary,
+    basalt_error *err);
+/* Metadata as the C data interface lays it out: a count, then the pairs. */
+void bs_metadata_put(struct bs_bytes *metadata, const char *key, const void *value, size_t count);
+
+/* ---- values (value.c, value_array.c) ---- */
+
+enum bs_value_kind {
+    BS_VALUE_FIXED, /* numbers, opaque bytes */
+    BS_VALUE_BOOL,
+    BS_VALUE_TEXT,     /* and bytes of variable length */
+    BS_VALUE_STRUCT,   /* children: the members */
+    BS_VALUE_ARRAY,    /* fixed-size list; child: the item */
+    BS_VALUE_LIST,     /* child: the item */
+    BS_VALUE_ENUM,     /* dictionary of the names */
+    BS_VALUE_REFERENCE /* the path that it leads to */
 };
 
-/* UNSUPPORTED names the type. */
-BS_MUST_USE basalt_status bs_element_find(
-    const struct bs_h5_type *type, struct bs_element *out_element, basalt_error *err);
-/* Appends elements [first, first + count) of the rows of a dataset to a field of a builder: whole rows,
- * `per_row` elements each. */
-BS_MUST_USE basalt_status bs_element_read(struct bs_h5_file *h5, const struct bs_element *element,
-    const struct bs_h5_object *dataset, uint64_t first, uint64_t count, uint64_t per_row,
-    struct bs_array_builder *builder, size_t field, basalt_error *err);
-/* Texts or bytes as bs_h5_read gave them. */
-BS_MUST_USE basalt_status bs_element_put_texts(struct bs_h5_file *h5,
-    const struct bs_element *element, const uint8_t *bytes, uint64_t count,
-    struct bs_array_builder *builder, size_t field, basalt_error *err);
-/* As bs_h5_read gave them, to little-endian integers of all their bits, in place. */
-void bs_element_convert(const struct bs_element *element, uint8_t *values, uint64_t count);
+/* How the elements of an HDF5 type become Arrow values. */
+struct bs_value {
+    enum bs_value_kind kind;
+    const struct bs_h5_type *type; /* lent; of an ARRAY the item's */
+    char format[32];               /* Arrow's; of an ENUM that of the index */
+    uint32_t offset;               /* of a member, in its record, bytes */
+    uint64_t element_bytes;        /* in the file */
+    uint64_t count;                /* ARRAY: items */
+    char *shape;                   /* ARRAY: "[2,3]" if it has several dimensions; else NULL */
+    bool large;                    /* TEXT: 64-bit offsets */
+    size_t child_count;
+    struct bs_value *children;
+    char *name; /* of a member */
+};
+
+struct bs_value_options {
+    bool ascii_as_binary; /* texts that are not declared UTF-8 */
+};
+
+/* UNSUPPORTED names the type. Creates *out_value, to be cleared. */
+BS_MUST_USE basalt_status bs_value_of(const struct bs_h5_type *type,
+    const struct bs_value_options *options, struct bs_value *out_value, basalt_error *err);
+/* An array of `dims` of what `type` is. */
+BS_MUST_USE basalt_status bs_value_array_of(const struct bs_h5_type *type, const uint64_t *dims,
+    unsigned rank, const struct bs_value_options *options, struct bs_value *out_value,
+    basalt_error *err);
+void bs_value_clear(struct bs_value *value);
+bool bs_value_has_nulls(const struct bs_value *value); /* may be null by itself */
+/* `format` NULL: the value's own. */
+BS_MUST_USE basalt_status bs_value_schema(const struct bs_value *value, const char *name,
+    const char *format, bool nullable, const struct bs_bytes *metadata, struct ArrowSchema *out,
+    basalt_error *err);
+
+struct bs_paths; /* where the objects of a file are; made when a reference asks */
+void bs_paths_free(struct bs_paths *paths);
+/* The first path to the object at `address`, lent; NULL if none leads there. */
+BS_MUST_USE basalt_status bs_paths_find(struct bs_h5_file *h5, struct bs_paths **paths,
+    uint64_t address, const char **out_path, basalt_error *err);
+
+struct bs_value_source {
+    struct bs_h5_file *h5;
+    struct bs_paths **paths;
+};
+/* `count` elements as they lie in the file, the first at `bytes`, `stride` bytes apart. */
+BS_MUST_USE basalt_status bs_value_array(const struct bs_value_source *source,
+    const struct bs_value *value, const uint8_t *bytes, uint64_t stride, uint64_t count,
+    struct ArrowArray *out, basalt_error *err);
+/* Elements, end to end, as they lie in the file, to little-endian numbers of all their bits, in place. */
+void bs_value_convert(const struct bs_h5_type *type, uint8_t *values, uint64_t count);
+/* An integer as it lies in the file; UINT64_MAX for what is larger than 64 bits. */
+int64_t bs_value_integer(const struct bs_h5_type *type, const uint8_t *bytes);
+bool bs_value_is_integer(const struct bs_value *value);
 /* Bytes of a fixed-length string without its padding. */
 size_t bs_text_bytes(const struct bs_h5_type *type, const uint8_t *bytes);
 bool bs_is_bool(const struct bs_h5_type *type); /* the enumeration that h5py writes for bool */
+bool bs_is_ieee(const struct bs_h5_type *type); /* a float of 2, 4 or 8 bytes */
 
 /* ---- JSON (value_json.c) ---- */
 
@@ -66,83 +131,172 @@ bool bs_is_bool(const struct bs_h5_type *type); /* the enumeration that h5py wri
 BS_MUST_USE basalt_status bs_attribute_json(struct bs_h5_file *h5,
     const struct bs_h5_attribute *attribute, struct bs_bytes *out, basalt_error *err);
 
-/* ---- tables ---- */
+/* ---- tables (table.c) ---- */
 
-struct bs_table_column {
-    struct bs_h5_object *values;  /* owned; of a categorical column the codes */
-    struct bs_element element;    /* of the values; of a categorical column of the categories */
-    uint64_t list_count;          /* elements a row */
-    uint32_t member_offset;       /* of a member of records: bytes from their start */
-    struct ArrowArray categories; /* their values, one column; released: the column is not so */
-    struct bs_element code;
-    struct bs_h5_object *mask; /* owned; NULL: no nulls */
-    bool mask_means_missing;   /* true is null; else false is */
+/* A dataset of which the columns are parts. */
+struct bs_block {
+    struct bs_h5_object *object; /* owned */
+    uint64_t row_bytes;          /* of a row of the table */
+    uint64_t rows_each;          /* rows of the table that a row of the dataset has; mostly 1 */
+    uint64_t rows;               /* of the table */
+    uint8_t *bytes;              /* what was read last: dataset rows [first, end) */
+    uint64_t first, end;
+};
+
+/* The values of a dictionary, read once and lent to every array. */
+struct bs_dictionary {
+    struct bs_shared shared;
+    struct bs_h5_object *object; /* owned; NULL once they are read */
+    struct bs_value value;
+    const struct bs_h5_type *type; /* owned by `object` or by the value's owner */
+    struct ArrowArray array;
+    bool ordered, is_read;
+};
+
+enum bs_column_kind {
+    BS_COLUMN_BLOCK,      /* elements of a block */
+    BS_COLUMN_ROW,        /* (row / divide) % modulo */
+    BS_COLUMN_COORDINATE, /* element (row / divide) % modulo of `elements` */
+    BS_COLUMN_MAJOR       /* the row (CSR) or column (CSC) that an entry belongs to */
+};
+
+struct bs_column_of {
+    enum bs_column_kind kind;
+    char *name;
+    struct bs_value value;
+    char *format; /* Arrow's, if not the value's own; owned */
+    bool nullable;
+    struct bs_bytes metadata;
+    size_t block;
+    uint64_t offset;                  /* bytes from the start of a row */
+    struct bs_dictionary *dictionary; /* the elements are codes; or NULL */
+    size_t mask;                      /* block of bytes; SIZE_MAX: none */
+    bool mask_means_missing;          /* true is null; else false is */
+    uint8_t *missing;                 /* elements that are null, end to end; owned */
+    size_t missing_count;
+    struct bs_h5_object *object; /* COORDINATE, MAJOR: owned */
+    uint64_t divide, modulo;     /* MAJOR: the row after the last batch; entries of indptr */
+    uint8_t *elements;
+    uint64_t major; /* MAJOR: where the last batch ended */
 };
 
 struct bs_table {
     struct bs_h5_file *h5;
-    struct bs_schema *schema; /* a column of lists has that of its values */
-    size_t column_count;
-    struct bs_table_column *columns; /* as many as the schema has fields */
+    const char *path; /* while it is opened; lent */
+    const char *kind; /* "dataset", "records", "group" …: a word for people */
+    struct bs_paths *paths;
+    size_t column_count, column_capacity;
+    struct bs_column_of *columns;
+    size_t block_count, block_capacity;
+    struct bs_block *blocks;
     uint64_t rows;
-    struct bs_h5_object *compound; /* owned; NULL, or the records whose members the columns are */
-    uint64_t list_count;           /* 0, or the only column has that many values a row */
-    char *shape; /* "[2,3]", the dimensions of a row if they are several; or NULL */
+    bool has_rows; /* rows is set: every further block must have as many */
+    struct bs_bytes metadata;
+    basalt_hdf5_scan_options options;
 };
 
-BS_MUST_USE basalt_status bs_table_open(
-    struct bs_h5_file *h5, const char *path, struct bs_table **out_table, basalt_error *err);
+BS_MUST_USE basalt_status bs_table_open(struct bs_h5_file *h5, const char *path,
+    const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err);
 void bs_table_free(struct bs_table *table); /* NULL is fine */
-/* Rows [first, first + count) as one array of the table's schema. */
+BS_MUST_USE basalt_status bs_table_schema(
+    const struct bs_table *table, struct ArrowSchema *out, basalt_error *err);
+/* Rows [first, first + count) as one struct array. */
 BS_MUST_USE basalt_status bs_table_read(struct bs_table *table, uint64_t first, uint64_t count,
     struct ArrowArray *out, basalt_error *err);
 /* How many rows from `first` on one array should have: whole chunks, BS_TABLE_BATCH_BYTES or so. */
 uint64_t bs_table_batch_rows(const struct bs_table *table, uint64_t first);
-/* Room for `count` columns, empty. */
-BS_MUST_USE basalt_status bs_table_reserve(struct bs_table *table, size_t count, basalt_error *err);
-/* A schema of these columns, of which name, format and flags are set. */
-BS_MUST_USE basalt_status bs_schema_of(
-    struct ArrowSchema *children, size_t count, struct bs_schema **out_schema, basalt_error *err);
-/* table_group.c: the columns of a group. *out_found is false if it is no table. */
-BS_MUST_USE basalt_status bs_table_open_group(
-    struct bs_table *table, const struct bs_h5_object *group, bool *out_found, basalt_error *err);
+
+/* ---- building a table (table_build.c) ---- */
+
+uint64_t bs_dataset_rows(const struct bs_h5_dataset *dataset); /* 1 for a scalar */
+BS_MUST_USE basalt_status bs_open_child(struct bs_h5_file *h5, const struct bs_h5_object *group,
+    const char *name, struct bs_h5_object **out_child, basalt_error *err);
+/* As that; NOT_FOUND is OK and NULL. */
+BS_MUST_USE basalt_status bs_find_child(struct bs_h5_file *h5, const struct bs_h5_object *group,
+    const char *name, struct bs_h5_object **out_child, basalt_error *err);
+/* Whether a scalar text attribute has this value. */
+bool bs_has_text(struct bs_h5_file *h5, const struct bs_h5_object *object, const char *attribute,
+    const char *value);
+/* Takes over `object`, a dataset, also when it fails. CORRUPT if it has other rows than the table. */
+BS_MUST_USE basalt_status bs_table_add_block(
+    struct bs_table *table, struct bs_h5_object *object, size_t *out_block, basalt_error *err);
+/* A column of `value`, which is taken over, of a block. *out_column is lent until the next is added. */
+BS_MUST_USE basalt_status bs_table_add_column(struct bs_table *table, const char *name,
+    struct bs_value *value, size_t block, uint64_t offset, struct bs_column_of **out_column,
+    basalt_error *err);
+/* A dataset as one column. Takes over `object`, also when it fails. */
+BS_MUST_USE basalt_status bs_table_add_dataset(struct bs_table *table, const char *name,
+    struct bs_h5_object *object, struct bs_column_of **out_column, basalt_error *err);
+BS_MUST_USE basalt_status bs_table_add_number(
+    struct bs_table *table, const char *name, enum bs_column_kind kind, basalt_error *err);
+/* A dataset, or a group with AnnData's encoding of a column (table_anndata.c). Takes over `object`. */
+BS_MUST_USE basalt_status bs_table_add_encoded(
+    struct bs_table *table, const char *name, struct bs_h5_object *object, basalt_error *err);
+/* `categories` are the values of a column of codes. Takes them over, also when it fails. */
+BS_MUST_USE basalt_status bs_column_set_dictionary(struct bs_table *table,
+    struct bs_column_of *column, struct bs_h5_object *categories, bool ordered, basalt_error *err);
+void bs_dictionary_release(struct bs_dictionary *dictionary); /* NULL is fine */
+BS_MUST_USE basalt_status bs_column_set_mask(struct bs_table *table, size_t column,
+    struct bs_h5_object *mask, bool means_missing, basalt_error *err);
+/* A number column holds instants or durations: its format from NumPy's word ("datetime64[ns]"). */
+BS_MUST_USE basalt_status bs_column_set_time(
+    struct bs_column_of *column, const char *numpy_word, basalt_error *err);
+
+struct bs_names { /* each with its NUL */
+    struct bs_bytes texts;
+    uint64_t count;
+};
+/* Texts of an attribute, or of a dataset of texts. */
+BS_MUST_USE basalt_status bs_names_of_attribute(struct bs_h5_file *h5,
+    const struct bs_h5_attribute *attribute, struct bs_names *names, basalt_error *err);
+BS_MUST_USE basalt_status bs_names_of_dataset(struct bs_h5_file *h5,
+    const struct bs_h5_object *dataset, struct bs_names *names, basalt_error *err);
+BS_MUST_USE basalt_status bs_names_add(
+    struct bs_names *names, const void *text, size_t count, basalt_error *err);
+
+/* ---- what a path is as a table ---- */
+
+enum bs_encoding { /* AnnData's word for what a group is */
+    BS_ENCODING_NONE,
+    BS_ENCODING_FRAME,
+    BS_ENCODING_CATEGORICAL, /* a column: codes and categories */
+    BS_ENCODING_MASKED,      /* a column: values and mask */
+    BS_ENCODING_CSR,
+    BS_ENCODING_CSC
+};
+BS_MUST_USE basalt_status bs_group_encoding(struct bs_h5_file *h5, const struct bs_h5_object *group,
+    enum bs_encoding *out_encoding, basalt_error *err);
+
+/* Each: *out_found is false, and the table as it was, if the object is not one of its kind. The order
+ * in which they are asked is in table.c. */
+typedef basalt_status bs_table_open_fn(
+    struct bs_table *table, const struct bs_h5_object *object, bool *out_found, basalt_error *err);
+bs_table_open_fn bs_table_open_family, bs_table_open_anndata, bs_table_open_sparse,
+    bs_table_open_pandas, bs_table_open_group;
+/* These take over `object`, a dataset, also when they fail. */
+BS_MUST_USE basalt_status bs_table_open_compound(
+    struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
+BS_MUST_USE basalt_status bs_table_open_dataset(
+    struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
+BS_MUST_USE basalt_status bs_table_open_variable(
+    struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
+/* The members of records as columns. Takes over `object`, also when it fails. */
+BS_MUST_USE basalt_status bs_table_add_members(
+    struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
+/* table_sparse.c: a column of kind MAJOR. */
+BS_MUST_USE basalt_status bs_sparse_read_major(struct bs_table *table, struct bs_column_of *column,
+    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err);
+/* What _FillValue and missing_value say is null, if that is asked for. */
+BS_MUST_USE basalt_status bs_column_set_missing(struct bs_table *table, struct bs_column_of *column,
+    const struct bs_h5_object *dataset, basalt_error *err);
+bool bs_is_variable(const struct bs_h5_object *dataset); /* of netCDF: its dimensions have scales */
+/* A dimension of netCDF without values, which needs a dataset all the same. */
+bool bs_is_bare_dimension(struct bs_h5_file *h5, const struct bs_h5_object *scale);
+bool bs_netcdf_hides(const char *attribute);
 
 /* path.c. The object at `path`, which is a path of the file or made of plain names ("a/b" for the group
  * "/a%2Fb"); *out_path gets the one of the file, with its NUL. */
 BS_MUST_USE basalt_status bs_path_open(struct bs_h5_file *h5, const char *path,
     struct bs_bytes *out_path, struct bs_h5_object **out_object, basalt_error *err);
-
-/* table_compound.c. Takes over `object`, a dataset of records, also when it fails. */
-BS_MUST_USE basalt_status bs_table_open_compound(
-    struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
-BS_MUST_USE basalt_status bs_table_read_compound(struct bs_table *table, uint64_t first,
-    uint64_t count, struct bs_array_builder *builder, basalt_error *err);
-
-/* ---- columns (table_column.c) ---- */
-
-uint64_t bs_dataset_rows(const struct bs_h5_dataset *dataset); /* 1 for a scalar */
-/* From a dataset, or from a group with AnnData's encoding. Takes over `object`, also when it fails. */
-BS_MUST_USE basalt_status bs_column_open(struct bs_h5_file *h5, struct bs_h5_object *object,
-    struct bs_table_column *column, basalt_error *err);
-/* A mask that `column` did not have. Takes over `mask`, also when it fails. */
-BS_MUST_USE basalt_status bs_column_set_mask(struct bs_table_column *column,
-    struct bs_h5_object *mask, bool means_missing, basalt_error *err);
-void bs_column_close(struct bs_table_column *column);
-uint64_t bs_column_rows(const struct bs_table_column *column);
-bool bs_column_nullable(const struct bs_table_column *column);
-BS_MUST_USE basalt_status bs_column_read(struct bs_h5_file *h5,
-    const struct bs_table_column *column, uint64_t first, uint64_t count,
-    struct bs_array_builder *builder, size_t field, basalt_error *err);
-BS_MUST_USE basalt_status bs_open_child(struct bs_h5_file *h5, const struct bs_h5_object *group,
-    const char *name, struct bs_h5_object **out_child, basalt_error *err);
-/* AnnData's word for what a group is. */
-enum bs_encoding {
-    BS_ENCODING_NONE,
-    BS_ENCODING_FRAME,
-    BS_ENCODING_CATEGORICAL, /* a column: codes and categories */
-    BS_ENCODING_MASKED       /* a column: values and mask */
-};
-BS_MUST_USE basalt_status bs_group_encoding(struct bs_h5_file *h5, const struct bs_h5_object *group,
-    enum bs_encoding *out_encoding, basalt_error *err);
 
 #endif

@@ -85,8 +85,7 @@ static void put_number(struct bs_bytes *out, double value, bool single)
 
 static void put_float(struct bs_bytes *out, const struct bs_h5_type *type, const uint8_t *bytes)
 {
-    struct bs_element element;
-    if (bs_element_find(type, &element, NULL)) { /* not IEEE of 2, 4, 8 bytes */
+    if (!bs_is_ieee(type)) {
         put_hexadecimal(out, bytes, type->size_bytes);
         return;
     }

@@ -9,13 +9,18 @@ import math
 import os
 import sys
 import tempfile
+import warnings
 
+del sys.path[0]  # where this file is: "tables" below is PyTables, which pandas wants
 try:
     import anndata
     import h5py
+    import netCDF4
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+    import scipy.sparse
+    import tables
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
@@ -41,6 +46,17 @@ class Entry(ctypes.Structure):
                 ("stored_bytes", ctypes.c_uint64), ("attributes", ctypes.c_uint64)]
 
 
+class ScanOptions(ctypes.Structure):
+    _fields_ = [("struct_bytes", ctypes.c_size_t), ("first_row", ctypes.c_uint64),
+                ("row_count", ctypes.c_uint64), ("layout", ctypes.c_int),
+                ("missing_as_null", ctypes.c_bool), ("ascii_as_binary", ctypes.c_bool)]
+
+
+class TableOf(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_char_p), ("rows", ctypes.c_uint64), ("columns", ctypes.c_uint64)]
+
+
+PLAIN, WIDE = 1, 2
 EACH_ENTRY = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.POINTER(Entry))
 EACH_ATTRIBUTE = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_char_p,
                                   ctypes.c_char_p, ctypes.c_char_p)
@@ -71,6 +87,11 @@ class File:
     def __exit__(self, *_):
         LIB.basalt_hdf5_close(ctypes.byref(self.handle))
 
+    def table_of(self, path):
+        found = TableOf()
+        self.call("describe_table", self.handle, path.encode(), ctypes.byref(found))
+        return found.kind.decode(), found.rows, found.columns
+
     def walk(self, path="/", depth=1000, limit=None):
         found = []
 
@@ -96,10 +117,10 @@ class File:
         self.call("each_attribute", self.handle, path.encode(), EACH_ATTRIBUTE(each), None)
         return found
 
-    def scan(self, path, first=0, count=ALL):
+    def scan(self, path, first=0, count=ALL, **how):
         memory = ctypes.create_string_buffer(40)
-        self.call("scan", self.handle, path.encode(), ctypes.c_uint64(first),
-                  ctypes.c_uint64(count), memory)
+        options = ScanOptions(ctypes.sizeof(ScanOptions), first, count, **how)
+        self.call("scan_with", self.handle, path.encode(), ctypes.byref(options), memory)
         table = pa.RecordBatchReader._import_from_c(ctypes.addressof(memory)).read_all()
         table.validate(full=True)
         return table
@@ -187,7 +208,8 @@ def test_numbers(folder):
         same(f.scan("arrays"), np.arange(12, dtype="i2").reshape(3, 4), "arrays")
         assert f.scan("null").num_rows == 0
         same(f.scan("unwritten"), np.full(5, 9, "i4"), "fill value")
-        same(f.scan("enum"), np.array([1, 0, 5], "i2"), "enum")
+        assert f.scan("enum").column(0).type == pa.dictionary(pa.int8(), pa.utf8())
+        assert f.scan("enum").column(0).to_pylist() == ["b", "a", "z"]
         assert f.scan("opaque").column(0).to_pylist() == [b"abc", b"d\0f"]
         same(f.scan("narrow"), np.array([-512, -1, 0, 511], "i2"), "fewer bits")
         same(f.scan("big", 99990, 100020), np.arange(99990, 200010), "chunks larger than a batch")
@@ -239,10 +261,13 @@ def test_texts(folder):
         assert f.scan("compound", 25, 40).equals(table.slice(25, 40))
         assert f.scan("compound scalar").to_pylist() == [{"x": 1, "y": 2.5}]
         assert f.scan("complex").to_pydict() == {"r": [1, 3], "i": [2, -4]}
-        for name, word in [("compound 2d", "2 dimensions"), ("compound with array", "many"),
-                           ("floats", "sequence of <f8"), ("references", "object reference"),
-                           ("long double", "f16"), ("type", "type"), ("/", "no table")]:
+        assert f.scan("compound 2d").column(0).to_pylist() == [[{"x": 0}] * 2] * 2
+        assert f.scan("compound with array").column("many").to_pylist() == [[0, 0, 0]] * 2
+        assert f.scan("floats").column(0).to_pylist() == [[], []]
+        assert f.scan("references").column(0).to_pylist() == ["/latin"]
+        for name, word in [("long double", "f16"), ("type", "type")]:
             refused(UNSUPPORTED, lambda: f.scan(name), word)
+        assert f.scan("latin", ascii_as_binary=True).column(0).to_pylist() == [b"caf\xe9"]
         try:
             f.scan("latin")
             raise AssertionError("not refused")
@@ -363,7 +388,7 @@ def test_anndata(folder):
         table = f.scan("/obs")
         assert table.column_names == ["_index"] + list(obs.columns), table.column_names
         assert table.column("_index").to_pylist() == list(obs.index)
-        assert table.schema.field("type").type == pa.utf8()
+        assert table.schema.field("type").type == pa.dictionary(pa.int8(), pa.utf8())
         for name in obs.columns:
             expected = [None if pd.isna(v) else v for v in obs[name]]
             found = table.column(name).to_pylist()
@@ -371,7 +396,7 @@ def test_anndata(folder):
         assert f.scan("/obs/type").column(0).to_pylist() == table.column("type").to_pylist()
         assert f.scan("/obs/maybe").column(0).to_pylist() == table.column("maybe").to_pylist()
         part = f.scan("/obs", 1000, 1500)
-        assert part.equals(table.slice(1000, 1500))
+        assert part.to_pydict() == table.slice(1000, 1500).to_pydict()
         same(f.scan("/X"), data.X, "X")
         assert f.scan("/var").num_rows == 4
         refused(UNSUPPORTED, lambda: f.scan("/uns"), "no table")
@@ -464,12 +489,410 @@ def test_family(folder):
         refused(CORRUPT, lambda: f.scan("/my%2Ffamily"), "strict", "another program")
 
 
+def plain(value):
+    """A value of h5py as pyarrow says it."""
+    if isinstance(value, (np.void, tuple)) and getattr(value, "dtype", None) is not None \
+            and value.dtype.names:
+        return {name: plain(value[name]) for name in value.dtype.names}
+    if isinstance(value, np.ndarray):
+        return [plain(v) for v in value]
+    if isinstance(value, np.bytes_):
+        return value.decode()
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def equal(a, b):
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, float) and isinstance(b, float) and a != a:
+        return b != b
+    return a == b and (a is None) == (b is None)
+
+
+def agree(table, expected, what):
+    """A dict of columns (lists; None or NaN: null or NaN) against a table."""
+    global checked
+    assert table.column_names == list(expected), (what, table.column_names, list(expected))
+    for name, values in expected.items():
+        found = table.column(name).to_pylist()
+        assert len(found) == len(values), (what, name, len(found), len(values))
+        for i, (a, b) in enumerate(zip(found, values)):
+            assert equal(a, plain(b)), (what, name, i, a, plain(b))
+        checked += len(values)
+
+
+def left_out(table):
+    return json.loads((table.schema.metadata or {}).get(b"basalt.left_out", b"[]"))
+
+
+def test_group(folder):
+    path = os.path.join(folder, "group.h5")
+    rng = np.random.default_rng(4)
+    columns = {"b": rng.random(3000), "a": rng.integers(0, 9, 3000),
+               "ä": np.array([f"t{i}" for i in range(3000)], dtype=object)}
+    with h5py.File(path, "w") as f:
+        g = f.create_group("g")
+        for name, values in columns.items():
+            g.create_dataset(name, data=values, chunks=(170,),
+                             dtype=None if values.dtype != object else h5py.string_dtype())
+        g["matrix"] = np.zeros((3000, 2))
+        g["other"] = np.zeros(7)
+        g["scalar"] = 1
+        g["wide float"] = np.zeros(3000, "longdouble")
+        g.create_group("inner")["x"] = np.zeros((2, 2))
+        o = f.create_group("ordered")
+        for name in "abc":
+            o[name] = np.full(5, ord(name))
+        o.attrs["column-order"] = ["c", "a"]
+        f.create_group("empty")
+    with File(path) as f:
+        whole = f.scan("g")
+        agree(whole, {k: columns[k] for k in sorted(columns)}, "group")
+        assert left_out(whole) == ["matrix", "other", "scalar", "wide float"], left_out(whole)
+        assert f.table_of("g") == ("group", 3000, 3)
+        agree(f.scan("g", 1234, 999), {k: columns[k][1234:2233] for k in sorted(columns)}, "part")
+        ordered = f.scan("ordered")
+        agree(ordered, {"c": [99] * 5, "a": [97] * 5}, "column-order")
+        assert left_out(ordered) == ["b"]
+        for name in ["empty", "g/inner", "/"]:
+            refused(UNSUPPORTED, lambda: f.scan(name), "no table", name.strip("/"))
+
+
+def test_compound(folder):
+    path = os.path.join(folder, "compound.h5")
+    n = 1000
+    colour = h5py.enum_dtype({"RED": 3, "GREEN": -2, "BLUE": 70}, "i2")
+    inner = np.dtype([("p", ">f4"), ("q", "S3"), ("deep", [("n", "u1"), ("m", "<i8", (2,))])])
+    kind = np.dtype([("half", "f2"), ("colour", colour), ("flag", "?"), ("inner", inner),
+                     ("grid", ">i2", (2, 3)), ("raw", "V5"), ("fixed", h5py.string_dtype("utf-8", 8)),
+                     ("text", h5py.string_dtype()), ("list", h5py.vlen_dtype("<i4")),
+                     ("ref", h5py.ref_dtype)])
+    rng = np.random.default_rng(5)
+    with h5py.File(path, "w") as f:
+        f["there/it is"] = 1
+        records = np.zeros(n, kind)
+        for i in range(n):
+            r = records[i]
+            r["half"] = i / 8
+            r["colour"] = [3, -2, 70, 5][i % 4]
+            r["flag"] = i % 3 == 0
+            r["inner"]["p"] = i / 4
+            r["inner"]["q"] = b"ab"[: i % 3]
+            r["inner"]["deep"]["n"] = i % 256
+            r["inner"]["deep"]["m"] = [i, -i]
+            r["grid"] = rng.integers(-999, 999, (2, 3))
+            r["raw"] = bytes([i % 256, 0, 1, 2, 3])
+            r["fixed"] = "ä€"[: i % 3].encode()
+            r["text"] = "w" * (i % 5)
+            r["list"] = np.arange(i % 7, dtype="i4")
+            r["ref"] = f["there/it is"].ref if i % 2 else h5py.Reference()
+        f.create_dataset("records", data=records, chunks=(77,))
+        nested = h5py.vlen_dtype(np.dtype([("a", "i1"), ("b", "f8")]))
+        d = f.create_dataset("lists of records", (3,), nested)
+        d[1] = np.array([(1, 2.5), (3, 4.5)], np.dtype([("a", "i1"), ("b", "f8")]))
+        f.create_dataset("region", (1,), h5py.regionref_dtype)
+        f.create_dataset("time", (2,), "i4")
+        h5py.h5d.create(f.id, b"times", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,)))
+    names = {3: "RED", -2: "GREEN", 70: "BLUE", 5: None}
+    expected = {name: list(records[name]) for name in kind.names}
+    expected["colour"] = [names[int(v)] for v in records["colour"]]
+    expected["grid"] = [list(v.reshape(-1)) for v in records["grid"]]
+    expected["raw"] = [bytes([i % 256, 0, 1, 2, 3]) for i in range(n)]
+    expected["ref"] = ["/there/it is" if i % 2 else None for i in range(n)]
+    with File(path) as f:
+        for first, count in [(0, n), (501, 333)]:
+            table = f.scan("records", first, count)
+            grid = table.column("grid")
+            assert table.schema.field("grid").type.shape == [2, 3]
+            storage = pa.chunked_array([c.storage for c in grid.chunks])
+            table = table.set_column(4, "grid", storage)
+            part = {k: v[first:first + count] for k, v in expected.items()}
+            raw = part.pop("raw")
+            assert table.column("raw").to_pylist() == raw
+            agree(table.drop_columns(["raw"]), part, "records")
+        assert table.schema.field("colour").type == pa.dictionary(pa.int8(), pa.utf8())
+        assert table.schema.field("flag").type == pa.bool_()
+        assert f.scan("lists of records").column(0).to_pylist() == \
+            [[], [{"a": 1, "b": 2.5}, {"a": 3, "b": 4.5}], []]
+        refused(UNSUPPORTED, lambda: f.scan("region"), "region", "region reference")
+        refused(UNSUPPORTED, lambda: f.scan("times"), "times", "time")
+
+
+def test_wide(folder):
+    path = os.path.join(folder, "wide.h5")
+    data = np.random.default_rng(6).random((2000, 5))
+    with h5py.File(path, "w") as f:
+        f.create_dataset("m", data=data, chunks=(64, 3), compression="gzip")
+        f["flat"] = data[:, 0]
+    with File(path) as f:
+        for first, count in [(0, 2000), (777, 500)]:
+            part = data[first:first + count]
+            expected = {"row": list(range(first, first + count))}
+            expected.update({str(i): part[:, i] for i in range(5)})
+            agree(f.scan("m", first, count, layout=WIDE), expected, "wide")
+        refused(UNSUPPORTED, lambda: f.scan("flat", layout=WIDE), "flat", "two dimensions")
+
+
+def test_pandas(folder):
+    n = 500
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({
+        "x": rng.random(n), "y": rng.integers(0, 100, n), "z": rng.random(n).astype("f4"),
+        "when": pd.date_range("2020-01-01", periods=n, freq="h").astype("datetime64[ns]"),
+        "span": pd.to_timedelta(np.arange(n), unit="s").astype("timedelta64[ns]"),
+        "flag": rng.integers(0, 2, n).astype(bool), "y2": rng.integers(0, 100, n),
+    }, index=pd.date_range("2021-01-01", periods=n, freq="min").astype("datetime64[ns]"))
+    frame.loc[frame.index[3], "x"] = math.nan
+    texts = pd.DataFrame({"t": [None if i % 9 == 0 else f"text {i}" for i in range(n)],
+                          "v": np.arange(n)})
+    path = os.path.join(folder, "pandas.h5")
+    frame.to_hdf(path, key="fixed", format="fixed")
+    frame.to_hdf(path, key="all_columns", format="table", data_columns=True)
+    frame[["x", "y", "y2"]].to_hdf(path, key="blocks", format="table")
+    texts.to_hdf(path, key="texts", format="table", data_columns=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it pickles, which is what is wanted here
+        texts.to_hdf(path, key="objects", format="fixed")
+    frame["x"].to_hdf(path, key="series", format="fixed")
+    pd.DataFrame(rng.random((20, 3))).to_hdf(path, key="numbered", format="fixed")
+    pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([(1, 2)])).to_hdf(
+        path, key="levels", format="fixed")
+
+    def nanoseconds(values):
+        return [int(v) for v in np.asarray(values).astype("i8")]
+
+    def expect(table, source, renamed=None):
+        names = ["index"] + list(source.columns)
+        assert table.column_names == (renamed or names), table.column_names
+        for name, found in zip(names, table.columns):
+            values = source.index if name == "index" else source[name]
+            if values.dtype.kind in "Mm":
+                wanted = pa.timestamp("ns") if values.dtype.kind == "M" else pa.duration("ns")
+                assert found.type == wanted, (name, found.type)
+                assert found.cast(pa.int64()).to_pylist() == nanoseconds(values), name
+            else:
+                agree(pa.table({"v": found}), {"v": [None if v is None else v for v in values]}, name)
+
+    with File(path) as f:
+        expect(f.scan("fixed"), pd.read_hdf(path, "fixed"))
+        expect(f.scan("fixed", 100, 50), frame.iloc[100:150])
+        expect(f.scan("all_columns"), pd.read_hdf(path, "all_columns"))
+        read = pd.read_hdf(path, "texts")
+        expect(f.scan("texts"), read.astype(object).where(read.notna(), None).astype({"v": "i8"}))
+        blocks = f.scan("blocks")
+        assert b"pickled" in blocks.schema.metadata[b"basalt.not_read"]
+        expect(blocks, frame[["x", "y", "y2"]],
+               ["index", "values_block_0[0]", "values_block_1[0]", "values_block_1[1]"])
+        objects = f.scan("objects")
+        assert left_out(objects) == ["t"] and objects.column_names == ["index", "v"]
+        assert objects.column("v").to_pylist() == list(range(n))
+        agree(f.scan("series").drop_columns(["index"]), {"values": list(frame["x"])}, "series")
+        numbered = pd.read_hdf(path, "numbered")
+        numbered.columns = [str(c) for c in numbered.columns]
+        expect(f.scan("numbered"), numbered)
+        assert f.table_of("fixed") == ("pandas frame", n, 8)
+        refused(UNSUPPORTED, lambda: f.scan("levels"), "levels", "several levels")
+
+
+def test_netcdf(folder):
+    path = os.path.join(folder, "climate.nc")
+    rng = np.random.default_rng(8)
+    with netCDF4.Dataset(path, "w") as d:
+        d.createDimension("time", None)
+        d.createDimension("lat", 4)
+        d.createDimension("lon", 6)
+        d.createDimension("station", 3)
+        time = d.createVariable("time", "f8", ("time",))
+        time.units = "hours since 2000-01-01"
+        time[:] = np.arange(50) / 2
+        d.createVariable("lat", "f4", ("lat",))[:] = np.linspace(-60, 60, 4)
+        d.createVariable("lon", "f4", ("lon",))[:] = np.linspace(0, 300, 6)
+        t = d.createVariable("t", "i2", ("time", "lat", "lon"), fill_value=-99, zlib=True,
+                             chunksizes=(7, 4, 6))
+        t.set_auto_maskandscale(False)
+        t.units = "K"
+        t.scale_factor = 0.5
+        t[:] = rng.integers(-100, 100, (50, 4, 6))
+        t[3, 1, 1] = -99
+        d.createVariable("where", "f8", ("station",))[:] = [1, 2, 3]
+        d.createVariable("by station", "i4", ("station", "time"))[:] = rng.integers(0, 9, (3, 50))
+    with netCDF4.Dataset(path) as d, File(path) as f:
+        d.set_auto_maskandscale(False)
+
+        def expected(name):
+            v = d[name]
+            index = np.indices(v.shape).reshape(v.ndim, -1)
+            columns = {}
+            for i, dim in enumerate(v.dimensions):
+                columns[dim] = d[dim][:][index[i]] if dim in d.variables else index[i]
+            columns[name] = v[:].reshape(-1)
+            return columns
+
+        for name in ["t", "where", "by station"]:
+            whole = expected(name)
+            agree(f.scan(name), whole, name)
+            for first, count in [(1, 1), (37, 100), (1000, 10**6)]:
+                agree(f.scan(name, first, count),
+                      {k: v[first:first + count] for k, v in whole.items()}, name)
+        field = f.scan("t").schema.field("t")
+        assert field.metadata[b"units"] == b"K" and b"_Netcdf4Dimid" not in field.metadata
+        assert f.scan("t").schema.field("time").metadata[b"units"] == b"hours since 2000-01-01"
+        nulls = f.scan("t", missing_as_null=True).column("t").to_pylist()
+        assert nulls == [None if v == -99 else v for v in expected("t")["t"]]
+        assert f.scan("t").column("t").null_count == 0
+        same(f.scan("t", layout=PLAIN), d["t"][:], "a variable as a dataset")
+        same(f.scan("time"), d["time"][:], "a coordinate")
+        assert f.table_of("t") == ("netCDF variable", 1200, 4)
+        root = f.scan("/")  # all lengths are met once: the first name; a bare dimension is no column
+        assert root.column_names == ["lat"], root.column_names
+        assert left_out(root) == ["by station", "lon", "t", "time", "where"], left_out(root)
+
+
+def triplets(matrix, by_row):
+    major = np.repeat(np.arange(len(matrix.indptr) - 1), np.diff(matrix.indptr))
+    rows, columns = (major, matrix.indices) if by_row else (matrix.indices, major)
+    return {"row": rows, "column": columns, "value": matrix.data}
+
+
+def test_sparse(folder):
+    path = os.path.join(folder, "sparse.h5ad")
+    dense = scipy.sparse.random(3000, 400, 0.01, "csr", random_state=9)
+    dense.data[dense.indptr[100]:dense.indptr[2000]] = 0  # many rows without an entry
+    dense.eliminate_zeros()
+    obs = pd.DataFrame(index=[str(i) for i in range(3000)])
+    data = anndata.AnnData(X=dense.tocsr(), obs=obs, layers={"by column": dense.tocsc()})
+    data.write_h5ad(path)
+    with h5py.File(path, "r+") as h:
+        g = h.create_group("old")
+        g.attrs["h5sparse_format"] = "csr"
+        g.attrs["h5sparse_shape"] = [3000, 400]
+        for part in ("data", "indices", "indptr"):
+            g[part] = getattr(dense.tocsr(), part)
+        h.create_group("broken").attrs["encoding-type"] = "csr_matrix"
+        for part in ("data", "indices"):
+            h["broken"][part] = getattr(dense.tocsr(), part)
+        h["broken/indptr"] = np.zeros(3001, "i4")
+    with File(path) as f:
+        for name, by_row, matrix in [("X", True, dense.tocsr()), ("old", True, dense.tocsr()),
+                                     ("layers/by column", False, dense.tocsc())]:
+            expected = triplets(matrix, by_row)
+            table = f.scan(name)
+            agree(table, expected, name)
+            assert json.loads(table.schema.metadata[b"basalt.matrix_shape"]) == [3000, 400]
+            for first, count in [(1, 1), (5000, 3000)]:
+                agree(f.scan(name, first, count),
+                      {k: v[first:first + count] for k, v in expected.items()}, name)
+        assert f.table_of("X")[0] == "sparse matrix (CSR)"
+        try:
+            f.scan("broken")
+            raise AssertionError("not refused")
+        except OSError as e:
+            assert "indptr" in str(e), e
+
+
+def corpus_frame(h, group):
+    """What AnnData reads, by h5py alone."""
+    attributes = group.attrs
+    index = attributes["_index"]
+    order = [str(c) for c in attributes["column-order"]]
+    found = {}
+    for name in ([index] if index not in order else []) + order:
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            codes, values = item["codes"][:], item["categories"][:]
+        elif "categories" in item.attrs:
+            codes, values = item[:], h[item.attrs["categories"]][:]
+        else:
+            found[name] = item[:]
+            continue
+        found[name] = [None if c < 0 else values[c] for c in codes]
+    return found
+
+
+def test_corpus(folder):
+    """Every group and dataset of the AnnData and netCDF files of other projects; none is skipped."""
+    corpus = os.environ.get("BASALT_CORPUS")
+    if not corpus:
+        corpus = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared",
+                              "corpus")
+    if not os.path.isdir(corpus):
+        print("there is no corpus (set BASALT_CORPUS): only files made here are compared")
+        return
+    files = [os.path.join(corpus, "anndata", name) for name in sorted(os.listdir(
+        os.path.join(corpus, "anndata"))) if name.endswith(".h5ad")]
+    files += [os.path.join(corpus, "hidefix", name) for name in
+              ("coads_climatology.nc4", "feb.nc4", "jan.nc4")]
+    frames = matrices = variables = records = 0
+    for path in files:
+        with h5py.File(path) as h, File(path) as f:
+            for entry in f.walk():
+                name = entry.path.decode()
+                if entry.kind not in (GROUP, DATASET):
+                    continue
+                item = h[name]
+                kind = item.attrs.get("encoding-type", item.attrs.get("h5sparse_format", ""))
+                if entry.kind == GROUP and kind == "dataframe":
+                    agree(f.scan(name), corpus_frame(h, item), f"{path} {name}")
+                    frames += 1
+                elif entry.kind == GROUP and kind in ("csr_matrix", "csc_matrix", "csr", "csc"):
+                    parts = type("", (), {k: item[k][:] for k in ("data", "indices", "indptr")})
+                    agree(f.scan(name), triplets(parts, kind.startswith("csr")), f"{path} {name}")
+                    matrices += 1
+                elif entry.kind == DATASET and item.dtype.names:
+                    found = f.scan(name)
+                    for column in item.dtype.names:
+                        values = [plain(v) for v in item[:][column]]
+                        names = f"uns/{column}_categories"
+                        if name in ("/obs", "/var") and names in h:
+                            values = [plain(h[names][:][v]) for v in values]
+                        agree(found.select([column]), {column: values}, f"{path} {name}")
+                    records += 1
+                elif entry.kind == DATASET and "DIMENSION_LIST" in item.attrs:
+                    v = item[:].reshape(-1)
+                    found = f.scan(name)
+                    agree(found.select([found.num_columns - 1]), {name[1:]: v}, f"{path} {name}")
+                    index = np.indices(item.shape).reshape(item.ndim, -1)
+                    for i in range(item.ndim):
+                        scale = item.dims[i][0]
+                        agree(found.select([i]), {scale.name[1:]: scale[:][index[i]]}, name)
+                    variables += 1
+                elif entry.kind == DATASET:
+                    values = item[()]
+                    table = f.scan(name)
+                    column = table.column(0).combine_chunks()
+                    if isinstance(column, pa.ExtensionArray):
+                        column = column.storage
+                    values = np.atleast_1d(values)
+                    if "categories" in item.attrs:
+                        names = h[item.attrs["categories"]][:]
+                        values = np.array([names[c] for c in values], dtype=object)
+                    agree(pa.table({"v": column}),
+                          {"v": [plain(v.reshape(-1)) if isinstance(v, np.ndarray) else v
+                                 for v in values]}, f"{path} {name}")
+                else:
+                    try:
+                        table = f.scan(name)
+                    except Refused as e:
+                        assert e.status == UNSUPPORTED and "no table" in str(e), e
+                        continue
+                    agree(table, {c: item[c][:] for c in table.column_names}, f"{path} {name}")
+    print(f"corpus: {len(files)} files, {frames} frames, {matrices} sparse matrices, "
+          f"{variables} variables, {records} records")
+    assert frames >= 10 and matrices >= 10 and variables >= 3 and records >= 5
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         for test in (test_numbers, test_texts, test_walk, test_attributes, test_anndata,
-                     test_older_anndata, test_family):
+                     test_older_anndata, test_family, test_group, test_compound, test_wide,
+                     test_pandas, test_netcdf, test_sparse, test_corpus):
             test(folder)
-    print(f"{checked} values compared, h5py {h5py.__version__}")
+    print(f"{checked} values compared, h5py {h5py.__version__}, PyTables {tables.__version__}, "
+          f"netCDF4 {netCDF4.__version__}")
 
 
 main()
