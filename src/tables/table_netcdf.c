@@ -107,8 +107,7 @@ bool bs_is_bare_dimension(struct bs_h5_file *h5, const struct bs_h5_object *scal
     return bare;
 }
 
-static basalt_status load_elements(
-    struct bs_table *table, struct bs_column_of *column, uint64_t count, basalt_error *err)
+static basalt_status load_elements(struct bs_column_of *column, uint64_t count, basalt_error *err)
 {
     const uint64_t width = column->value.element_bytes;
     if (count > BS_TABLE_COORDINATE_BYTES_MAX / BS_MAX(width, 1)) {
@@ -151,7 +150,7 @@ static basalt_status add_coordinate(struct bs_table *table, const char *name,
     column->kind = BS_COLUMN_COORDINATE;
     column->value = value;
     column->nullable = bs_value_has_nulls(&value);
-    status = load_elements(table, column, count, err);
+    status = load_elements(column, count, err);
     return status ? status : describe(table, column, scale, err);
 }
 
