@@ -358,7 +358,7 @@ static basalt_status read_column(struct bs_table *table, struct bs_column_of *co
     case BS_COLUMN_COORDINATE: return read_coordinates(table, column, first, count, out, err);
     case BS_COLUMN_MAJOR: break;
     }
-    return bs_sparse_read_major(table, column, first, count, out, err);
+    return bs_sparse_read_major(column, first, count, out, err);
 }
 
 basalt_status bs_table_read(struct bs_table *table, uint64_t first, uint64_t count,

@@ -83,8 +83,8 @@ struct window { /* entries [first, first + count) of indptr */
     uint8_t bytes[WINDOW_ROWS * 8];
 };
 
-static basalt_status load(struct bs_table *table, const struct bs_column_of *column,
-    struct window *window, uint64_t first, uint64_t count, basalt_error *err)
+static basalt_status load(const struct bs_column_of *column, struct window *window, uint64_t first,
+    uint64_t count, basalt_error *err)
 {
     window->type = bs_h5_object_type(column->object);
     window->first = first;
@@ -100,21 +100,21 @@ static int64_t pointer_at(const struct window *window, uint64_t index)
 }
 
 /* The last m whose entries begin at `entry` or before; its window begins there. */
-static basalt_status find_major(struct bs_table *table, const struct bs_column_of *column,
-    uint64_t entry, uint64_t low, struct window *window, basalt_error *err)
+static basalt_status find_major(const struct bs_column_of *column, uint64_t entry, uint64_t low,
+    struct window *window, basalt_error *err)
 {
     uint64_t high = column->modulo;
     basalt_status status = BASALT_OK;
     while (!status && high - low > 1) {
         const uint64_t middle = low + (high - low) / 2;
-        status = load(table, column, window, middle, 1, err);
+        status = load(column, window, middle, 1, err);
         if (!status && pointer_at(window, middle) <= (int64_t)entry) {
             low = middle;
         } else {
             high = middle;
         }
     }
-    if (!status) status = load(table, column, window, low, WINDOW_ROWS, err);
+    if (!status) status = load(column, window, low, WINDOW_ROWS, err);
     if (status || (pointer_at(window, low) <= (int64_t)entry && low + 1 < column->modulo)) {
         return status;
     }
@@ -122,12 +122,12 @@ static basalt_status find_major(struct bs_table *table, const struct bs_column_o
         err, BASALT_CORRUPT, BASALT_NO_OFFSET, "its indptr says nothing of entry %" PRIu64, entry);
 }
 
-static basalt_status fill(struct bs_table *table, struct bs_column_of *column,
-    struct window *window, uint64_t first, uint64_t count, uint8_t *out, basalt_error *err)
+static basalt_status fill(struct bs_column_of *column, struct window *window, uint64_t first,
+    uint64_t count, uint8_t *out, basalt_error *err)
 {
     const bool goes_on = first == column->divide && column->major < column->modulo;
     uint64_t major = goes_on ? column->major : 0;
-    basalt_status status = find_major(table, column, first, major, window, err);
+    basalt_status status = find_major(column, first, major, window, err);
     major = window->first;
     for (uint64_t i = 0; !status && i < count; i++) {
         const int64_t entry = (int64_t)(first + i);
@@ -136,7 +136,7 @@ static basalt_status fill(struct bs_table *table, struct bs_column_of *column,
             major++;
         }
         if (major + 1 >= window->first + window->count) {
-            status = find_major(table, column, first + i, major, window, err);
+            status = find_major(column, first + i, major, window, err);
             major = window->first;
         }
         bs_store_u64(out + i * 8, major);
@@ -146,8 +146,8 @@ static basalt_status fill(struct bs_table *table, struct bs_column_of *column,
     return status;
 }
 
-basalt_status bs_sparse_read_major(struct bs_table *table, struct bs_column_of *column,
-    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
+basalt_status bs_sparse_read_major(struct bs_column_of *column, uint64_t first, uint64_t count,
+    struct ArrowArray *out, basalt_error *err)
 {
     uint8_t *data;
     struct window *window = bs_alloc_zeroed(1, sizeof *window);
@@ -156,7 +156,7 @@ basalt_status bs_sparse_read_major(struct bs_table *table, struct bs_column_of *
     if (!status) {
         out->length = (int64_t)count;
         status = bs_array_buffer(out, 1, (size_t)count * 8, &data, err);
-        if (!status && count > 0) status = fill(table, column, window, first, count, data, err);
+        if (!status && count > 0) status = fill(column, window, first, count, data, err);
         if (status) out->release(out);
     }
     bs_free(window);

@@ -284,8 +284,8 @@ BS_MUST_USE basalt_status bs_table_open_variable(
 BS_MUST_USE basalt_status bs_table_add_members(
     struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
 /* table_sparse.c: a column of kind MAJOR. */
-BS_MUST_USE basalt_status bs_sparse_read_major(struct bs_table *table, struct bs_column_of *column,
-    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err);
+BS_MUST_USE basalt_status bs_sparse_read_major(struct bs_column_of *column, uint64_t first,
+    uint64_t count, struct ArrowArray *out, basalt_error *err);
 /* What _FillValue and missing_value say is null, if that is asked for. */
 BS_MUST_USE basalt_status bs_column_set_missing(struct bs_table *table, struct bs_column_of *column,
     const struct bs_h5_object *dataset, basalt_error *err);
