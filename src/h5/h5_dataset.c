@@ -4,8 +4,8 @@
 
 #include <inttypes.h>
 
-#define CHUNK_BYTES_FREE_MAX ((uint64_t)16 << 20) /* chunks of this size need no further reason */
-#define CHUNK_TO_FILE_MAX 2 /* larger ones are at most so many times the file, see I6 */
+#define CHUNK_BYTES_FREE_MAX ((uint64_t)64 << 20) /* chunks of this size need no further reason */
+#define CHUNK_TO_FILE_MAX 8 /* larger ones are at most so many times the file, see I6 */
 
 /* ---- shapes ----------------------------------------------------------------------------------- */
 
@@ -53,7 +53,7 @@ basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5, const struct bs
     if (!fits || (bytes > CHUNK_BYTES_FREE_MAX && bytes / CHUNK_TO_FILE_MAX > h5->bytes))
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
             "the chunks of the dataset at %" PRIu64
-            " are over 16 MiB each and more than twice as large as the whole file",
+            " are over 64 MiB each and more than 8 times as large as the whole file",
             object->header->address);
     *out_bytes = (size_t)bytes;
     return BASALT_OK;
