@@ -116,6 +116,144 @@ static void put_datasets(hid_t file)
     H5Tclose(text);
 }
 
+/* Records in records, a list, a dictionary, a reference, an array. */
+static void put_nested(hid_t file)
+{
+    struct nested {
+        int16_t colour;
+        hobj_ref_t where;
+        hvl_t list;
+        float grid[4];
+        struct record inner;
+    };
+    static struct nested rows[ROWS];
+    static int32_t items[3] = {1, 2, 3};
+    const int16_t red = 3, blue = -7;
+    const hsize_t dims[] = {ROWS}, four[] = {2, 2};
+    const hid_t type = H5Tcreate(H5T_COMPOUND, sizeof rows[0]), text = text_type(4);
+    const hid_t inner = H5Tcreate(H5T_COMPOUND, sizeof(struct record));
+    const hid_t colour = H5Tenum_create(H5T_NATIVE_INT16), list = H5Tvlen_create(H5T_NATIVE_INT32);
+    const hid_t grid = H5Tarray_create2(H5T_NATIVE_FLOAT, 2, four);
+    H5Tenum_insert(colour, "red", &red);
+    H5Tenum_insert(colour, "blue", &blue);
+    H5Tinsert(inner, "number", HOFFSET(struct record, number), H5T_NATIVE_INT32);
+    H5Tinsert(inner, "text", HOFFSET(struct record, text), text);
+    for (int i = 0; i < ROWS; i++) {
+        rows[i].colour = i % 3 ? red : blue;
+        rows[i].list = (hvl_t){(size_t)(i % 4), items};
+        if (i % 2) H5Rcreate(&rows[i].where, file, "/cube", H5R_OBJECT, -1);
+    }
+    H5Tinsert(type, "colour", HOFFSET(struct nested, colour), colour);
+    H5Tinsert(type, "where", HOFFSET(struct nested, where), H5T_STD_REF_OBJ);
+    H5Tinsert(type, "list", HOFFSET(struct nested, list), list);
+    H5Tinsert(type, "grid", HOFFSET(struct nested, grid), grid);
+    H5Tinsert(type, "inner", HOFFSET(struct nested, inner), inner);
+    put(file, "nested", type, 1, dims, rows, H5P_DEFAULT);
+    H5Tclose(grid);
+    H5Tclose(list);
+    H5Tclose(colour);
+    H5Tclose(inner);
+    H5Tclose(text);
+    H5Tclose(type);
+}
+
+static void put_word(hid_t object, const char *name, const char *word)
+{
+    const hid_t type = text_type(strlen(word));
+    put_attribute(object, name, type, 0, word);
+    H5Tclose(type);
+}
+
+static void put_sparse(hid_t file)
+{
+    double values[ROWS];
+    int32_t columns[ROWS], pointers[12];
+    const hsize_t entries[] = {ROWS}, majors[] = {12};
+    const hid_t group = make_group(file, "sparse", "csr_matrix");
+    for (int i = 0; i < ROWS; i++) {
+        values[i] = i / 2.0;
+        columns[i] = i % 5;
+    }
+    for (int i = 0; i < 12; i++) pointers[i] = i < 3 ? 0 : (i - 2) * 4 < ROWS ? (i - 2) * 4 : ROWS;
+    pointers[11] = ROWS;
+    put(group, "data", H5T_NATIVE_DOUBLE, 1, entries, values, H5P_DEFAULT);
+    put(group, "indices", H5T_NATIVE_INT32, 1, entries, columns, H5P_DEFAULT);
+    put(group, "indptr", H5T_NATIVE_INT32, 1, majors, pointers, H5P_DEFAULT);
+    H5Gclose(group);
+}
+
+/* A variable of 4 times and 10 places, the first of which has no coordinates. */
+static void put_variable(hid_t file)
+{
+    static const char bare[] = "This is a netCDF dimension but not a netCDF variable.        10";
+    int16_t values[ROWS];
+    double times[4] = {0, 1, 2, 3};
+    float nothing[10] = {0};
+    const int16_t fill = 7;
+    hobj_ref_t scales[2];
+    hvl_t lists[2] = {{1, &scales[0]}, {1, &scales[1]}};
+    const hsize_t both[] = {4, 10};
+    const hid_t group = make_group(file, "climate", NULL);
+    const hid_t list = H5Tvlen_create(H5T_STD_REF_OBJ);
+    for (int i = 0; i < ROWS; i++) values[i] = (int16_t)i;
+    put(group, "time", H5T_NATIVE_DOUBLE, 1, &both[0], times, H5P_DEFAULT);
+    put(group, "place", H5T_NATIVE_FLOAT, 1, &both[1], nothing, H5P_DEFAULT);
+    put(group, "t", H5T_NATIVE_INT16, 2, both, values, H5P_DEFAULT);
+    const hid_t place = H5Dopen2(group, "place", H5P_DEFAULT),
+                t = H5Dopen2(group, "t", H5P_DEFAULT);
+    put_word(place, "CLASS", "DIMENSION_SCALE");
+    put_word(place, "NAME", bare);
+    H5Rcreate(&scales[0], group, "time", H5R_OBJECT, -1);
+    H5Rcreate(&scales[1], group, "place", H5R_OBJECT, -1);
+    put_attribute(t, "DIMENSION_LIST", list, 2, lists);
+    put_attribute(t, "_FillValue", H5T_NATIVE_INT16, 1, &fill);
+    put_word(t, "units", "K");
+    H5Dclose(place);
+    H5Dclose(t);
+    H5Tclose(list);
+    H5Gclose(group);
+}
+
+static void put_pandas(hid_t file)
+{
+    static const char names[2][2] = {"b", "a"}, columns[2][2] = {"a", "b"};
+    double values[ROWS * 2];
+    int64_t index[ROWS];
+    const int64_t blocks = 1;
+    const hsize_t rows[] = {ROWS}, two[] = {2}, both[] = {ROWS, 2};
+    const hid_t group = make_group(file, "pandas", NULL), text = text_type(2);
+    for (int i = 0; i < ROWS; i++) values[2 * i] = values[2 * i + 1] = (double)(index[i] = i);
+    put_word(group, "pandas_type", "frame");
+    put_attribute(group, "nblocks", H5T_NATIVE_INT64, 0, &blocks);
+    put(group, "axis0", text, 1, two, columns, H5P_DEFAULT);
+    put(group, "axis1", H5T_NATIVE_INT64, 1, rows, index, H5P_DEFAULT);
+    put(group, "block0_items", text, 1, two, names, H5P_DEFAULT);
+    put(group, "block0_values", H5T_NATIVE_DOUBLE, 2, both, values, H5P_DEFAULT);
+    const hid_t axis = H5Dopen2(group, "axis1", H5P_DEFAULT);
+    put_word(axis, "kind", "datetime64[ns]");
+    H5Dclose(axis);
+    H5Tclose(text);
+    H5Gclose(group);
+}
+
+/* What the other conventions make of datasets, in a file of its own. */
+static const char *conventions_file(void)
+{
+    static char path[512];
+    int32_t cube[6] = {0};
+    const hsize_t dims[] = {1, 2, 3};
+    if (path[0]) return path;
+    snprintf(path, sizeof path, "%s", test_path("conventions.h5"));
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    put(file, "cube", H5T_NATIVE_INT32, 3, dims, cube, H5P_DEFAULT);
+    put_nested(file);
+    put_sparse(file);
+    put_variable(file);
+    put_pandas(file);
+    H5Fclose(file);
+    return path;
+}
+
 /* The path of a file made by libhdf5; the same for all tests of a run. */
 static const char *foreign_file(void)
 {
@@ -169,7 +307,8 @@ static bool note_attribute(void *context, const char *name, const char *type, co
 static basalt_status scan(struct bs_hdf5 *file, const char *path, uint64_t first, uint64_t count,
     struct ArrowArrayStream *stream, basalt_error *error)
 {
-    const basalt_hdf5_scan_options options = {.first_row = first, .row_count = count};
+    const basalt_hdf5_scan_options options = {
+        .first_row = first, .row_count = count, .missing_as_null = true};
     return bs_hdf5_scan(file, path, &options, stream, error);
 }
 
@@ -239,6 +378,53 @@ TEST(tables, everything_is_met_once)
     CHECK_EQ(tour.rows, ROWS + 4 * ROWS + 3 * ROWS + 4 * ROWS + 2);
     bs_vfs_free(vfs);
     CHECK_EQ(test_live_allocations(), before);
+}
+
+static const char *const tables_expected[][2] = {
+    {"/nested", "records"},
+    {"/sparse", "sparse matrix (CSR)"},
+    {"/climate/t", "netCDF variable"},
+    {"/pandas", "pandas frame"},
+    {"/climate/time", "dataset"},
+    {"/climate", "group"},
+};
+
+TEST(tables, each_convention_is_known)
+{
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    const int64_t before = test_live_allocations();
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(bs_hdf5_open(vfs, conventions_file(), &file, err));
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(tables_expected); i++) {
+        basalt_hdf5_table table;
+        CHECK_OK(bs_hdf5_describe_table(file, tables_expected[i][0], &table, err));
+        CHECK(table.kind && !strcmp(table.kind, tables_expected[i][1]));
+        CHECK_EQ(table.rows, i < 4 ? ROWS : 4);
+    }
+    bs_hdf5_close(file);
+    bs_vfs_free(vfs);
+    CHECK_EQ(test_live_allocations(), before);
+}
+
+TEST(tables, no_memory_for_a_convention_is_no_crash)
+{
+    struct bs_vfs *vfs = NULL;
+    struct tour tour;
+    const char *path = conventions_file();
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    const int64_t before = test_live_allocations();
+    EACH_FAULT (step) {
+        basalt_error why = {0};
+        const basalt_status status = look_at_all(vfs, path, &tour, &why);
+        fault_stop();
+        if (status && status != BASALT_NO_MEMORY) {
+            test_fail(__FILE__, __LINE__, "step %" PRIu64 ": %d %s", step, status, why.message);
+        }
+        CHECK_EQ(test_live_allocations(), before);
+    }
+    CHECK(tour.rows > 4 * ROWS);
+    bs_vfs_free(vfs);
 }
 
 TEST(tables, no_memory_is_no_crash)
@@ -316,6 +502,9 @@ TEST(tables, damaged_files_are_refused_or_harmless)
     REQUIRE_OK(bs_vfs_local_create(&vfs, err));
     uint8_t *bytes = load_file(vfs, foreign_file(), &count);
     damage(bytes, count, 1000, 1);
+    bs_free(bytes);
+    bytes = load_file(vfs, conventions_file(), &count);
+    damage(bytes, count, 1000, 3);
     bs_free(bytes);
     bs_vfs_free(vfs);
 }
