@@ -8,7 +8,7 @@
 
 struct cat_options {
     const char *rows, *format;
-    bool fresh;
+    bool fresh, wide, plain, missing;
     uint64_t first_row, row_count;
 };
 
@@ -108,8 +108,17 @@ static basalt_status source_scan(
 {
     out_stream->release = NULL;
     if (!source->file) return scan_fresh(source, out_stream, err);
-    return basalt_hdf5_scan(source->file, source->path, source->options->first_row,
-        source->options->row_count, out_stream, err);
+    basalt_hdf5_scan_options options;
+    basalt_hdf5_scan_options_init(&options, sizeof options);
+    options.first_row = source->options->first_row;
+    options.row_count = source->options->row_count;
+    options.missing_as_null = source->options->missing;
+    /* npy has the dimensions of the dataset, not a row for each element. */
+    const bool plain = source->options->plain || strcmp(source->options->format, "npy") == 0;
+    options.layout = source->options->wide ? BASALT_HDF5_LAYOUT_WIDE
+        : plain                            ? BASALT_HDF5_LAYOUT_PLAIN
+                                           : BASALT_HDF5_LAYOUT_AUTO;
+    return basalt_hdf5_scan_with(source->file, source->path, &options, out_stream, err);
 }
 
 static basalt_status source_close(struct source *source, basalt_status status, basalt_error *err)
@@ -152,7 +161,7 @@ static basalt_status find_shape(
 {
     *out_shape = (struct npy_shape){.rank = 0};
     const basalt_status status = count_rows(source, &out_shape->rows, err);
-    if (status || !source->file) return status;
+    if (status || !source->file || source->options->wide) return status;
     return basalt_hdf5_walk(source->file, source->path, 0, take_shape, out_shape, err);
 }
 
@@ -217,10 +226,11 @@ static int run(const struct command *command, int argc, char **argv)
     bool json = false;
     const struct option list[] = {{"--rows", OPTION_TEXT, &options.rows},
         {"--format", OPTION_TEXT, &options.format}, {"--fresh", OPTION_FLAG, &options.fresh},
-        {"--json", OPTION_FLAG, &json}};
+        {"--wide", OPTION_FLAG, &options.wide}, {"--plain", OPTION_FLAG, &options.plain},
+        {"--missing", OPTION_FLAG, &options.missing}, {"--json", OPTION_FLAG, &json}};
     struct arguments arguments;
     int leave = EXIT_FINE;
-    if (!parse_arguments(command, argc, argv, list, 4, 2, 2, &arguments, &leave)) return leave;
+    if (!parse_arguments(command, argc, argv, list, 7, 2, 2, &arguments, &leave)) return leave;
     if (json) options.format = "json";
     leave = check_options(command, &options);
     if (leave) return leave;
@@ -235,14 +245,19 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command cat_command = {"cat", "print the rows of a dataset or a table",
-    "usage: basalt cat FILE PATH [--rows A:B] [--format csv|json|arrow|npy] [--fresh]\n\n"
-    "Prints rows of a dataset, or of a group that is a table, of any HDF5 file. PATH is as ls prints it,\n"
+    "usage: basalt cat FILE PATH [--rows A:B] [--format csv|json|arrow|npy]\n"
+    "                  [--wide | --plain] [--missing] [--fresh]\n\n"
+    "Prints rows of a dataset, or of a group that is a table (of Basalt, AnnData, pandas, netCDF; a sparse\n"
+    "matrix; datasets of one length), of any HDF5 file. PATH is as ls prints it,\n"
     "or made of the plain names that stat prints: a family \"a/b\" is a/b or /a%2Fb.\n\n"
     "  --rows A:B     rows A to B - 1, from 0; A: and :B leave one end open\n"
     "  --format F     csv (default; RFC 4180: lines end in CR LF, a null is an empty cell, an empty text\n"
     "                 is \"\"), json (an array of rows), arrow (an IPC stream),\n"
     "                 npy (columns of fixed width; several are a structured array)\n"
     "  --json         the same as --format json\n"
+    "  --wide         a dataset of two dimensions with a column for each index of the second\n"
+    "  --plain        a netCDF variable as the dataset that it is, not a row with coordinates an element\n"
+    "  --missing      what _FillValue and missing_value name is null\n"
     "  --fresh        of a Basalt file: also the rows that are in the log and not in the file yet\n\n"
     "example: basalt cat session.h5 /memory --rows 0:10 --format csv\n",
     run};

@@ -13,6 +13,7 @@ struct listing {
     basalt_status status; /* of reading attributes */
     basalt_error *err;
     bool first_attribute;
+    basalt_hdf5_table table; /* of the group at hand; kind NULL: it is none */
 };
 
 static const char *kind_name(basalt_hdf5_kind kind)
@@ -31,6 +32,16 @@ static bool hidden(const struct listing *listing, const char *path)
 static bool is_link(const basalt_hdf5_entry *entry)
 {
     return entry->kind == BASALT_HDF5_SOFT_LINK || entry->kind == BASALT_HDF5_EXTERNAL_LINK;
+}
+
+/* What the group is as a table. Why it is none is no failure of a listing. */
+static void ask_table(struct listing *listing, const basalt_hdf5_entry *entry)
+{
+    listing->table = (basalt_hdf5_table){.kind = NULL};
+    if (entry->kind != BASALT_HDF5_GROUP) return;
+    if (basalt_hdf5_describe_table(listing->file, entry->path, &listing->table, NULL)) {
+        listing->table.kind = NULL;
+    }
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -77,6 +88,9 @@ static void json_dataset(const basalt_hdf5_entry *entry)
     json_field("filters", entry->filters);
     printf(",\"raw_bytes\":%" PRIu64 ",\"stored_bytes\":%" PRIu64, entry->raw_bytes,
         entry->stored_bytes);
+    if (entry->stored_bytes) {
+        printf(",\"ratio\":%.3f", (double)entry->raw_bytes / (double)entry->stored_bytes);
+    }
 }
 
 static void json_entry(struct listing *listing, const basalt_hdf5_entry *entry)
@@ -87,6 +101,12 @@ static void json_entry(struct listing *listing, const basalt_hdf5_entry *entry)
     if (is_link(entry)) json_field("target", entry->target);
     if (entry->kind == BASALT_HDF5_DATASET) json_dataset(entry);
     if (entry->kind == BASALT_HDF5_TYPE) json_field("type", entry->type);
+    if (listing->table.kind) {
+        fputs(",\"table\":{\"kind\":", stdout);
+        json_text(stdout, listing->table.kind);
+        printf(",\"rows\":%" PRIu64 ",\"columns\":%" PRIu64 "}", listing->table.rows,
+            listing->table.columns);
+    }
     if (listing->attributes && !is_link(entry)) {
         fputs(",\"attributes\":{", stdout);
         listing->first_attribute = true;
@@ -100,19 +120,29 @@ static void json_entry(struct listing *listing, const basalt_hdf5_entry *entry)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
+/* "10 x 20" */
+static void dims_text(char *out, size_t out_bytes, const uint64_t *dims, unsigned rank)
+{
+    size_t at = 0;
+    for (unsigned i = 0; i < rank && at + 24 < out_bytes; i++) {
+        at += (size_t)snprintf(out + at, out_bytes - at, "%s%" PRIu64, i ? " x " : "", dims[i]);
+    }
+}
+
 static void text_shape(const struct listing *listing, const basalt_hdf5_entry *entry)
 {
-    char shape[256] = "scalar";
-    size_t at = 0;
-    for (unsigned i = 0; i < entry->rank && at + 24 < sizeof shape; i++) {
-        at += (size_t)snprintf(
-            shape + at, sizeof shape - at, "%s%" PRIu64, i ? " x " : "", entry->dims[i]);
+    char shape[256] = "scalar", chunk[256] = "";
+    const char *layout = entry->layout ? entry->layout : "";
+    dims_text(shape, sizeof shape, entry->dims, entry->rank);
+    if (strcmp(layout, "chunked") == 0) {
+        dims_text(chunk, sizeof chunk, entry->chunk_dims, entry->rank);
+        layout = chunk;
     }
     const char *type = entry->type ? entry->type : "";
     const int pad = listing->type_width - shown_columns(type);
     fputs("  ", stdout);
     print_shown(stdout, type);
-    printf("%*s %12s", pad > 0 ? pad : 0, "", shape);
+    printf("%*s %12s  %12s", pad > 0 ? pad : 0, "", shape, layout);
 }
 
 static void text_storage(const basalt_hdf5_entry *entry)
@@ -120,13 +150,23 @@ static void text_storage(const basalt_hdf5_entry *entry)
     struct size_texts texts = {.next = 0};
     printf(
         "  %9s  %9s", size_text(&texts, entry->stored_bytes), size_text(&texts, entry->raw_bytes));
+    if (entry->stored_bytes) {
+        printf("  %6.2f", (double)entry->raw_bytes / (double)entry->stored_bytes);
+    } else {
+        printf("  %6s", "");
+    }
     if (entry->filters && entry->filters[0]) printf("  %s", entry->filters);
 }
 
 static void text_header(const struct listing *listing)
 {
-    printf("%-*s  %-*s %12s  %9s  %9s  %s\n", listing->width, "path", listing->type_width, "type",
-        "shape", "in file", "unpacked", "filters");
+    printf("%-*s  %-*s %12s  %12s  %9s  %9s  %6s  %s\n", listing->width, "path",
+        listing->type_width, "type", "shape", "chunk", "in file", "unpacked", "ratio", "filters");
+}
+
+static int indent(const basalt_hdf5_entry *entry)
+{
+    return entry->depth < 20 ? 2 * (int)entry->depth : 40;
 }
 
 static bool text_attribute(void *context, const char *name, const char *type, const char *value)
@@ -144,7 +184,8 @@ static bool text_attribute(void *context, const char *name, const char *type, co
 static void text_entry(struct listing *listing, const basalt_hdf5_entry *entry)
 {
     const bool plain = entry->kind == BASALT_HDF5_GROUP;
-    const int pad = listing->width - shown_columns(entry->path);
+    const int pad = listing->width - shown_columns(entry->path) - indent(entry);
+    printf("%*s", indent(entry), "");
     print_shown(stdout, entry->path);
     printf("%*s", pad > 0 ? pad : 0, "");
     if (plain || entry->kind == BASALT_HDF5_TYPE) printf("  %s", kind_name(entry->kind));
@@ -156,6 +197,11 @@ static void text_entry(struct listing *listing, const basalt_hdf5_entry *entry)
     if (entry->kind == BASALT_HDF5_DATASET) {
         text_shape(listing, entry);
         text_storage(entry);
+    }
+    if (listing->table.kind) {
+        printf("  %s: %" PRIu64 " row%s x %" PRIu64 " column%s", listing->table.kind,
+            listing->table.rows, plural(listing->table.rows), listing->table.columns,
+            plural(listing->table.columns));
     }
     if (plain && entry->attributes) {
         printf("  %" PRIu64 " attribute%s", entry->attributes, plural(entry->attributes));
@@ -172,7 +218,7 @@ static bool list_entry(void *context, const basalt_hdf5_entry *entry)
     struct listing *listing = context;
     if (hidden(listing, entry->path)) return true;
     if (listing->measuring) {
-        const int columns = shown_columns(entry->path);
+        const int columns = shown_columns(entry->path) + indent(entry);
         const int type_columns = shown_columns(entry->type ? entry->type : "");
         const bool dataset = entry->kind == BASALT_HDF5_DATASET;
         listing->datasets |= dataset;
@@ -181,6 +227,7 @@ static bool list_entry(void *context, const basalt_hdf5_entry *entry)
         if (columns > listing->width && columns <= 48) listing->width = columns;
         return true;
     }
+    ask_table(listing, entry);
     if (listing->json) {
         json_entry(listing, entry);
     } else {
@@ -213,11 +260,12 @@ static int run(const struct command *command, int argc, char **argv)
     struct listing listing = {.width = 8, .type_width = 6};
     uint64_t depth = 64;
     const struct option options[] = {{"--json", OPTION_FLAG, &listing.json},
-        {"--attributes", OPTION_FLAG, &listing.attributes}, {"--all", OPTION_FLAG, &listing.all},
+        {"--attributes", OPTION_FLAG, &listing.attributes},
+        {"-a", OPTION_FLAG, &listing.attributes}, {"--all", OPTION_FLAG, &listing.all},
         {"--depth", OPTION_NUMBER, &depth}};
     struct arguments arguments;
     int leave = EXIT_FINE;
-    if (!parse_arguments(command, argc, argv, options, 4, 1, 2, &arguments, &leave)) return leave;
+    if (!parse_arguments(command, argc, argv, options, 5, 1, 2, &arguments, &leave)) return leave;
     basalt_error error = {.status = BASALT_OK};
     listing.err = &error;
     basalt_status status = basalt_hdf5_open(arguments.values[0], &listing.file, &error);
@@ -229,13 +277,14 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command ls_command = {"ls", "list groups, datasets and attributes",
-    "usage: basalt ls FILE [PATH] [--attributes] [--depth N] [--all] [--json]\n\n"
-    "Lists what is in any HDF5 file, at PATH and below, in the order of names: type, shape, bytes that\n"
-    "the data take in the file and in memory, filters. What HDF5 does not allow in a name is escaped in\n"
+    "usage: basalt ls FILE [PATH] [-a] [--depth N] [--all] [--json]\n\n"
+    "Lists what is in any HDF5 file, at PATH and below, as a tree in the order of names: type, shape, chunk\n"
+    "(or layout), bytes that the data take in the file and in memory, their ratio, filters. A group that cat\n"
+    "prints as a table is shown with its kind, rows and columns. What HDF5 does not allow in a name is escaped in\n"
     "the file and so printed (/ is %2F, a leading . %2E, % %25, # %23); PATH may be plain, too.\n\n"
-    "  --attributes   with the values of all attributes\n"
-    "  --depth N      N levels below PATH\n"
-    "  --all          also what is Basalt's own (.basalt)\n"
-    "  --json         an array of objects\n\n"
-    "example: basalt ls session.h5 /memory --attributes\n",
+    "  -a, --attributes   with the values of all attributes\n"
+    "  --depth N          N levels below PATH\n"
+    "  --all              also what is Basalt's own (.basalt)\n"
+    "  --json             an array of objects\n\n"
+    "example: basalt ls session.h5 /memory -a\n",
     run};

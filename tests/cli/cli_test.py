@@ -366,6 +366,50 @@ class Look(Command):
         run("ls", self.path, "/nowhere", expect=NOT_FOUND)
         self.assertEqual(len(json.loads(run("ls", self.path, "/probe", "--depth", 0, "--json").stdout)), 1)
 
+    def test_tables_of_others(self):
+        path = self.in_folder("others.h5")
+        with h5py.File(path, "w") as file:
+            file["g/a"], file["g/b"] = np.arange(3), ["x", "y", "z"]
+            file.create_dataset("m", data=np.arange(6.0).reshape(3, 2), chunks=(2, 2), compression=4)
+            file["colour"] = np.array([1, 0], h5py.enum_dtype({"red": 0, "blue": 1}))
+            s = file.create_group("sparse")
+            s.attrs["encoding-type"] = "csr_matrix"
+            s["data"], s["indices"], s["indptr"] = [5.0, 6.0], [1, 0], [0, 1, 1, 2]
+            file["time"] = [10.0, 20.0, 30.0]
+            file["time"].make_scale()
+            file["t"] = np.array([1, 2, -9])
+            file["t"].dims[0].attach_scale(file["time"])
+            file["t"].attrs["_FillValue"] = np.int64(-9)
+            file["m"].attrs["unit"] = "V"
+        text = run("ls", path, "-a").stdout.decode()
+        for word in ("  /g", "group: 3 rows x 2 columns", "    /g/a", "2 x 2", "deflate 4", "ratio",
+                     "sparse matrix (CSR): 2 rows x 3 columns", "@unit"):
+            self.assertIn(word, text)
+        entries = {e["path"]: e for e in json.loads(run("ls", path, "--json").stdout)}
+        self.assertEqual(entries["/g"]["table"], {"kind": "group", "rows": 3, "columns": 2})
+        self.assertEqual(entries["/m"]["chunk"], [2, 2])
+        self.assertGreater(entries["/m"]["ratio"], 0)
+        self.assertNotIn("table", entries["/m"])
+
+        def rows(*arguments):
+            return json.loads(run("cat", path, *arguments, "--json").stdout)
+
+        self.assertEqual(rows("g", "--rows", "1:3"), [{"a": 1, "b": "y"}, {"a": 2, "b": "z"}])
+        self.assertEqual(run("cat", path, "g").stdout, b"a,b\r\n0,x\r\n1,y\r\n2,z\r\n")
+        self.assertEqual(rows("m", "--wide")[2], {"row": 2, "0": 4, "1": 5})
+        self.assertEqual(rows("colour"), [{"colour": "blue"}, {"colour": "red"}])
+        self.assertEqual(rows("sparse"), [{"row": 0, "column": 1, "value": 5},
+                                          {"row": 2, "column": 0, "value": 6}])
+        self.assertEqual(rows("t", "--missing")[1:], [{"time": 20, "t": 2}, {"time": 30, "t": None}])
+        self.assertEqual(rows("t", "--plain")[2], {"t": -9})
+        self.assertEqual(list(np.load(io.BytesIO(run("cat", path, "t", "--format", "npy").stdout))),
+                         [1, 2, -9])
+        wide = np.load(io.BytesIO(run("cat", path, "m", "--wide", "--format", "npy").stdout))
+        self.assertEqual(list(wide["1"]), [1, 3, 5])
+        for name in ("g", "sparse", "t"):
+            table = pa.ipc.open_stream(run("cat", path, name, "--format", "arrow").stdout).read_all()
+            self.assertEqual(table.to_pylist(), rows(name))
+
     def test_stat(self):
         found = json.loads(run("stat", self.path, "--json").stdout)
         self.assertEqual((found["state"], found["rows"], found["log_files"]), ("closed", 1000, 0))
