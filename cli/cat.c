@@ -247,7 +247,7 @@ static int run(const struct command *command, int argc, char **argv)
 const struct command cat_command = {"cat", "print the rows of a dataset or a table",
     "usage: basalt cat FILE PATH [--rows A:B] [--format csv|json|arrow|npy]\n"
     "                  [--wide | --plain] [--missing] [--fresh]\n\n"
-    "Prints rows of a dataset, or of a group that is a table (of Basalt, AnnData, pandas, netCDF; a sparse\n"
+    "Prints rows of a dataset, or of a group that is a table (of Basalt, AnnData, pandas; a sparse\n"
     "matrix; datasets of one length), of any HDF5 file. PATH is as ls prints it,\n"
     "or made of the plain names that stat prints: a family \"a/b\" is a/b or /a%2Fb.\n\n"
     "  --rows A:B     rows A to B - 1, from 0; A: and :B leave one end open\n"

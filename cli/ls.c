@@ -278,10 +278,11 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command ls_command = {"ls", "list groups, datasets and attributes",
     "usage: basalt ls FILE [PATH] [-a] [--depth N] [--all] [--json]\n\n"
-    "Lists what is in any HDF5 file, at PATH and below, as a tree in the order of names: type, shape, chunk\n"
-    "(or layout), bytes that the data take in the file and in memory, their ratio, filters. A group that cat\n"
-    "prints as a table is shown with its kind, rows and columns. What HDF5 does not allow in a name is escaped in\n"
-    "the file and so printed (/ is %2F, a leading . %2E, % %25, # %23); PATH may be plain, too.\n\n"
+    "Lists what is in any HDF5 file, at PATH and below, as a tree in the order of names: type, shape,\n"
+    "chunk or layout, bytes that the data take in the file and in memory, their ratio, filters. A group\n"
+    "that cat prints as a table is shown with its kind, rows and columns. What HDF5 does not allow in a\n"
+    "name is escaped in the file and so printed (/ is %2F, a leading . %2E, % %25, # %23); PATH may be\n"
+    "plain, too.\n\n"
     "  -a, --attributes   with the values of all attributes\n"
     "  --depth N          N levels below PATH\n"
     "  --all              also what is Basalt's own (.basalt)\n"
