@@ -7,32 +7,65 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Prints what belongs to the file: the logs beside it, "NAME-log.N". */
+struct log_numbers {
+    uint64_t *values;
+    size_t count, capacity;
+};
+
+/* N of the files "NAME-log.N"; anything else of that beginning is not a log. */
+static void note_log(struct log_numbers *numbers, const char *digits)
+{
+    char *end;
+    const unsigned long long value = strtoull(digits, &end, 10);
+    if (digits[0] < '0' || digits[0] > '9' || *end) return;
+    if (numbers->count == numbers->capacity) {
+        const size_t capacity = numbers->capacity ? numbers->capacity * 2 : 64;
+        uint64_t *larger = realloc(numbers->values, capacity * sizeof *larger);
+        if (!larger) return;
+        numbers->values = larger;
+        numbers->capacity = capacity;
+    }
+    numbers->values[numbers->count++] = value;
+}
+
+static int compare_numbers(const void *left, const void *right)
+{
+    const uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* Prints what belongs to the file: the logs beside it, "NAME-log.N", the oldest first. */
 static void print_logs(const char *path, bool json)
 {
     char *for_directory = strdup(path), *for_name = strdup(path);
+    struct log_numbers numbers = {.count = 0};
     if (for_directory && for_name) {
         const char *directory = dirname(for_directory), *name = basename(for_name);
         DIR *dir = opendir(directory);
         const size_t length = strlen(name);
-        unsigned count = 0;
         for (struct dirent *entry; dir && (entry = readdir(dir));) {
             if (strncmp(entry->d_name, name, length) != 0 ||
                 strncmp(entry->d_name + length, "-log.", 5) != 0) {
                 continue;
             }
+            note_log(&numbers, entry->d_name + length + 5);
+        }
+        if (dir) closedir(dir);
+        if (numbers.count) {
+            qsort(numbers.values, numbers.count, sizeof *numbers.values, compare_numbers);
+        }
+        for (size_t i = 0; i < numbers.count; i++) {
             char full[4096];
-            snprintf(full, sizeof full, "%s/%s", directory, entry->d_name);
+            snprintf(full, sizeof full, "%s/%s-log.%" PRIu64, directory, name, numbers.values[i]);
             if (json) {
-                fputs(count ? "," : "", stdout);
+                fputs(i ? "," : "", stdout);
                 json_text(stdout, full);
             } else {
                 printf("  log   %s\n", full);
             }
-            count++;
         }
-        if (dir) closedir(dir);
     }
+    free(numbers.values);
     free(for_directory);
     free(for_name);
 }
@@ -99,7 +132,7 @@ static int run(const struct command *command, int argc, char **argv)
         return report_sentence(EXIT_BASALT + BASALT_BUSY,
             "%s is in use: %s has it open for writing, and a file in use needs no recovery. To read the "
             "rows in its log: basalt cat --fresh; to copy it: basalt backup; else end that process first",
-            arguments.values[0], found.holder);
+            arguments.values[0], found.holder[0] ? found.holder : "another process");
     }
     if (json || found.log_files) print_plan(arguments.values[0], &found, json);
     if (dry_run && found.warning[0] && !(without_log && found.log_missing)) {

@@ -141,7 +141,7 @@ static void print_state(const char *path, const basalt_inspection *found)
     print_shown(stdout, path);
     fputs(": ", stdout);
     if (found->writing) {
-        printf("being written by %s\n", found->holder);
+        printf("being written by %s\n", found->holder[0] ? found->holder : "another process");
     } else if (found->log_missing) {
         printf("not closed; its log is missing: rows since the last checkpoint are not here\n");
     } else if (found->conflict) {
@@ -228,6 +228,9 @@ static int run(const struct command *command, int argc, char **argv)
     const char *path = arguments.values[0];
     basalt_status status = basalt_inspect(path, &data.found, &error);
     if (!status && live) return answer_live(path, &data.found, json);
+    if (!status && !data.found.is_basalt && data.found.conflict) {
+        return report_sentence(EXIT_BASALT + BASALT_CONFLICT, "%s", data.found.warning);
+    }
     if (!status && !data.found.is_basalt) {
         return report_sentence(EXIT_BASALT + BASALT_UNSUPPORTED,
             "%s is an HDF5 file that Basalt did not make: basalt ls shows what is in it", path);

@@ -2,13 +2,18 @@
  *
  * The source is opened as any reader opens it, log included, and its rows and attributes are written
  * through a store of their own, under another name that becomes the destination's only after the
- * clean close: a crash leaves nothing that looks like a backup. */
+ * clean close: a crash leaves nothing that looks like a backup. A kill leaves DEST.part-HEX (16 random
+ * digits) and its log, which the next backup to DEST removes: unless somebody holds its writer's lock,
+ * or the lock of the backup, which spans the time from the first one's release to the rename. */
 #include "store/store_internal.h"
 
 #include <inttypes.h>
 
+static const char infix[] = ".part-";
+
 struct backup {
     struct bs_store *from, *to;
+    struct bs_file *guard; /* of what is being made; holds the lock of the backup */
     basalt_progress_fn progress;
     void *context;
     uint64_t rows_done, rows_all, bytes_all;
@@ -100,13 +105,46 @@ static void remove_partial(struct bs_vfs *vfs, const char *path)
     (void)ignored;
 }
 
+static bool is_dead(struct bs_vfs *vfs, const char *path)
+{
+    struct bs_file *file = NULL;
+    struct bs_h5_file *h5 = NULL;
+    struct bs_h5_identity identity;
+    struct bs_lock_holder holder = {0};
+    if (bs_file_open(vfs, path, BS_OPEN_READ, &file, NULL)) return false;
+    const bool dead = !bs_h5_file_open(file, &h5, NULL) &&
+        !bs_h5_identity_read(h5, &identity, NULL) &&
+        !file->ops->probe(file, BS_LOCK_EXCLUSIVE, BS_LOCK_BACKUP, 1, &holder, NULL) &&
+        !holder.held &&
+        !file->ops->probe(file, BS_LOCK_EXCLUSIVE, BS_LOCK_WRITER, 1, &holder, NULL) &&
+        !holder.held;
+    bs_h5_file_close(h5);
+    bs_file_close(file);
+    return dead;
+}
+
+static bool remove_dead(struct bs_vfs *vfs, const char *path)
+{
+    if (is_dead(vfs, path)) remove_partial(vfs, path);
+    return true;
+}
+
 static basalt_status part_path(const char *destination, struct bs_bytes *out, basalt_error *err)
 {
     uint64_t chance;
     bs_random_bytes(&chance, sizeof chance);
-    bs_bytes_text(out, "%s.part-%016" PRIx64, destination, chance);
+    bs_bytes_text(out, "%s%s%016" PRIx64, destination, infix, chance);
     bs_bytes_u8(out, 0);
     return bs_bytes_check(out, err);
+}
+
+static basalt_status guard_part(struct bs_vfs *vfs, const char *part, struct backup *backup)
+{
+    basalt_status status = bs_file_open(vfs, part, BS_OPEN_READ, &backup->guard, backup->err);
+    if (status) return status;
+    status =
+        backup->guard->ops->lock(backup->guard, BS_LOCK_SHARED, BS_LOCK_BACKUP, 1, backup->err);
+    return status == BASALT_UNSUPPORTED ? BASALT_OK : status; /* nor can anybody probe it then */
 }
 
 static basalt_status open_both(const struct bs_env_parts *parts, const char *path, const char *part,
@@ -121,6 +159,7 @@ static basalt_status open_both(const struct bs_env_parts *parts, const char *pat
     options.checkpoint_age_ms = 0;
     options.grace_ms = 0; /* nobody knows the file yet */
     status = bs_store_open(parts, part, &options, &backup->to, err);
+    if (!status) status = guard_part(parts->vfs, part, backup);
     backup->rows_all = atomic_load(&backup->from->rows_visible);
     if (!status) status = bs_file_size(backup->from->file, &backup->bytes_all, err);
     return status;
@@ -156,6 +195,8 @@ basalt_status bs_store_backup(const struct bs_env_parts *parts, const char *path
         }
         goto out;
     }
+    const unsigned left = bs_leftovers_remove(parts->vfs, destination, infix, remove_dead);
+    (void)left; /* what stays has a name that says what it is */
     status = open_both(parts, path, part_name, &backup, err);
     if (!status) status = copy_everything(&backup);
     if (!status) status = bs_store_close(&backup.to, err);
@@ -166,6 +207,7 @@ basalt_status bs_store_backup(const struct bs_env_parts *parts, const char *path
         bs_error_cut(err, part_name + strlen(destination));
     }
 out:
+    bs_file_close(backup.guard);
     bs_store_abandon(backup.from);
     bs_bytes_free(&part);
     return status;

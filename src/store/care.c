@@ -73,6 +73,7 @@ static basalt_status look_once(struct bs_vfs *vfs, const char *path, struct look
         out->is_basalt = true; /* its log knows the superblock that is torn */
         return BASALT_OK;
     }
+    if (!seen && !out->is_basalt && look->log.has_story) look->bond = BS_BOND_PARTED;
     if (seen && err) *err = why;
     return seen;
 }
@@ -111,6 +112,11 @@ basalt_status bs_store_inspect(
     }
     if (status) goto out;
     describe_log(&look, path, out);
+    if (out->writing && !out->holder[0]) { /* open by another of its names */
+        char holder[BS_WAL_HOLDER_BYTES];
+        bs_lock_holder(vfs, real, holder);
+        snprintf(out->holder, sizeof out->holder, "%s", holder);
+    }
 out:
     if (status) memset(out, 0, sizeof *out);
     bs_file_close(look.file);
@@ -264,6 +270,14 @@ static basalt_status verify_store(
     return status;
 }
 
+/* A log beside a file that is not Basalt's was written for another, which is gone. */
+static void verify_place(struct bs_vfs *vfs, const char *path, struct verifying *verifying)
+{
+    basalt_inspection found;
+    if (bs_store_inspect(vfs, path, &found, NULL) || !found.warning[0]) return;
+    report(verifying, found.warning);
+}
+
 /* Any other HDF5 file. */
 static basalt_status verify_plain(
     struct bs_vfs *vfs, const char *path, struct verifying *verifying, basalt_error *err)
@@ -305,6 +319,7 @@ basalt_status bs_store_verify(const struct bs_env_parts *parts, const char *path
         bs_store_abandon(store);
     } else if (status == BASALT_UNSUPPORTED) {
         status = verify_plain(parts->vfs, path, &verifying, err);
+        if (!status) verify_place(parts->vfs, path, &verifying);
     } else if (status == BASALT_CORRUPT || status == BASALT_CONFLICT) {
         report(&verifying, why.message);
         status = verify_plain(parts->vfs, path, &verifying, err);

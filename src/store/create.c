@@ -10,7 +10,6 @@
 
 #define CHANCE_DIGITS 16u
 #define NEW_FILE_BYTES_MAX ((uint64_t)64 << 10) /* a file without a family is far smaller */
-#define LEFTOVERS_MAX 16u                       /* removed at one open */
 
 static const char infix[] = ".new-";
 
@@ -92,21 +91,21 @@ out:
 /* ---- leftovers ----------------------------------------------------------------------------------- */
 
 struct leftovers {
-    const char *name; /* of the store's file */
-    char chances[LEFTOVERS_MAX][CHANCE_DIGITS + 1];
+    const char *name, *infix; /* of the file that was to be made */
+    char chances[BS_LEFTOVERS_MAX][CHANCE_DIGITS + 1];
     size_t count;
 };
 
 static basalt_status note_leftover(void *context, const char *name, basalt_error *err)
 {
     struct leftovers *left = context;
-    const size_t length = strlen(left->name), infix_length = sizeof infix - 1;
+    const size_t length = strlen(left->name), infix_length = strlen(left->infix);
     (void)err;
     if (strncmp(name, left->name, length) != 0) return BASALT_OK;
-    if (strncmp(name + length, infix, infix_length) != 0) return BASALT_OK;
+    if (strncmp(name + length, left->infix, infix_length) != 0) return BASALT_OK;
     const char *digits = name + length + infix_length;
     if (strlen(digits) != CHANCE_DIGITS || strspn(digits, "0123456789abcdef") != CHANCE_DIGITS ||
-        left->count == LEFTOVERS_MAX) {
+        left->count == BS_LEFTOVERS_MAX) {
         return BASALT_OK;
     }
     memcpy(left->chances[left->count++], digits, CHANCE_DIGITS + 1);
@@ -133,23 +132,34 @@ static bool is_leftover(struct bs_vfs *vfs, const char *path)
     return left;
 }
 
+unsigned bs_leftovers_remove(
+    struct bs_vfs *vfs, const char *path, const char *between, bs_leftover_fn remove)
+{
+    struct leftovers left = {.name = bs_path_name(path), .infix = between};
+    char *directory = bs_path_directory(path);
+    unsigned failures = 0;
+    if (!directory || vfs->ops->list(vfs, directory, note_leftover, &left, NULL)) {
+        bs_free(directory);
+        return 1;
+    }
+    bs_free(directory);
+    for (size_t i = 0; i < left.count; i++) {
+        struct bs_bytes full = {0};
+        bs_bytes_text(&full, "%s%s%s", path, between, left.chances[i]);
+        bs_bytes_u8(&full, 0);
+        failures += bs_bytes_check(&full, NULL) || !remove(vfs, (const char *)full.data);
+        bs_bytes_free(&full);
+    }
+    return failures;
+}
+
+static bool remove_leftover(struct bs_vfs *vfs, const char *path)
+{
+    return !is_leftover(vfs, path) || !vfs->ops->remove(vfs, path, NULL);
+}
+
 void bs_create_clean_up(struct bs_store *store)
 {
-    struct bs_vfs *vfs = store->parts.vfs;
-    struct leftovers left = {.name = bs_path_name(store->path)};
-    if (vfs->ops->list(vfs, store->directory, note_leftover, &left, NULL)) {
-        atomic_fetch_add(&store->warnings, 1);
-        return;
-    }
-    for (size_t i = 0; i < left.count; i++) {
-        struct bs_bytes path = {0};
-        bs_bytes_text(&path, "%s%s%s", store->path, infix, left.chances[i]);
-        bs_bytes_u8(&path, 0);
-        if (bs_bytes_check(&path, NULL) ||
-            (is_leftover(vfs, (const char *)path.data) &&
-                vfs->ops->remove(vfs, (const char *)path.data, NULL))) {
-            atomic_fetch_add(&store->warnings, 1);
-        }
-        bs_bytes_free(&path);
-    }
+    atomic_fetch_add(&store->warnings,
+        bs_leftovers_remove(store->parts.vfs, store->path, infix, remove_leftover));
 }

@@ -3,6 +3,7 @@
  *   byte 2^62 - 1 of the data file   exclusive OFD lock: one writing process, by whatever name
  *   the whole file                   shared flock: keeps libhdf5 writers out, lets its readers in;
  *                                    never more than shared, a refused upgrade would drop it
+ *   byte 2^62 - 2                    shared OFD lock of a backup, on the copy that it makes
  *   byte 2^62 + commit               shared OFD lock of a reading process: its pin
  *   write permission bits            cleared while a log exists, because h5py's "w" truncates before
  *                                    it locks; put back by a clean close
@@ -43,7 +44,8 @@ void bs_holder_text(struct bs_vfs *vfs, char out[BS_WAL_HOLDER_BYTES])
 
 /* A file with several names has its log beside the name that it was opened by. */
 struct holder_search {
-    struct bs_store *store;
+    struct bs_vfs *vfs;
+    const char *directory;
     struct bs_file_info file;
     struct bs_wal_inventory log;
     bool found;
@@ -52,13 +54,13 @@ struct holder_search {
 static basalt_status look_at_name(void *context, const char *name, basalt_error *err)
 {
     struct holder_search *search = context;
-    struct bs_vfs *vfs = search->store->parts.vfs;
+    struct bs_vfs *vfs = search->vfs;
     struct bs_file_info info;
     struct bs_bytes path = {0};
     const char *end = strstr(name, "-log.");
     (void)err;
     if (search->found || !end) return BASALT_OK;
-    bs_bytes_text(&path, "%s/%.*s", search->store->directory, (int)(end - name), name);
+    bs_bytes_text(&path, "%s/%.*s", search->directory, (int)(end - name), name);
     bs_bytes_u8(&path, 0);
     if (!path.failed && !vfs->ops->info(vfs, (const char *)path.data, &info, NULL) &&
         info.device == search->file.device && info.inode == search->file.inode) {
@@ -68,19 +70,29 @@ static basalt_status look_at_name(void *context, const char *name, basalt_error 
     return BASALT_OK;
 }
 
+void bs_lock_holder(struct bs_vfs *vfs, const char *path, char out[BS_WAL_HOLDER_BYTES])
+{
+    struct holder_search search = {.vfs = vfs};
+    memset(out, 0, BS_WAL_HOLDER_BYTES);
+    search.found = !bs_wal_inspect(vfs, path, &search.log, NULL);
+    if (!search.found && !vfs->ops->info(vfs, path, &search.file, NULL)) {
+        char *directory = bs_path_directory(path);
+        search.directory = directory;
+        if (!directory || vfs->ops->list(vfs, directory, look_at_name, &search, NULL)) {
+            search.found = false;
+        }
+        bs_free(directory);
+    }
+    if (search.found) snprintf(out, BS_WAL_HOLDER_BYTES, "%s", search.log.holder);
+}
+
 static basalt_status busy(struct bs_store *store, basalt_error *err)
 {
-    struct bs_vfs *vfs = store->parts.vfs;
-    struct holder_search search = {.store = store};
-    search.found = !bs_wal_inspect(vfs, store->path, &search.log, NULL);
-    if (!search.found && !vfs->ops->info(vfs, store->path, &search.file, NULL)) {
-        const basalt_status listed =
-            vfs->ops->list(vfs, store->directory, look_at_name, &search, NULL);
-        if (listed) search.found = false;
-    }
-    if (search.found && search.log.holder[0]) {
+    char holder[BS_WAL_HOLDER_BYTES];
+    bs_lock_holder(store->parts.vfs, store->path, holder);
+    if (holder[0]) {
         return bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET, "%.80s is open for writing by %.120s",
-            store->path, search.log.holder);
+            store->path, holder);
     }
     return bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET,
         "%.120s is open for writing by another process", store->path);

@@ -20,7 +20,8 @@
 #define BS_FAMILY_BUCKETS 4096u /* powers of two */
 #define BS_PART_BUCKETS 256u
 #define BS_LOCK_WRITER ((uint64_t)(((uint64_t)1 << 62) - 1)) /* byte of the data file */
-#define BS_LOCK_PIN ((uint64_t)1 << 62)                      /* + commit number */
+#define BS_LOCK_BACKUP (BS_LOCK_WRITER - 1) /* the copy that a backup makes, until it is in place */
+#define BS_LOCK_PIN ((uint64_t)1 << 62)     /* + commit number */
 #define BS_CHUNK_ROWS_SMALL ((uint64_t)8192)
 #define BS_CHUNK_ROWS_LARGE ((uint64_t)131072)
 #define BS_CHUNK_ROWS_MAX ((uint64_t)1 << 24)
@@ -317,6 +318,7 @@ BS_MUST_USE basalt_status bs_family_file_finish(
 
 struct bs_column_reader { /* one column of one root; one thread at a time */
     struct bs_h5_file *h5;
+    const struct bs_h5_object *group; /* lent while it is being opened */
     const struct bs_field *field;
     struct bs_h5_object *values, *mask;
     uint64_t mask_rows;
@@ -324,9 +326,12 @@ struct bs_column_reader { /* one column of one root; one thread at a time */
     uint8_t *buffer; /* text references, mask bytes */
     size_t buffer_bytes;
 };
+BS_MUST_USE basalt_status bs_family_group_open(struct bs_h5_file *h5,
+    const struct bs_family *family, struct bs_h5_object **out_group, basalt_error *err);
+/* `group`: the family's. */
 BS_MUST_USE basalt_status bs_column_reader_open(struct bs_h5_file *h5,
-    const struct bs_family *family, size_t field, const char *link, uint64_t rows,
-    struct bs_column_reader *out_reader, basalt_error *err);
+    const struct bs_h5_object *group, const struct bs_family *family, size_t field,
+    const char *link, uint64_t rows, struct bs_column_reader *out_reader, basalt_error *err);
 void bs_column_reader_close(struct bs_column_reader *reader);
 /* Appends rows [first, first + count) as rows [at, ..) of field `to` of the array being built. */
 BS_MUST_USE basalt_status bs_column_reader_read(struct bs_column_reader *reader, uint64_t first,
@@ -341,6 +346,9 @@ BS_MUST_USE basalt_status bs_family_file_rows(
 /* ---- locks (lock.c) --------------------------------------------------------------------------- */
 
 void bs_holder_text(struct bs_vfs *vfs, char out[BS_WAL_HOLDER_BYTES]);
+/* What the log of whoever writes `path` says of him, by whatever name of the same directory he opened
+ * it; "" if nothing does. */
+void bs_lock_holder(struct bs_vfs *vfs, const char *path, char out[BS_WAL_HOLDER_BYTES]);
 /* Opens `path` for writing and takes the writer's locks. */
 BS_MUST_USE basalt_status bs_lock_open(struct bs_store *store, basalt_error *err);
 BS_MUST_USE basalt_status bs_lock_take(struct bs_store *store, basalt_error *err);
@@ -547,6 +555,12 @@ BS_MUST_USE basalt_status bs_recovery_open(struct bs_store *store, basalt_error 
 BS_MUST_USE basalt_status bs_create_file(struct bs_store *store, basalt_error *err);
 /* Removes what creations of this file that were killed have left. Failing is a warning: counted. */
 void bs_create_clean_up(struct bs_store *store);
+/* Of the files called `path`, `infix` and 16 digits, at most BS_LEFTOVERS_MAX: calls `remove`, which
+ * removes one if it is a dead process's, and is false if that failed. How many times anything failed. */
+#define BS_LEFTOVERS_MAX 16u
+typedef bool (*bs_leftover_fn)(struct bs_vfs *vfs, const char *path);
+unsigned bs_leftovers_remove(
+    struct bs_vfs *vfs, const char *path, const char *infix, bs_leftover_fn remove);
 /* UNSUPPORTED for superblock versions that Basalt never wrote; says nothing about damage. */
 BS_MUST_USE basalt_status bs_superblock_check_ours(
     const struct bs_store *store, const uint8_t *superblock, size_t count, basalt_error *err);

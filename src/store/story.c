@@ -96,8 +96,8 @@ basalt_status bs_bond_fail(enum bs_bond bond, const char *path, basalt_error *er
     case BS_BOND_FITS: break;
     case BS_BOND_MISSING:
         return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
-            "%.50s was not closed and its log is missing: put all of %.36s-log.* back; without it"
-            " `basalt cat` reads the last checkpoint, `basalt recover --without-log` goes on",
+            "%.44s was not closed and its log is missing: put back %.30s-log.* (rename it if it has"
+            " the file's old name); `cat` reads the last checkpoint, `recover --without-log` goes on",
             path, name);
     case BS_BOND_STRANGER:
         return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,

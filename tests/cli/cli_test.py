@@ -215,6 +215,58 @@ class Record(Command):
         run("recover", crashed, expect=26)
         os.rename(crashed + ".kept", crashed)
 
+    def check_overwritten(self, crashed):
+        """Another program's file where a crashed one was: its log is lost to nobody who looks."""
+        os.rename(crashed, crashed + ".kept")
+        for options in ({}, {"libver": "latest"}, {"userblock_size": 512}):
+            with h5py.File(crashed, "w", **options) as file:
+                file["other"] = np.arange(100000)
+            faults = run("verify", crashed, expect=1).stdout
+            self.assertIn(b"its log" if "userblock_size" in options else b"the log beside it", faults)
+            for line in (("stat",), ("stat", "--json"), ("recover", "--dry-run")):
+                self.assertIn(b"the log beside it", run(*line, crashed, expect=26).stderr, (line, options))
+            self.assertIn(b"other", run("ls", crashed).stdout)
+            self.assertEqual(run("cat", crashed, "/other").stdout.split()[-1], b"99999")
+            os.remove(crashed)
+        os.rename(crashed + ".kept", crashed)
+
+    def check_renamed(self, crashed):
+        """The logs keep the name that the file had; renamed as it was they are found."""
+        moved = self.in_folder("moved.h5")
+        os.rename(crashed, moved)
+        for line in (("stat",), ("recover",)):
+            done = run(*line, moved, expect=None)
+            self.assertIn(b"put back moved.h5-log.* (rename it if it has the file's old name)",
+                          done.stdout + done.stderr)
+        for name in sorted(os.listdir(self.folder.name)):
+            if name.startswith("x.h5-log."):
+                os.rename(self.in_folder(name), self.in_folder("moved" + name[1:]))
+        self.assertEqual(len(json.loads(run("cat", moved, "a", "--fresh", "--json").stdout)), 500)
+        for name in os.listdir(self.folder.name):
+            if name.startswith("moved.h5"):
+                os.rename(self.in_folder(name), self.in_folder("x" + name[5:]))
+
+    def check_order_of_logs(self, crashed):
+        extra = [f"{crashed}-log.{number}" for number in range(20, 41)]
+        for name in extra:
+            open(name, "w").close()
+        plan = json.loads(run("recover", "--dry-run", "--json", crashed).stdout)["logs"]
+        numbers = [int(name.rpartition(".")[2]) for name in plan]
+        self.assertEqual(numbers, sorted(numbers))
+        self.assertEqual(numbers[-21:], list(range(20, 41)))
+        for name in extra:
+            os.remove(name)
+
+    def check_hard_link(self, path, process):
+        os.mkdir(self.in_folder("elsewhere"))
+        for link, holder in (("second.h5", f"process {process.pid} on"), ("elsewhere/third.h5", "another process")):
+            os.link(path, self.in_folder(link))
+            for line in (("recover",), ("recover", "--without-log")):
+                refusal = run(*line, self.in_folder(link), expect=BUSY).stderr.decode()
+                self.assertIn(f"is in use: {holder}", refusal)
+            self.assertIn(holder, run("stat", "--live", self.in_folder(link)).stdout.decode())
+            os.remove(self.in_folder(link))
+
     def test_streams_that_are_cut(self):
         whole = stream(sample(1000), 100)
         run("record", self.path, stdin=b"", expect=16)
@@ -328,6 +380,7 @@ class Record(Command):
             refusal = run("recover", self.path, expect=BUSY).stderr.decode()
             self.assertIn(f"process {process.pid} on", refusal)
             self.assertIn("needs no recovery", refusal)
+            self.check_hard_link(self.path, process)
             run("record", self.path, "--resume", stdin=stream(sample(1)), expect=BUSY)
             process.kill()
             process.wait()
@@ -337,6 +390,9 @@ class Record(Command):
         self.assertIn("x.h5-log.", plan)
         self.assertEqual(len(json.loads(run("cat", self.path, "a", "--fresh", "--json").stdout)), 500)
         self.check_without_log(self.path)
+        self.check_overwritten(self.path)
+        self.check_renamed(self.path)
+        self.check_order_of_logs(self.path)
         done = json.loads(run("recover", self.path, "--json").stdout)
         self.assertTrue(done["needed"])
         self.assertEqual(os.listdir(self.folder.name).count("x.h5"), 1)

@@ -247,7 +247,7 @@ TEST(store_access, a_file_replaced_under_a_writer_poisons_it)
     const char *first = test_path("away.h5-log.1"), *aside = test_path("aside");
     REQUIRE(!rename(first, aside));
     CHECK_EQ(try_open(&env, away, BASALT_READ_WRITE, &why), BASALT_CONFLICT);
-    CHECK(strstr(why.message, "put all of") != NULL);
+    CHECK(strstr(why.message, "put back") != NULL);
     REQUIRE(!rename(aside, first));
     const basalt_store_options options = help_options(BASALT_READ_WRITE);
     REQUIRE_OK(bs_store_open(&env.parts, away, &options, &store, err));

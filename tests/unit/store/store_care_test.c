@@ -1,6 +1,7 @@
 /* store_care_test.c - backup, verify, attributes, projections, and the limits that the headers name. */
 #include "tests/unit/store/store_help.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct bs_store *open_store(struct help_env *env, const char *path, basalt_access access)
@@ -84,6 +85,108 @@ TEST(store_care, a_backup_of_a_live_store_has_the_rows_of_its_log)
     CHECK_OK(bs_store_verify(&env.parts, "/copy.h5", NULL, NULL, NULL, &faults, err));
     CHECK_EQ(faults, 0);
     help_schema_close(&schema);
+    help_env_close(&env);
+}
+
+static void make_part(struct help_env *env, const char *path, struct bs_store **out_store)
+{
+    struct help_schema schema;
+    help_schema_open(&schema, HELP_ALL_TYPES);
+    *out_store = open_store(env, path, BASALT_CREATE_NEW);
+    REQUIRE(*out_store);
+    CHECK_OK(bs_store_family_create(*out_store, "a", &schema.root, NULL, err));
+    CHECK_OK(help_append(*out_store, "a", &schema, 0, 10, BASALT_BUFFERED, err));
+    help_schema_close(&schema);
+}
+
+static void back_up(struct help_env *env)
+{
+    CHECK_OK(bs_store_backup(&env->parts, "/live.h5", "/copy.h5", NULL, NULL, err));
+    CHECK_OK(env->parts.vfs->ops->remove(env->parts.vfs, "/copy.h5", err));
+}
+
+TEST(store_care, what_a_killed_backup_left_goes_with_the_next)
+{
+    static const char *const PARTS[] = {"/copy.h5.part-0000000000000001", /* killed */
+        "/copy.h5.part-0000000000000002", /* killed between its close and its rename */
+        "/copy.h5.part-0000000000000003", /* being written */
+        "/copy.h5.part-0000000000000004", /* being put in place */
+        "/copy.h5.part-5", "/other.h5.part-0000000000000006", /* of another name */
+        "/copy.h5.part-0000000000000007"};                    /* not a store */
+    struct help_env env;
+    struct bs_store *stores[6] = {0}, *live = NULL;
+    struct bs_file *held = NULL, *text = NULL;
+    help_env_open(&env, NULL, 0);
+    struct bs_vfs *vfs = env.parts.vfs;
+    make_part(&env, "/live.h5", &live);
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(stores); i++) {
+        make_part(&env, PARTS[i], &stores[i]);
+        if (i == 0) bs_store_abandon(stores[i]);
+        if (i != 0 && i != 2) CHECK_OK(bs_store_close(&stores[i], err));
+    }
+    CHECK(help_exists(vfs, "/copy.h5.part-0000000000000001-log.1"));
+    REQUIRE_OK(bs_file_open(vfs, PARTS[3], BS_OPEN_READ, &held, err));
+    CHECK_OK(held->ops->lock(held, BS_LOCK_SHARED, ((uint64_t)1 << 62) - 2, 1, err));
+    REQUIRE_OK(bs_file_open(vfs, PARTS[6], BS_OPEN_WRITE | BS_OPEN_CREATE, &text, err));
+    CHECK_OK(bs_file_write_at(text, "mine", 4, 0, err));
+    bs_file_close(text);
+    back_up(&env);
+    CHECK(!help_exists(vfs, PARTS[0]) && !help_exists(vfs, PARTS[1]));
+    CHECK(!help_exists(vfs, "/copy.h5.part-0000000000000001-log.1"));
+    for (size_t i = 2; i < BS_ARRAY_LENGTH(PARTS); i++) CHECK(help_exists(vfs, PARTS[i]));
+    CHECK_OK(bs_store_close(&stores[2], err));
+    bs_file_close(held);
+    back_up(&env);
+    CHECK(!help_exists(vfs, PARTS[2]) && !help_exists(vfs, PARTS[3]));
+    for (size_t i = 4; i < BS_ARRAY_LENGTH(PARTS); i++) CHECK(help_exists(vfs, PARTS[i]));
+    CHECK_OK(bs_store_close(&live, err));
+    help_env_close(&env);
+}
+
+struct during {
+    struct help_env *env;
+    bool locked;
+};
+
+static void look_at_lock(struct during *during, const char *path)
+{
+    struct bs_file *file = NULL;
+    struct bs_lock_holder holder = {0};
+    REQUIRE_OK(bs_file_open(during->env->parts.vfs, path, BS_OPEN_READ, &file, err));
+    CHECK_OK(file->ops->probe(file, BS_LOCK_EXCLUSIVE, ((uint64_t)1 << 62) - 2, 1, &holder, err));
+    during->locked = holder.held;
+    bs_file_close(file);
+}
+
+static basalt_status look_at_part(void *context, const char *name, basalt_error *unused)
+{
+    char path[64];
+    (void)unused;
+    snprintf(path, sizeof path, "/%s", name);
+    if (strstr(name, ".part-") && !strstr(name, "-log.")) look_at_lock(context, path);
+    return BASALT_OK;
+}
+
+static bool look_during(void *context, uint64_t done_bytes, uint64_t all_bytes)
+{
+    struct during *during = context;
+    struct bs_vfs *vfs = during->env->parts.vfs;
+    (void)done_bytes;
+    (void)all_bytes;
+    CHECK_OK(vfs->ops->list(vfs, "/", look_at_part, during, err));
+    return true;
+}
+
+TEST(store_care, a_backup_holds_the_lock_of_its_copy)
+{
+    struct help_env env;
+    struct bs_store *live = NULL;
+    help_env_open(&env, NULL, 0);
+    struct during during = {.env = &env};
+    make_part(&env, "/live.h5", &live);
+    CHECK_OK(bs_store_backup(&env.parts, "/live.h5", "/copy.h5", look_during, &during, err));
+    CHECK(during.locked);
+    CHECK_OK(bs_store_close(&live, err));
     help_env_close(&env);
 }
 
