@@ -112,9 +112,11 @@ static basalt_status source_scan(
     basalt_hdf5_scan_options_init(&options, sizeof options);
     options.first_row = source->options->first_row;
     options.row_count = source->options->row_count;
+    const char *format = source->options->format;
+    options.without_dictionaries = strcmp(format, "arrow") == 0; /* IPC has none here */
     options.missing_as_null = source->options->missing;
     /* npy has the dimensions of the dataset, not a row for each element. */
-    const bool plain = source->options->plain || strcmp(source->options->format, "npy") == 0;
+    const bool plain = source->options->plain || strcmp(format, "npy") == 0;
     options.layout = source->options->wide ? BASALT_HDF5_LAYOUT_WIDE
         : plain                            ? BASALT_HDF5_LAYOUT_PLAIN
                                            : BASALT_HDF5_LAYOUT_AUTO;

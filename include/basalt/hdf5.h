@@ -115,7 +115,9 @@ typedef struct basalt_hdf5_scan_options {
     basalt_hdf5_layout layout;
     bool
         missing_as_null; /* the values that _FillValue and missing_value name are null; default: not */
-    bool ascii_as_binary; /* texts that are not declared UTF-8 are binary; default: utf8 */
+    bool
+        without_dictionaries; /* categories and names of numbers as themselves; default: dictionaries */
+    bool ascii_as_binary;     /* texts that are not declared UTF-8 are binary; default: utf8 */
 } basalt_hdf5_scan_options;
 BASALT_API void basalt_hdf5_scan_options_init(
     basalt_hdf5_scan_options *options, size_t options_bytes);

@@ -133,6 +133,11 @@ basalt_status bs_table_schema(
                 &column->metadata, child, err);
             continue;
         }
+        if (table->options.without_dictionaries) {
+            status = bs_value_schema(&column->dictionary->value, column->name, NULL, true,
+                &column->metadata, child, err);
+            continue;
+        }
         status = bs_arrow_schema(
             child, column->value.format, column->name, &column->metadata, 0, true, err);
         if (status) break;
@@ -200,73 +205,6 @@ static const uint8_t *block_row(const struct bs_block *block, uint64_t row)
 
 /* ---- columns ----------------------------------------------------------------------------------- */
 
-static void release_lent(struct ArrowArray *array)
-{
-    struct bs_dictionary *dictionary = array->private_data;
-    array->release = NULL;
-    bs_shared_release(&dictionary->shared);
-}
-
-static basalt_status read_dictionary(
-    struct bs_table *table, struct bs_dictionary *dictionary, basalt_error *err)
-{
-    struct bs_h5_file *h5 = bs_h5_object_file(dictionary->object);
-    const struct bs_value_source source = {h5, &table->paths};
-    const uint64_t count = bs_dataset_rows(bs_h5_object_dataset(dictionary->object));
-    const uint64_t width = dictionary->value.element_bytes;
-    if (dictionary->is_read) return BASALT_OK;
-    if (count > BS_TABLE_CATEGORIES_MAX || count > BS_TABLE_TEXT_BYTES_MAX / BS_MAX(width, 1)) {
-        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "it has %" PRIu64 " categories; at most %" PRIu64 " are possible", count,
-            BS_TABLE_CATEGORIES_MAX);
-    }
-    uint8_t *bytes = bs_alloc((size_t)(count * width));
-    if (!bytes) return bs_fail_memory(err, (size_t)(count * width));
-    basalt_status status = bs_h5_read(h5, dictionary->object, 0, count, bytes, err);
-    if (!status) {
-        status = bs_value_array(
-            &source, &dictionary->value, bytes, width, count, &dictionary->array, err);
-    }
-    dictionary->is_read = !status;
-    bs_free(bytes);
-    return status;
-}
-
-static basalt_status read_codes(struct bs_table *table, const struct bs_column_of *column,
-    const uint8_t *bytes, uint64_t stride, uint64_t first, uint64_t count, struct ArrowArray *out,
-    basalt_error *err)
-{
-    struct bs_dictionary *dictionary = column->dictionary;
-    const struct bs_h5_type *type = column->value.type;
-    uint8_t *data;
-    basalt_status status = read_dictionary(table, dictionary, err);
-    if (!status) status = bs_array_make(out, 2, 0, true, err);
-    if (status) return status;
-    out->length = (int64_t)count;
-    status = bs_array_buffer(out, 1, (size_t)count * type->size_bytes, &data, err);
-    for (uint64_t i = 0; !status && i < count; i++) {
-        const int64_t code = bs_value_integer(type, bytes + i * stride);
-        const int64_t kept = BS_MAX(code, 0);
-        memcpy(data + i * type->size_bytes, &kept, type->size_bytes);
-        if (code < 0) {
-            status = bs_array_null(out, (int64_t)i, err);
-        } else if (code >= dictionary->array.length) {
-            status = bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-                "row %" PRIu64 " has the code %" PRId64 ", but there are %" PRId64 " categories",
-                first + i, code, dictionary->array.length);
-        }
-    }
-    if (status) {
-        out->release(out);
-        return status;
-    }
-    *out->dictionary = dictionary->array;
-    out->dictionary->release = release_lent;
-    out->dictionary->private_data = dictionary;
-    bs_shared_retain(&dictionary->shared);
-    return BASALT_OK;
-}
-
 /* Rows that the mask does not have are there. */
 static basalt_status apply_mask(struct bs_table *table, const struct bs_column_of *column,
     uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
@@ -305,7 +243,7 @@ static basalt_status read_elements(struct bs_table *table, const struct bs_colum
     if (status) return status;
     const uint8_t *bytes = block_row(block, first) + (count ? column->offset : 0);
     if (column->dictionary) {
-        return read_codes(table, column, bytes, block->row_bytes, first, count, out, err);
+        return bs_table_read_codes(table, column, bytes, block->row_bytes, first, count, out, err);
     }
     status = bs_value_array(&source, &column->value, bytes, block->row_bytes, count, out, err);
     if (status) return status;

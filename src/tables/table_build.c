@@ -141,7 +141,8 @@ basalt_status bs_table_add_column(struct bs_table *table, const char *name, stru
 basalt_status bs_table_add_dataset(struct bs_table *table, const char *name,
     struct bs_h5_object *object, struct bs_column_of **out_column, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
     struct bs_value value = {0};
     size_t block;
@@ -195,7 +196,8 @@ void bs_dictionary_release(struct bs_dictionary *dictionary)
 basalt_status bs_column_set_dictionary(struct bs_table *table, struct bs_column_of *column,
     struct bs_h5_object *categories, bool ordered, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(categories);
     struct bs_dictionary *dictionary = bs_alloc_zeroed(1, sizeof *dictionary);
     if (!dictionary) {

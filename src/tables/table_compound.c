@@ -7,7 +7,8 @@
 basalt_status bs_table_add_members(
     struct bs_table *table, struct bs_h5_object *object, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_type *type = bs_h5_object_type(object);
     size_t block;
     basalt_status status = bs_table_add_block(table, object, &block, err);

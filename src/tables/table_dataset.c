@@ -24,7 +24,8 @@ static basalt_status last_part(const char *path, char **out_name, basalt_error *
 static basalt_status open_wide(
     struct bs_table *table, struct bs_h5_object *object, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
     const uint64_t columns = dataset->space.dims[1];
     const struct bs_h5_type *type = dataset->type;

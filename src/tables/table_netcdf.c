@@ -124,7 +124,8 @@ static basalt_status load_elements(struct bs_column_of *column, uint64_t count, 
 static basalt_status add_coordinate(struct bs_table *table, const char *name,
     struct bs_h5_object *scale, uint64_t divide, uint64_t count, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_dataset *dataset = scale ? bs_h5_object_dataset(scale) : NULL;
     const bool has_values =
         dataset && dataset->space.rank == 1 && !bs_is_bare_dimension(table->h5, scale);
@@ -192,7 +193,8 @@ out:
 static basalt_status add_values(
     struct bs_table *table, struct bs_h5_object *object, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
     const char *last = strrchr(table->path, '/');
     struct bs_column_of *column = NULL;

@@ -80,7 +80,8 @@ static basalt_status set_missing_text(struct bs_table *table, const struct bs_h5
 static basalt_status add_part(struct bs_table *table, const struct member *from, const char *name,
     const struct bs_h5_type *type, uint64_t offset, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     struct bs_value value = {0};
     struct bs_column_of *column = NULL;
     char attribute[256];
@@ -272,7 +273,8 @@ static bool find_item(const struct frame *frame, bool *used, const char *name, u
 static basalt_status add_frame_column(struct bs_table *table, const struct frame *frame,
     const char *name, uint64_t place, basalt_error *err)
 {
-    const struct bs_value_options options = {table->options.ascii_as_binary};
+    const struct bs_value_options options = {
+        table->options.ascii_as_binary, table->options.without_dictionaries};
     const size_t block = (size_t)frame->blocks[place >> 32];
     const struct bs_h5_object *object = table->blocks[block].object;
     const struct bs_h5_type *type = bs_h5_object_type(object);

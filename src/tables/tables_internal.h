@@ -60,12 +60,13 @@ void bs_metadata_put(struct bs_bytes *metadata, const char *key, const void *val
 enum bs_value_kind {
     BS_VALUE_FIXED, /* numbers, opaque bytes */
     BS_VALUE_BOOL,
-    BS_VALUE_TEXT,     /* and bytes of variable length */
-    BS_VALUE_STRUCT,   /* children: the members */
-    BS_VALUE_ARRAY,    /* fixed-size list; child: the item */
-    BS_VALUE_LIST,     /* child: the item */
-    BS_VALUE_ENUM,     /* dictionary of the names */
-    BS_VALUE_REFERENCE /* the path that it leads to */
+    BS_VALUE_TEXT,      /* and bytes of variable length */
+    BS_VALUE_STRUCT,    /* children: the members */
+    BS_VALUE_ARRAY,     /* fixed-size list; child: the item */
+    BS_VALUE_LIST,      /* child: the item */
+    BS_VALUE_ENUM,      /* dictionary of the names */
+    BS_VALUE_REFERENCE, /* the path that it leads to */
+    BS_VALUE_NAME       /* of a number, as text */
 };
 
 /* How the elements of an HDF5 type become Arrow values. */
@@ -84,7 +85,8 @@ struct bs_value {
 };
 
 struct bs_value_options {
-    bool ascii_as_binary; /* texts that are not declared UTF-8 */
+    bool ascii_as_binary;      /* texts that are not declared UTF-8 */
+    bool without_dictionaries; /* names of numbers are texts */
 };
 
 /* UNSUPPORTED names the type. Creates *out_value, to be cleared. */
@@ -194,6 +196,12 @@ struct bs_table {
     struct bs_bytes metadata;
     basalt_hdf5_scan_options options;
 };
+
+/* table_codes.c: codes of a column with a dictionary, the first at `bytes`, `stride` bytes apart. `first`
+ * is the row of that, for messages. */
+BS_MUST_USE basalt_status bs_table_read_codes(struct bs_table *table,
+    const struct bs_column_of *column, const uint8_t *bytes, uint64_t stride, uint64_t first,
+    uint64_t count, struct ArrowArray *out, basalt_error *err);
 
 BS_MUST_USE basalt_status bs_table_open(struct bs_h5_file *h5, const char *path,
     const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err);

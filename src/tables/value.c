@@ -103,8 +103,8 @@ static basalt_status find_duplicates(
     return BASALT_OK;
 }
 
-static basalt_status make_enumeration(
-    const struct bs_h5_type *type, struct bs_value *out, basalt_error *err)
+static basalt_status make_enumeration(const struct maker *maker, const struct bs_h5_type *type,
+    struct bs_value *out, basalt_error *err)
 {
     const size_t count = type->member_count;
     bool duplicate = false;
@@ -125,6 +125,11 @@ static basalt_status make_enumeration(
     }
     if (status || duplicate) return status;
     out->type = type;
+    if (maker->options->without_dictionaries) {
+        set_text(out, false);
+        out->kind = BS_VALUE_NAME;
+        return BASALT_OK;
+    }
     out->kind = BS_VALUE_ENUM;
     out->format[0] = count <= 128 ? 'c' : count <= 32768 ? 's' : 'i';
     return BASALT_OK;
@@ -246,7 +251,7 @@ static basalt_status make(
         out->kind = BS_VALUE_REFERENCE;
         out->format[0] = 'u';
         break;
-    case BS_H5_ENUM: status = make_enumeration(type, out, err); break;
+    case BS_H5_ENUM: status = make_enumeration(maker, type, out, err); break;
     case BS_H5_COMPOUND: status = make_compound(maker, type, out, err); break;
     case BS_H5_VARIABLE: status = make_variable(maker, type, out, err); break;
     case BS_H5_ARRAY: status = make_array(maker, type, NULL, 0, out, err); break;
@@ -289,7 +294,8 @@ void bs_value_clear(struct bs_value *value)
 
 bool bs_value_has_nulls(const struct bs_value *value)
 {
-    return value->kind == BS_VALUE_ENUM || value->kind == BS_VALUE_REFERENCE;
+    return value->kind == BS_VALUE_ENUM || value->kind == BS_VALUE_REFERENCE ||
+        value->kind == BS_VALUE_NAME;
 }
 
 /* ---- schema ------------------------------------------------------------------------------------ */

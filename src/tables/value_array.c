@@ -321,30 +321,71 @@ static basalt_status make_names(
     return status;
 }
 
+/* The enumeration's numbers, sorted; to be freed. */
+static basalt_status sort_numbers(
+    const struct bs_h5_type *type, struct named **out_named, basalt_error *err)
+{
+    const size_t count = type->member_count;
+    struct named *named = bs_alloc_zeroed(count, sizeof *named);
+    *out_named = named;
+    if (!named) return bs_fail_memory(err, count * sizeof *named);
+    for (size_t i = 0; i < count; i++) {
+        named[i].number = bs_value_integer(type->base, type->members[i].value);
+        named[i].index = (int32_t)i;
+    }
+    qsort(named, count, sizeof *named, compare_numbers);
+    return BASALT_OK;
+}
+
 static basalt_status make_enumeration(const struct bs_value *value, const uint8_t *bytes,
     uint64_t stride, uint64_t count, struct ArrowArray *out, basalt_error *err)
 {
     const struct bs_h5_type *type = value->type;
-    const size_t names = type->member_count;
     const size_t width = value->format[0] == 'c' ? 1 : value->format[0] == 's' ? 2 : 4;
     uint8_t *data;
-    struct named *named = bs_alloc_zeroed(names, sizeof *named);
-    if (!named) return bs_fail_memory(err, names * sizeof *named);
-    for (size_t i = 0; i < names; i++) {
-        named[i].number = bs_value_integer(type->base, type->members[i].value);
-        named[i].index = (int32_t)i;
-    }
-    qsort(named, names, sizeof *named, compare_numbers);
-    basalt_status status = bs_array_buffer(out, 1, (size_t)count * width, &data, err);
+    struct named *named;
+    basalt_status status = sort_numbers(type, &named, err);
+    if (status) return status;
+    status = bs_array_buffer(out, 1, (size_t)count * width, &data, err);
     if (!status) status = make_names(type, out->dictionary, err);
     for (uint64_t i = 0; !status && i < count; i++) {
         const int64_t number = bs_value_integer(type->base, bytes + i * stride);
-        const struct named *found = find_number(named, names, number);
+        const struct named *found = find_number(named, type->member_count, number);
         const int32_t index = found ? found->index : 0;
         memcpy(data + i * width, &index, width); /* little-endian, as all of this */
         if (!found) status = bs_array_null(out, (int64_t)i, err);
     }
     bs_free(named);
+    return status;
+}
+
+/* The same as texts. */
+static basalt_status make_name_texts(const struct bs_value *value, const uint8_t *bytes,
+    uint64_t stride, uint64_t count, struct ArrowArray *out, basalt_error *err)
+{
+    const struct bs_h5_type *type = value->type;
+    struct offsets offsets;
+    struct bs_bytes text = {0};
+    struct named *named;
+    basalt_status status = sort_numbers(type, &named, err);
+    if (status) return status;
+    status = make_offsets(out, count, value->large, &offsets, err);
+    for (uint64_t i = 0; !status && i < count; i++) {
+        const int64_t number = bs_value_integer(type->base, bytes + i * stride);
+        const struct named *found = find_number(named, type->member_count, number);
+        const char *name = found ? type->members[found->index].name : "";
+        bs_bytes_put(&text, name, strlen(name));
+        put_offset(&offsets, i + 1, text.count);
+        if (!found) status = bs_array_null(out, (int64_t)i, err);
+        if (!status && text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) status = too_much_text(err);
+    }
+    bs_free(named);
+    if (!status) status = bs_bytes_check(&text, err);
+    if (!status) {
+        bs_array_give(out, 2, text.data, text.data);
+        return BASALT_OK;
+    }
+    bs_bytes_free(&text);
     return status;
 }
 
@@ -391,6 +432,7 @@ static basalt_status fill(const struct bs_value_source *source, const struct bs_
     case BS_VALUE_LIST: return make_list(source, value, bytes, stride, count, out, err);
     case BS_VALUE_ARRAY: return make_array(source, value, bytes, stride, count, out, err);
     case BS_VALUE_REFERENCE: return make_references(source, value, bytes, stride, count, out, err);
+    case BS_VALUE_NAME: return make_name_texts(value, bytes, stride, count, out, err);
     case BS_VALUE_TEXT:
         if (value->type->kind == BS_H5_STRING) {
             return make_fixed_texts(value, bytes, stride, count, out, err);
@@ -411,7 +453,7 @@ static basalt_status make(const struct bs_value_source *source, const struct bs_
     const uint8_t *bytes, uint64_t stride, uint64_t count, struct ArrowArray *out,
     basalt_error *err)
 {
-    static const unsigned buffers[] = {2, 2, 3, 1, 1, 2, 2, 3};
+    static const unsigned buffers[] = {2, 2, 3, 1, 1, 2, 2, 3, 3};
     if (count > INT64_MAX / BS_MAX(value->element_bytes, 1)) return bs_fail_memory(err, SIZE_MAX);
     basalt_status status = bs_array_make(
         out, buffers[value->kind], value->child_count, value->kind == BS_VALUE_ENUM, err);

@@ -462,7 +462,7 @@ class Look(Command):
                          [1, 2, -9])
         wide = np.load(io.BytesIO(run("cat", path, "m", "--wide", "--format", "npy").stdout))
         self.assertEqual(list(wide["1"]), [1, 3, 5])
-        for name in ("g", "sparse", "t"):
+        for name in ("g", "sparse", "t", "colour"):
             table = pa.ipc.open_stream(run("cat", path, name, "--format", "arrow").stdout).read_all()
             self.assertEqual(table.to_pylist(), rows(name))
 

@@ -41,7 +41,8 @@ static basalt_status pull(struct ArrowArrayStream *stream, basalt_error *err)
 
 static void check(basalt_status status, const basalt_error *fault)
 {
-    if (status != BASALT_BAD_ARGUMENT && status != BASALT_IO_ERROR) return;
+    if (status != BASALT_BAD_ARGUMENT)
+        return; /* a file of which it is a part may well be missing */
     fprintf(stderr, "tables_fuzz: a file gives %d: %s\n", (int)status, fault->message);
     abort();
 }

@@ -49,7 +49,8 @@ class Entry(ctypes.Structure):
 class ScanOptions(ctypes.Structure):
     _fields_ = [("struct_bytes", ctypes.c_size_t), ("first_row", ctypes.c_uint64),
                 ("row_count", ctypes.c_uint64), ("layout", ctypes.c_int),
-                ("missing_as_null", ctypes.c_bool), ("ascii_as_binary", ctypes.c_bool)]
+                ("missing_as_null", ctypes.c_bool),
+                ("without_dictionaries", ctypes.c_bool), ("ascii_as_binary", ctypes.c_bool)]
 
 
 class TableOf(ctypes.Structure):
@@ -210,6 +211,8 @@ def test_numbers(folder):
         same(f.scan("unwritten"), np.full(5, 9, "i4"), "fill value")
         assert f.scan("enum").column(0).type == pa.dictionary(pa.int8(), pa.utf8())
         assert f.scan("enum").column(0).to_pylist() == ["b", "a", "z"]
+        names = f.scan("enum", without_dictionaries=True).column(0)
+        assert names.type == pa.utf8() and names.to_pylist() == ["b", "a", "z"]
         assert f.scan("opaque").column(0).to_pylist() == [b"abc", b"d\0f"]
         same(f.scan("narrow"), np.array([-512, -1, 0, 511], "i2"), "fewer bits")
         same(f.scan("big", 99990, 100020), np.arange(99990, 200010), "chunks larger than a batch")
@@ -393,6 +396,9 @@ def test_anndata(folder):
             expected = [None if pd.isna(v) else v for v in obs[name]]
             found = table.column(name).to_pylist()
             assert found == expected, (name, found[:10], expected[:10])
+        values = f.scan("/obs", without_dictionaries=True)
+        assert values.schema.field("type").type == pa.utf8()
+        assert values.to_pydict() == table.to_pydict()
         assert f.scan("/obs/type").column(0).to_pylist() == table.column("type").to_pylist()
         assert f.scan("/obs/maybe").column(0).to_pylist() == table.column("maybe").to_pylist()
         part = f.scan("/obs", 1000, 1500)

@@ -307,8 +307,10 @@ static bool note_attribute(void *context, const char *name, const char *type, co
 static basalt_status scan(struct bs_hdf5 *file, const char *path, uint64_t first, uint64_t count,
     struct ArrowArrayStream *stream, basalt_error *error)
 {
-    const basalt_hdf5_scan_options options = {
-        .first_row = first, .row_count = count, .missing_as_null = true};
+    const basalt_hdf5_scan_options options = {.first_row = first,
+        .row_count = count,
+        .missing_as_null = true,
+        .without_dictionaries = strlen(path) % 2 == 0}; /* both, of several paths */
     return bs_hdf5_scan(file, path, &options, stream, error);
 }
 
