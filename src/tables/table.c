@@ -4,6 +4,7 @@
  * columns that are parts of it (members of records, columns of a matrix). Which files of this floor say
  * what the columns are is decided here, in this order; the first that knows the object has it:
  *
+ *   any       column of family table_family.c     by its path: with the type and nulls that it has there
  *   dataset   records          table_compound.c   its type is a compound
  *             wide             table_dataset.c    if asked for: two dimensions, a column an index
  *             netCDF variable  table_netcdf.c     its dimensions have scales; unless PLAIN is asked for
@@ -50,24 +51,36 @@ static basalt_status open_dataset(
     return bs_table_open_dataset(table, object, err);
 }
 
+/* Takes over `object`. */
+static basalt_status open_known(
+    struct bs_table *table, struct bs_h5_object *object, basalt_error *err)
+{
+    basalt_status status;
+    switch (bs_h5_object_kind(object)) {
+    case BS_H5_GROUP:
+        status = open_group(table, object, err);
+        bs_h5_object_close(object);
+        return status;
+    case BS_H5_DATASET: return open_dataset(table, object, err);
+    default: bs_h5_object_close(object);
+    }
+    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET, "it is a type, not data");
+}
+
 static basalt_status open_object(struct bs_table *table, const char *path, basalt_error *err)
 {
     struct bs_h5_object *object = NULL;
     struct bs_bytes found = {0};
     basalt_status status = bs_path_open(table->h5, path, &found, &object, err);
     if (status) return status;
-    table->h5 = bs_h5_object_file(object); /* a link may lead to another */
+    bool is_column = false;
     table->path = (const char *)found.data;
-    switch (bs_h5_object_kind(object)) {
-    case BS_H5_GROUP:
-        status = open_group(table, object, err);
+    status = bs_table_open_family_column(table, table->path, object, &is_column, err);
+    if (status || is_column) {
         bs_h5_object_close(object);
-        break;
-    case BS_H5_DATASET: status = open_dataset(table, object, err); break;
-    default:
-        bs_h5_object_close(object);
-        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET, "it is a type, not data");
-        break;
+    } else {
+        table->h5 = bs_h5_object_file(object); /* a link may lead to another */
+        status = open_known(table, object, err);
     }
     if (status) bs_error_prefix(err, "\"%.80s\"", table->path);
     table->path = NULL;

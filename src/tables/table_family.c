@@ -114,18 +114,25 @@ static basalt_status add_column(struct bs_table *table, const struct bs_h5_objec
     return bs_column_set_mask(table, table->column_count - 1, object, false, err);
 }
 
+/* `only`: the link of the one column that is wanted; NULL: all. *out_found is false if there is none. */
 static basalt_status open_family(struct bs_table *table, const struct bs_h5_object *group,
-    const struct bs_h5_object *own, basalt_error *err)
+    const struct bs_h5_object *own, const char *only, bool *out_found, basalt_error *err)
 {
     char **links = NULL;
     struct bs_schema *schema = NULL;
     basalt_status status = read_schema(table->h5, own, &schema, err);
     if (status) return status;
     const size_t count = schema->field_count;
+    size_t first = 0, end = count;
+    BS_TRY(bs_links_create(schema, &links, err));
+    while (only && first < count && strcmp(links[first], only) != 0) first++;
+    if (only) end = first < count ? first + 1 : first;
+    *out_found = !only || first < end;
+    if (!*out_found) goto out;
+    table->kind = "family";
     if (schema->metadata) bs_bytes_put(&table->metadata, schema->metadata, schema->metadata_bytes);
     BS_TRY(bs_bytes_check(&table->metadata, err));
-    BS_TRY(bs_links_create(schema, &links, err));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = first; i < end; i++) {
         status = add_column(table, group, own, &schema->fields[i], links[i], err);
         if (status) {
             bs_error_prefix(err, "column \"%.80s\"", links[i]);
@@ -162,8 +169,34 @@ basalt_status bs_table_open_family(
     basalt_status status = find_own(table->h5, group, &own, err);
     *out_found = own != NULL;
     if (status || !own) return status;
-    table->kind = "family";
-    status = open_family(table, group, own, err);
+    status = open_family(table, group, own, NULL, out_found, err);
     bs_h5_object_close(own);
+    return status;
+}
+
+basalt_status bs_table_open_family_column(struct bs_table *table, const char *path,
+    const struct bs_h5_object *object, bool *out_found, basalt_error *err)
+{
+    struct bs_h5_file *given = table->h5;
+    struct bs_h5_object *group = NULL, *own = NULL;
+    const char *link = strrchr(path, '/');
+    *out_found = false;
+    if (!link || link == path) return BASALT_OK; /* the root is no family */
+    char *above = bs_copy_bytes(path, (size_t)(link - path) + 1);
+    if (!above) return bs_fail_memory(err, (size_t)(link - path) + 1);
+    above[link - path] = 0;
+    basalt_status status = bs_h5_object_open_path(given, above, &group, err);
+    struct bs_h5_file *h5 = status ? NULL : bs_h5_object_file(group);
+    if (!status && h5 == bs_h5_object_file(object) && bs_h5_object_kind(group) == BS_H5_GROUP) {
+        status = find_own(h5, group, &own, err);
+    }
+    if (!status && own) {
+        table->h5 = h5;
+        status = open_family(table, group, own, link + 1, out_found, err);
+    }
+    if (!*out_found) table->h5 = given;
+    bs_h5_object_close(own);
+    bs_h5_object_close(group);
+    bs_free(above);
     return status;
 }

@@ -281,6 +281,10 @@ typedef basalt_status bs_table_open_fn(
     struct bs_table *table, const struct bs_h5_object *object, bool *out_found, basalt_error *err);
 bs_table_open_fn bs_table_open_family, bs_table_open_anndata, bs_table_open_sparse,
     bs_table_open_pandas, bs_table_open_group;
+/* The object at `path`, of the file at hand: as the one column of a Basalt family that it is. *out_found is
+ * false, and the table as it was, if it is none. */
+BS_MUST_USE basalt_status bs_table_open_family_column(struct bs_table *table, const char *path,
+    const struct bs_h5_object *object, bool *out_found, basalt_error *err);
 /* These take over `object`, a dataset, also when they fail. */
 BS_MUST_USE basalt_status bs_table_open_compound(
     struct bs_table *table, struct bs_h5_object *object, basalt_error *err);

@@ -78,6 +78,7 @@ static void put_number(struct bs_bytes *out, double value, bool single)
         const double back = strtod(text, NULL);
         if (single ? (float)back == (float)value : back == value) break;
     }
+    if (!strcmp(text, "-0")) memcpy(text, "-0.0", sizeof "-0.0"); /* an integer has no such sign */
     char *comma = strchr(text, ','); /* the program may have set a locale */
     if (comma) *comma = '.';
     bs_bytes_text(out, "%s", text);
