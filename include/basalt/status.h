@@ -32,7 +32,7 @@ typedef enum basalt_status {
     BASALT_OK = 0,
     BASALT_NOT_FOUND = 1,        /* expected: the caller decides what it means */
     BASALT_BUSY = 2,             /* somebody else holds it: a retry may succeed */
-    BASALT_BAD_ARGUMENT = 3,     /* the caller's bug */
+    BASALT_BAD_ARGUMENT = 3,     /* the caller's bug; a directory for a file */
     BASALT_NO_MEMORY = 4,        /* the allocator or the budget refused */
     BASALT_IO_ERROR = 5,         /* basalt_error.os_errno says which */
     BASALT_CORRUPT = 6,          /* basalt_error.file_offset says where */
@@ -42,8 +42,8 @@ typedef enum basalt_status {
     BASALT_DROPPED = 10,         /* dropped by policy; counted in the stats and in the file */
     BASALT_OUTCOME_UNKNOWN = 11, /* the log failed during the commit: reopen to know */
     BASALT_CANCELLED = 12,       /* by the caller's token; no partial state */
-    BASALT_READ_ONLY = 13,       /* file, file system or store does not take writes */
-    BASALT_NO_SPACE = 14,        /* disk full or quota reached */
+    BASALT_READ_ONLY = 13,       /* file, directory, file system or store takes no writes */
+    BASALT_NO_SPACE = 14,        /* disk full or quota reached, or a limit on file sizes */
     BASALT_SCHEMA_MISMATCH = 15, /* the batch does not fit the family's schema */
     BASALT_CONFLICT = 16,        /* file and log are of different stories; nothing was changed */
     BASALT_TOO_LARGE = 17,       /* a documented limit; the message names it */

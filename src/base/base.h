@@ -32,8 +32,8 @@
 basalt_status bs_fail(basalt_error *err, basalt_status status, uint64_t file_offset,
     const char *format, ...) BS_PRINTF(4, 5);
 
-/* As bs_fail, for a refusal of the operating system: maps `os_errno` to a status (ENOSPC and
- * EDQUOT to NO_SPACE, EROFS to READ_ONLY, ENOENT to NOT_FOUND, EEXIST to EXISTS, ENOMEM to
+/* As bs_fail, for a refusal of the operating system: maps `os_errno` to a status (ENOSPC,
+ * EDQUOT and EFBIG to NO_SPACE, EROFS to READ_ONLY, ENOENT to NOT_FOUND, EEXIST to EXISTS, ENOMEM to
  * NO_MEMORY, else IO_ERROR) and appends ": " and its text to the sentence. */
 basalt_status bs_fail_os(
     basalt_error *err, int os_errno, uint64_t file_offset, const char *format, ...) BS_PRINTF(4, 5);

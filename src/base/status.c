@@ -77,6 +77,7 @@ static basalt_status status_of_errno(int os_errno)
 {
     switch (os_errno) {
     case ENOSPC: return BASALT_NO_SPACE;
+    case EFBIG: return BASALT_NO_SPACE;
 #ifdef EDQUOT
     case EDQUOT: return BASALT_NO_SPACE;
 #endif

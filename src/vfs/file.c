@@ -1,6 +1,8 @@
 /* file.c - calls through the tables of a file system, with the checks that every caller needs. */
 #include "vfs/vfs_internal.h"
 
+#include <errno.h>
+
 void bs_vfs_free(struct bs_vfs *vfs)
 {
     if (vfs) vfs->ops->free(vfs);
@@ -24,6 +26,19 @@ basalt_status bs_vfs_fail_share(const struct bs_file *file, basalt_error *err)
 {
     return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
         "the whole-file lock on " SHOWN " may only be shared", file->path);
+}
+
+basalt_status bs_vfs_fail_open(int os_errno, unsigned flags, const char *path, basalt_error *err)
+{
+    const bool creating = (flags & BS_OPEN_CREATE) != 0;
+    if (os_errno == EISDIR) {
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "%.150s is a directory", path);
+    }
+    const basalt_status status = bs_fail_os(
+        err, os_errno, BASALT_NO_OFFSET, "cannot %s " SHOWN, creating ? "create" : "open", path);
+    if (!creating || (os_errno != EACCES && os_errno != EPERM)) return status;
+    if (err) err->status = BASALT_READ_ONLY;
+    return BASALT_READ_ONLY;
 }
 
 basalt_status bs_file_open(struct bs_vfs *vfs, const char *path, unsigned flags,

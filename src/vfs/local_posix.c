@@ -217,7 +217,7 @@ static basalt_status check_regular(const struct bs_local_file *self, basalt_erro
     if (fstat(self->descriptor, &info) != 0) return fail_errno("inspect", self->file.path, err);
     if (S_ISREG(info.st_mode)) return BASALT_OK;
     if (S_ISDIR(info.st_mode)) {
-        return bs_fail_os(err, EISDIR, BASALT_NO_OFFSET, "cannot open " SHOWN, self->file.path);
+        return bs_vfs_fail_open(EISDIR, 0, self->file.path, err);
     }
     return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
         SHOWN " is a pipe, socket or device, not a file", self->file.path);
@@ -245,8 +245,7 @@ static basalt_status local_open(struct bs_vfs *vfs, const char *path, unsigned f
         self->descriptor = open(path, open_flags(flags), 0666);
     } while (self->descriptor < 0 && errno == EINTR);
     if (self->descriptor < 0) {
-        const bool creating = (flags & BS_OPEN_CREATE) != 0;
-        status = fail_errno(creating ? "create" : "open", path, err);
+        status = bs_vfs_fail_open(errno, flags, path, err);
         goto out;
     }
     BS_TRY(check_regular(self, err));

@@ -206,7 +206,6 @@ static basalt_status memory_open(struct bs_vfs *vfs, const char *path, unsigned 
 {
     struct bs_memory_vfs *self = bs_memory_vfs_of(vfs);
     struct bs_memory_node *node = NULL;
-    const bool create = (flags & BS_OPEN_CREATE) != 0;
 
     *out_file = NULL;
     struct bs_memory_file *file = bs_alloc_zeroed(1, sizeof *file);
@@ -223,7 +222,7 @@ static basalt_status memory_open(struct bs_vfs *vfs, const char *path, unsigned 
     if (reason) {
         bs_free(file);
         bs_free(copy);
-        return fail_path(reason, create ? "create" : "open", path, err);
+        return bs_vfs_fail_open(reason, flags, path, err);
     }
     *file = (struct bs_memory_file){.file = {&bs_memory_file_ops, vfs, copy},
         .node = node,

@@ -19,5 +19,7 @@ basalt_status bs_vfs_fail_locked(
     const struct bs_file *file, uint64_t start, uint64_t length, basalt_error *err);
 /* BAD_ARGUMENT: share() was asked for an exclusive lock, which would shut libhdf5 readers out. */
 basalt_status bs_vfs_fail_share(const struct bs_file *file, basalt_error *err);
+/* Why a path could not be opened. BAD_ARGUMENT: it is a directory. READ_ONLY: a file may not be made. */
+basalt_status bs_vfs_fail_open(int os_errno, unsigned flags, const char *path, basalt_error *err);
 
 #endif

@@ -37,7 +37,7 @@ TEST(status, the_operating_system_is_mapped)
         basalt_status status;
     } cases[] = {{ENOSPC, BASALT_NO_SPACE}, {EDQUOT, BASALT_NO_SPACE}, {EROFS, BASALT_READ_ONLY},
         {ENOENT, BASALT_NOT_FOUND}, {EEXIST, BASALT_EXISTS}, {ENOMEM, BASALT_NO_MEMORY},
-        {EIO, BASALT_IO_ERROR}, {EACCES, BASALT_IO_ERROR}};
+        {EFBIG, BASALT_NO_SPACE}, {EIO, BASALT_IO_ERROR}, {EACCES, BASALT_IO_ERROR}};
     for (size_t i = 0; i < BS_ARRAY_LENGTH(cases); i++) {
         basalt_error err = {0};
         char expected[128];

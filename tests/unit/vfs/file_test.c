@@ -49,10 +49,10 @@ TEST_BOTH(reads_past_the_end_are_short_and_writes_too_far_refused)
     CHECK_EQ(got, 0);
     CHECK_OK(file->ops->read_at(file, out, 4, INT64_MAX - 1, &got, err));
     CHECK_EQ(got, 0);
-    CHECK_EQ(bs_file_write_at(file, "abc", 3, UINT64_MAX - 1, &at->error), BASALT_IO_ERROR);
+    CHECK_EQ(bs_file_write_at(file, "abc", 3, UINT64_MAX - 1, &at->error), BASALT_NO_SPACE);
     CHECK_EQ(at->error.file_offset, UINT64_MAX - 1);
-    CHECK_EQ(file->ops->set_size(file, UINT64_MAX, &at->error), BASALT_IO_ERROR);
-    CHECK_EQ(file->ops->reserve(file, UINT64_MAX, &at->error), BASALT_IO_ERROR);
+    CHECK_EQ(file->ops->set_size(file, UINT64_MAX, &at->error), BASALT_NO_SPACE);
+    CHECK_EQ(file->ops->reserve(file, UINT64_MAX, &at->error), BASALT_NO_SPACE);
     CHECK_EQ(bs_file_read_all_at(file, out, 4, 1, &at->error), BASALT_CORRUPT);
     CHECK_EQ(at->error.file_offset, 1);
     CHECK(strstr(at->error.message, "ends at 3, 4 bytes were expected at 1"));
@@ -107,9 +107,9 @@ TEST_BOTH(a_directory_is_no_file_and_a_file_no_directory)
 {
     struct bs_file *file = NULL;
     CHECK_EQ(
-        bs_file_open(at->vfs, at->directory, BS_OPEN_READ, &file, &at->error), BASALT_IO_ERROR);
-    CHECK(strstr(at->error.message, "directory"));
-    CHECK_EQ(bs_file_open(at->vfs, at->directory, CASE_CREATE, &file, NULL), BASALT_IO_ERROR);
+        bs_file_open(at->vfs, at->directory, BS_OPEN_READ, &file, &at->error), BASALT_BAD_ARGUMENT);
+    CHECK(strstr(at->error.message, " is a directory"));
+    CHECK_EQ(bs_file_open(at->vfs, at->directory, CASE_CREATE, &file, NULL), BASALT_BAD_ARGUMENT);
     bs_file_close(case_open(at, "x", CASE_CREATE));
     CHECK_EQ(
         bs_file_open(at->vfs, case_path(at, "x/y"), CASE_CREATE, &file, NULL), BASALT_IO_ERROR);

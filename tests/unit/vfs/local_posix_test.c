@@ -100,7 +100,7 @@ static int write_as_nobody(struct vfs_case *at)
     struct bs_file *file = NULL;
     basalt_error error = {0};
     if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) return 10;
-    if (bs_file_open(at->vfs, case_path(at, "new"), CASE_CREATE, &file, &error) != BASALT_IO_ERROR)
+    if (bs_file_open(at->vfs, case_path(at, "new"), CASE_CREATE, &file, &error) != BASALT_READ_ONLY)
         return 11;
     if (error.os_errno != EACCES || !strstr(error.message, "new")) return 12;
     if (bs_file_open(at->vfs, case_path(at, "x"), BS_OPEN_WRITE, &file, &error) != BASALT_IO_ERROR)
@@ -266,11 +266,11 @@ static int reserve_past_the_limit(struct vfs_case *at)
     signal(SIGXFSZ, SIG_IGN);
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return 60;
     if (bs_file_open(at->vfs, case_path(at, "x"), CASE_CREATE, &file, NULL)) return 61;
-    if (file->ops->reserve(file, 2 << 20, &error) != BASALT_IO_ERROR) return 62;
+    if (file->ops->reserve(file, 2 << 20, &error) != BASALT_NO_SPACE) return 62;
     if (error.os_errno != EFBIG) return 63;
     if (bs_file_size(file, &size, NULL) || size != 0) return 64;
     if (file->ops->lend_log(file, 2 << 20, &memory, &error) != BASALT_UNSUPPORTED) return 65;
-    if (bs_file_write_at(file, "a", 1, 2 << 20, &error) != BASALT_IO_ERROR) return 66;
+    if (bs_file_write_at(file, "a", 1, 2 << 20, &error) != BASALT_NO_SPACE) return 66;
     bs_file_close(file);
     return 0;
 }
