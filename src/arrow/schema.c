@@ -449,8 +449,10 @@ basalt_status bs_schema_match(
         const bool more = found->field_count > common;
         const char *name = more ? found->fields[common].name : expected->fields[common].name;
         return bs_fail(err, BASALT_SCHEMA_MISMATCH, BASALT_NO_OFFSET,
-            "there are %zu columns, expected %zu: \"%.*s\" is %s", found->field_count,
-            expected->field_count, bs_shown(name), name, more ? "new" : "missing");
+            "there %s %zu column%s, expected %zu: \"%.*s\" is %s",
+            found->field_count == 1 ? "is" : "are", found->field_count,
+            found->field_count == 1 ? "" : "s", expected->field_count, bs_shown(name), name,
+            more ? "new" : "missing");
     }
     return BASALT_OK;
 }

@@ -173,8 +173,8 @@ basalt_status bs_mailbox_send(
 
     if (batch && message->bytes > recorder->options.mailbox_bytes_max) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "a batch of %" PRIu64 " bytes for %s does not fit into a mailbox of %" PRIu64
-            " bytes (mailbox_bytes_max)",
+            "a batch of %" PRIu64 " bytes for %.60s does not fit into a mailbox of %" PRIu64
+            " bytes: write fewer rows at once (or, in C, raise mailbox_bytes_max)",
             message->bytes, message->instrument, recorder->options.mailbox_bytes_max);
     }
     bs_mutex_lock(&recorder->lock);

@@ -94,7 +94,7 @@ static basalt_status resolve_schema(struct bs_recorder *recorder, const char *in
     *out_schema = found;
     found = NULL;
 out:
-    if (status) bs_error_prefix(err, "%s", instrument_id);
+    if (status) bs_error_prefix(err, "%.80s", instrument_id);
     bs_schema_release(found);
     bs_schema_release(known);
     return status;

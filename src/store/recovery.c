@@ -313,8 +313,9 @@ static basalt_status check_before_open(struct bs_store *store, bool *out_absent,
         }
         if (info.links > 1 && !store->options.allow_hard_links) {
             return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-                "%.120s has %" PRIu64 " names (hard links): a log is found by one name only; set"
-                " allow_hard_links to open it all the same",
+                "%.80s has %" PRIu64
+                " names (hard links), and a log is found by one only: remove the"
+                " others, or use a copy (in C, allow_hard_links opens it all the same)",
                 store->path, info.links);
         }
         if (store->options.access == BASALT_CREATE_NEW) {

@@ -293,7 +293,7 @@ TEST(schema, match_names_the_first_difference)
     CHECK_EQ(bs_schema_match(one, other, &why), BASALT_SCHEMA_MISMATCH);
     CHECK_TEXT(why.message, "there are 0 columns, expected 1: \"a\" is missing");
     CHECK_EQ(bs_schema_match(other, one, &why), BASALT_SCHEMA_MISMATCH);
-    CHECK_TEXT(why.message, "there are 1 columns, expected 0: \"a\" is new");
+    CHECK_TEXT(why.message, "there is 1 column, expected 0: \"a\" is new");
     bs_schema_release(other);
     bs_schema_release(one);
 }
