@@ -44,6 +44,9 @@ format: ## apply .clang-format
 install: release ## library, headers, pkg-config, CMake package and command (PREFIX, DESTDIR)
 	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(or $(PREFIX),/usr/local)"
 
+uninstall: ## remove what the last install from here put there (DESTDIR)
+	@DESTDIR="$(DESTDIR)" tools/uninstall build/release
+
 clean: ## remove what was built; what was downloaded stays
 	@rm -rf build/release build/debug build/asan build/tsan build/clang build/coverage
 
