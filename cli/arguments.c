@@ -39,7 +39,8 @@ static int take_option(const struct command *command, int argc, char **argv, int
         }
     }
     if (!option) {
-        usage_error(command, "there is no option \"%.*s\"", (int)length, argument);
+        usage_error(
+            command, "there is no option \"%.*s\"", (int)(length < 120 ? length : 120), argument);
         return 0;
     }
     if (option->kind == OPTION_FLAG) {
@@ -55,7 +56,7 @@ static int take_option(const struct command *command, int argc, char **argv, int
     if (option->kind == OPTION_TEXT) {
         *(const char **)option->target = value;
     } else if (!parse_number(value, option->target)) {
-        usage_error(command, "%s takes a number, not \"%s\"", option->name, value);
+        usage_error(command, "%s takes a number, not \"%.120s\"", option->name, value);
         return 0;
     }
     return equals ? 1 : 2;
@@ -82,7 +83,7 @@ bool parse_arguments(const struct command *command, int argc, char **argv,
             if (!taken) return false;
             at += taken;
         } else if (out_arguments->count == arguments_max || out_arguments->count == ARGUMENTS_MAX) {
-            usage_error(command, "\"%s\" is one argument too many", argv[at]);
+            usage_error(command, "\"%.120s\" is one argument too many", argv[at]);
             return false;
         } else {
             out_arguments->values[out_arguments->count++] = argv[at++];

@@ -209,10 +209,10 @@ static int check_options(const struct command *command, struct cat_options *opti
     static const char *const formats[] = {"csv", "json", "arrow", "npy"};
     bool known = false;
     for (size_t i = 0; i < 4; i++) known |= strcmp(options->format, formats[i]) == 0;
-    if (!known) return usage_error(command, "there is no format \"%s\"", options->format);
+    if (!known) return usage_error(command, "there is no format \"%.120s\"", options->format);
     if (options->rows && !parse_rows(options->rows, &options->first_row, &options->row_count)) {
         return usage_error(
-            command, "--rows takes A:B, A: or :B with A <= B, not \"%s\"", options->rows);
+            command, "--rows takes A:B, A: or :B with A <= B, not \"%.120s\"", options->rows);
     }
     const bool binary = options->format[0] == 'a' || options->format[0] == 'n';
     if (binary && isatty(STDOUT_FILENO)) {
@@ -253,9 +253,14 @@ const struct command cat_command = {"cat", "print the rows of a dataset or a tab
     "matrix; datasets of one length), of any HDF5 file. PATH is as ls prints it,\n"
     "or made of the plain names that stat prints: a family \"a/b\" is a/b or /a%2Fb.\n\n"
     "  --rows A:B     rows A to B - 1, from 0; A: and :B leave one end open\n"
-    "  --format F     csv (default; RFC 4180: lines end in CR LF, a null is an empty cell, an empty text\n"
-    "                 is \"\"), json (an array of rows), arrow (an IPC stream),\n"
+    "  --format F     csv (default; RFC 4180: lines end in CR LF; a null is an empty cell, which alone in\n"
+    "                 its row is an empty line; an empty text or binary is \"\"),\n"
+    "                 json (an array of rows), arrow (an IPC stream),\n"
     "                 npy (columns of fixed width; several are a structured array)\n"
+    "                 json and npy: of columns with one name the second is called NAME_1, the next NAME_2\n"
+    "                 (a number that would give a name twice is left out). json: what is not UTF-8 is\n"
+    "                 U+FFFD; NaN and the infinities are texts. npy: with some hundred columns the header\n"
+    "                 is over 10,000 bytes, and np.load needs max_header_size=N to take it\n"
     "  --json         the same as --format json\n"
     "  --wide         a dataset of two dimensions with a column for each index of the second\n"
     "  --plain        a netCDF variable as the dataset that it is, not a row with coordinates an element\n"

@@ -59,6 +59,10 @@ int report_sentence(int exit_code, const char *format, ...) __attribute__((forma
 /* What is still buffered goes out; EXIT_BASALT + IO_ERROR if that fails. */
 int finish_output(int exit_code);
 
+#define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+/* A copy in which every byte that is not UTF-8 is U+FFFD; NULL: no memory. To be freed. */
+char *utf8_text(const char *text);
+/* The same in quotes, escaped. */
 void json_text(FILE *out, const char *text);
 void json_bytes(FILE *out, const char *text, size_t count);
 /* "12.3 MB"; lends one of 8 buffers of `texts`. */

@@ -286,6 +286,6 @@ const struct command ls_command = {"ls", "list groups, datasets and attributes",
     "  -a, --attributes   with the values of all attributes\n"
     "  --depth N          N levels below PATH\n"
     "  --all              also what is Basalt's own (.basalt)\n"
-    "  --json             an array of objects\n\n"
+    "  --json             an array of objects; a byte of a name or text that is not UTF-8 is U+FFFD\n\n"
     "example: basalt ls session.h5 /memory -a\n",
     run};

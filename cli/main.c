@@ -58,6 +58,6 @@ int main(int argc, char **argv)
             return commands[i]->run(commands[i], argc - 2, argv + 2);
         }
     }
-    fprintf(stderr, "basalt: there is no command \"%s\"; basalt --help lists them\n", argv[1]);
+    fprintf(stderr, "basalt: there is no command \"%.120s\"; basalt --help lists them\n", argv[1]);
     return EXIT_USAGE;
 }

@@ -38,13 +38,23 @@ int shown_columns(const char *text)
     return columns;
 }
 
+#define SUBJECT_BYTES_MAX 120 /* of a name before what is wrong with it */
+
 static int report_with(const char *subject, const basalt_error *error)
 {
     fflush(stdout);
     fputs("basalt: ", stderr);
     if (subject && *subject) {
-        print_shown(stderr, subject);
-        fputs(": ", stderr);
+        char shown[SUBJECT_BYTES_MAX + 1];
+        size_t length = (size_t)snprintf(shown, sizeof shown, "%s", subject);
+        const bool cut = length >= sizeof shown;
+        if (cut) { /* not within a character */
+            length = sizeof shown - 1;
+            while (length && ((unsigned char)subject[length] & 0xc0) == 0x80) length--;
+            shown[length] = '\0';
+        }
+        print_shown(stderr, shown);
+        fputs(cut ? "...: " : ": ", stderr);
     }
     print_shown(stderr, error->message[0] ? error->message : basalt_status_name(error->status));
     fputc('\n', stderr);
@@ -58,9 +68,11 @@ int report(const basalt_error *error)
 
 int report_about(const char *subject, const basalt_error *error)
 {
-    const size_t length = strlen(subject);
-    const bool named =
-        strncmp(error->message, subject, length) == 0 && error->message[length] == ':';
+    const size_t length = strlen(subject), colon = strcspn(error->message, ":");
+    const bool named = error->message[colon] &&
+        (length <= SUBJECT_BYTES_MAX
+                ? strncmp(error->message, subject, length) == 0 && error->message[length] == ':'
+                : colon >= 40 && !strncmp(error->message, subject, colon));
     return report_with(named ? NULL : subject, error);
 }
 
@@ -95,7 +107,7 @@ basalt_status fail(basalt_error *err, basalt_status status, const char *format, 
 basalt_status fail_write(basalt_error *err)
 {
     const int os_errno = errno;
-    const bool full = os_errno == ENOSPC || os_errno == EDQUOT;
+    const bool full = os_errno == ENOSPC || os_errno == EDQUOT || os_errno == EFBIG;
     const basalt_status status = fail(err, full ? BASALT_NO_SPACE : BASALT_IO_ERROR,
         "standard output could not be written: %s", strerror(os_errno));
     if (err) err->os_errno = os_errno;
@@ -111,11 +123,48 @@ int finish_output(int exit_code)
     return exit_code ? exit_code : report(&error);
 }
 
+/* Bytes of the character that `text` begins with; 0: it begins with none of UTF-8. */
+static size_t character_bytes(const char *text, size_t count)
+{
+    const unsigned char *bytes = (const unsigned char *)text, lead = bytes[0];
+    if (lead < 0x80) return 1;
+    const size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (!length || length > count) return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((bytes[i] & 0xc0) != 0x80) return 0;
+    }
+    /* Longer than need be, a surrogate, beyond U+10FFFF. */
+    if ((lead == 0xe0 && bytes[1] < 0xa0) || (lead == 0xed && bytes[1] > 0x9f)) return 0;
+    if ((lead == 0xf0 && bytes[1] < 0x90) || (lead == 0xf4 && bytes[1] > 0x8f)) return 0;
+    return length;
+}
+
+char *utf8_text(const char *text)
+{
+    const size_t count = strlen(text);
+    char *copy = malloc(count * 3 + 1), *to = copy;
+    if (!copy) return NULL;
+    for (size_t i = 0; i < count;) {
+        const size_t length = character_bytes(text + i, count - i);
+        memcpy(to, length ? text + i : UTF8_REPLACEMENT, length ? length : 3);
+        to += length ? length : 3;
+        i += length ? length : 1;
+    }
+    *to = '\0';
+    return copy;
+}
+
 void json_bytes(FILE *out, const char *text, size_t count)
 {
     fputc('"', out);
     for (size_t i = 0; i < count; i++) {
         const unsigned char byte = (unsigned char)text[i];
+        if (byte >= 0x80) {
+            const size_t length = character_bytes(text + i, count - i);
+            fwrite(length ? text + i : UTF8_REPLACEMENT, 1, length ? length : 3, out);
+            i += length ? length - 1 : 0;
+            continue;
+        }
         switch (byte) {
         case '"': fputs("\\\"", out); break;
         case '\\': fputs("\\\\", out); break;

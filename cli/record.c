@@ -3,9 +3,11 @@
  * A thread a stream reads its file or FIFO and hands every batch to the recorder; the recorder's
  * bounded mailbox slows it down when the disk is slower. It sleeps in poll() on two descriptors: its
  * input, and a pipe whose writing end the main thread closes to end all of them. The main thread
- * sleeps in sigtimedwait(): SIGINT and SIGTERM end the recording cleanly, SIGUSR1 comes from a thread
- * that has ended, a timeout shows the status line. */
+ * sleeps in sigtimedwait(): SIGINT, SIGTERM and SIGHUP end the recording cleanly, SIGUSR1 comes from a
+ * thread that has ended, a timeout shows the status line. A batch that is larger than the mailbox goes
+ * in as slices, which share its memory. */
 #include "record.h"
+#include "slices.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,9 +81,13 @@ void status_line(char *out, size_t out_bytes, int indent, const struct pace *pac
 
 void signals_hold(sigset_t *out_set, int extra)
 {
+    struct sigaction hangup;
     sigemptyset(out_set);
     sigaddset(out_set, SIGINT);
     sigaddset(out_set, SIGTERM);
+    /* Under nohup it is ignored, and stays so: a blocked signal would come all the same. */
+    if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
+        sigaddset(out_set, SIGHUP);
     if (extra) sigaddset(out_set, extra);
     pthread_sigmask(SIG_BLOCK, out_set, NULL);
 }
@@ -121,6 +127,7 @@ static int read_input(void *context, void *out, size_t capacity, size_t *out_cou
 struct receipt { /* of one batch on its way */
     struct session *session;
     uint64_t rows;
+    unsigned batches; /* that end with it */
 };
 
 static void batch_done(void *context, const basalt_error *error)
@@ -131,23 +138,66 @@ static void batch_done(void *context, const basalt_error *error)
         atomic_store(&receipt->session->failed, true);
     } else {
         atomic_fetch_add(&receipt->session->rows, receipt->rows);
-        atomic_fetch_add(&receipt->session->batches, 1);
+        atomic_fetch_add(&receipt->session->batches, receipt->batches);
     }
     free(receipt);
 }
 
-static basalt_status send_batch(struct input *input, struct ArrowArray *array,
+/* TOO_LARGE: the array is as it was. After any other failure it is released. */
+static basalt_status send_array(struct input *input, struct ArrowArray *array, bool last,
     const struct ArrowSchema *schema, basalt_error *err)
 {
     struct receipt *receipt = malloc(sizeof *receipt);
-    if (!receipt) return fail(err, BASALT_NO_MEMORY, "no memory for a batch");
-    *receipt = (struct receipt){input->session, (uint64_t)array->length};
+    if (!receipt) {
+        array->release(array);
+        return fail(err, BASALT_NO_MEMORY, "no memory for a batch");
+    }
+    *receipt = (struct receipt){input->session, (uint64_t)array->length, last};
     const basalt_status status = basalt_recorder_write(
         input->session->recorder, input->name, array, schema, batch_done, receipt, err);
     if (!status) return BASALT_OK;
     free(receipt);
-    if (array->release) array->release(array);
+    if (status != BASALT_TOO_LARGE && array->release) array->release(array);
     return status == BASALT_DROPPED ? BASALT_OK : status; /* counted, in the file too */
+}
+
+/* Rows from `first` on, as many as are taken at once but `*rows_max` at most, which becomes so many. */
+static basalt_status send_slice(struct input *input, struct slices_batch *batch, int64_t first,
+    int64_t length, int64_t *rows_max, const struct ArrowSchema *schema, basalt_error *err)
+{
+    for (;;) {
+        struct ArrowArray slice;
+        const int64_t left = length - first, rows = left < *rows_max ? left : *rows_max;
+        if (!slices_make(batch, first, rows, &slice)) {
+            return fail(err, BASALT_NO_MEMORY, "no memory for a batch");
+        }
+        const basalt_status status = send_array(input, &slice, rows == left, schema, err);
+        if (status == BASALT_TOO_LARGE) slice.release(&slice);
+        *rows_max = rows;
+        if (status != BASALT_TOO_LARGE || rows == 1) return status;
+        *rows_max = rows / 2;
+    }
+}
+
+/* A batch that is too large for the mailbox goes in as slices. It is released whatever comes. */
+static basalt_status send_batch(struct input *input, struct ArrowArray *array,
+    const struct ArrowSchema *schema, basalt_error *err)
+{
+    const int64_t length = array->length;
+    int64_t rows_max = length / 2;
+    basalt_status status = send_array(input, array, true, schema, err);
+    if (status != BASALT_TOO_LARGE) return status;
+    struct slices_batch *batch = slices_possible(array) ? slices_begin(array) : NULL;
+    if (!batch) {
+        array->release(array);
+        return status;
+    }
+    status = BASALT_OK;
+    for (int64_t first = 0; !status && first < length; first += rows_max) {
+        status = send_slice(input, batch, first, length, &rows_max, schema, err);
+    }
+    slices_end(batch);
+    return status;
 }
 
 /* A batch that could not be stored ends the recording: to read on would be to throw away. */
@@ -273,7 +323,7 @@ static void wait_for_end(struct session *session, const sigset_t *set, bool show
     struct pace pace = {.at_ns = 0};
     while (atomic_load(&session->running)) {
         const int signal_number = show ? sigtimedwait(set, NULL, &tick) : sigwaitinfo(set, NULL);
-        if (signal_number == SIGINT || signal_number == SIGTERM) break;
+        if (signal_number == SIGINT || signal_number == SIGTERM || signal_number == SIGHUP) break;
         if (signal_number < 0 && errno == EAGAIN) show_status(session, &pace);
     }
     if (show) fputs("\r\033[K", stderr);
@@ -416,12 +466,13 @@ static int fill_options(const struct command *command, const struct record_optio
         if (strcmp(wishes->durability, durabilities[i]) == 0) durability = i;
     }
     if (durability < 0) {
-        return usage_error(
-            command, "--durability is volatile, buffered or sync, not \"%s\"", wishes->durability);
+        return usage_error(command, "--durability is volatile, buffered or sync, not \"%.120s\"",
+            wishes->durability);
     }
     const bool drop = strcmp(wishes->overflow, "drop") == 0;
     if (!drop && strcmp(wishes->overflow, "block") != 0) {
-        return usage_error(command, "--overflow is block or drop, not \"%s\"", wishes->overflow);
+        return usage_error(
+            command, "--overflow is block or drop, not \"%.120s\"", wishes->overflow);
     }
     if (wishes->compression > 9) return usage_error(command, "--compression is 0 to 9");
     options->durability = (basalt_durability)durability;
@@ -455,7 +506,7 @@ static int add_input(const struct command *command, const char *argument, struct
 {
     const char *equals = strchr(argument, '=');
     if (!equals || equals == argument || !equals[1]) {
-        return usage_error(command, "\"%s\" is not NAME=FILE", argument);
+        return usage_error(command, "\"%.120s\" is not NAME=FILE", argument);
     }
     const bool standard = strcmp(equals + 1, "-") == 0;
     if (standard && uses_standard_input(inputs, *count)) {
@@ -466,7 +517,7 @@ static int add_input(const struct command *command, const char *argument, struct
     if (name_taken(inputs, *count, name)) {
         free(name);
         return usage_error(command,
-            "\"%s\" names two streams: each needs a name of its own, and `cat` makes one of two",
+            "\"%.120s\" names two streams: each needs a name of its own, and `cat` makes one of two",
             argument);
     }
     inputs[(*count)++] = (struct input){
@@ -545,8 +596,9 @@ const struct command record_command = {"record", "record Arrow streams into a fi
     "usage: basalt record OUT.h5 [--instrument NAME] [options] < STREAM\n"
     "       basalt record OUT.h5 NAME=FILE-or-FIFO ... [options]\n\n"
     "Records Arrow IPC streams, one instrument each, from standard input or from files and FIFOs, until\n"
-    "they end; SIGINT and SIGTERM end it cleanly. OUT.h5 must not exist; in a directory, a file\n"
-    "daq_session_YYYYMMDD_HHMMSS.h5 is made. If it fails before a row is stored, no file is left.\n"
+    "they end; SIGINT, SIGTERM and SIGHUP (unless nohup ignores it) end it cleanly. OUT.h5 must not\n"
+    "exist; in a directory, a file daq_session_YYYYMMDD_HHMMSS.h5 is made. If it fails before a row is\n"
+    "stored, no file is left. Batches may be of any size, rows of up to 16 MiB.\n"
     "Streams of one schema may follow one another, as `cat a.arrows b.arrows` gives them. NAME=- is\n"
     "standard input. The IPC file format (.arrow, Feather) is refused: write a stream.\n\n"
     "  --instrument NAME   of standard input; default data\n"

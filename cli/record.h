@@ -19,7 +19,8 @@ void pace_update(struct pace *pace, const basalt_recorder_stats *stats);
 void status_line(char *out, size_t out_bytes, int indent, const struct pace *pace,
     const basalt_recorder_stats *stats);
 
-/* Blocks SIGINT, SIGTERM and `extra` (0: none) in this thread and those it makes. */
+/* Blocks SIGINT, SIGTERM, SIGHUP (unless it is ignored) and `extra` (0: none) in this thread and those
+ * it makes. */
 void signals_hold(sigset_t *out_set, int extra);
 
 #endif

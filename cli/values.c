@@ -2,7 +2,7 @@
  *
  * Floats are the shortest decimal that reads back as the same number. JSON has no word for them, so
  * not-a-number and the infinities are the texts "NaN", "Infinity" and "-Infinity" there. Times are
- * ISO 8601, binary is hexadecimal. In CSV a null is an empty cell and an empty text is "". */
+ * ISO 8601, binary is hexadecimal. In CSV a null is an empty cell; an empty text or binary is "". */
 #include "command.h"
 
 #include <math.h>
@@ -98,6 +98,7 @@ static void print_float(FILE *out, double value, bool single, bool json)
         if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value) break;
     }
     fputs(text, out);
+    if (json && value == 0 && signbit(value)) fputs(".0", out); /* the integer -0 loses its sign */
 }
 
 /* ---- times ----------------------------------------------------------------------------------- */
@@ -215,9 +216,10 @@ static void print_text(
         text = text_at(format, array, at, &count);
     }
     if (binary) {
-        if (json) fputc('"', out);
+        const bool quoted = json || !count;
+        if (quoted) fputc('"', out);
         print_hexadecimal(out, text, count);
-        if (json) fputc('"', out);
+        if (quoted) fputc('"', out);
     } else if (json) {
         json_bytes(out, text, count);
     } else {

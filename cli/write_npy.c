@@ -1,4 +1,5 @@
-/* write_npy.c - fixed-width columns in NumPy's .npy format, version 1.0 (2.0 where the header is long).
+/* write_npy.c - fixed-width columns in NumPy's .npy format: version 1.0; 2.0 where the header is long;
+ * 3.0 where a name is not ASCII.
  *
  *    0   6 bytes  \x93NUMPY
  *    6   2        version
@@ -9,7 +10,7 @@
  *
  * One column is an array of its values, several are a structured array. A null becomes NaN or NaT;
  * where a type has no such value the column is refused. */
-#include "command.h"
+#include "names.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -115,8 +116,9 @@ static void put_python_text(FILE *out, const char *text)
     fputc('\'', out);
     for (; *text; text++) {
         if (*text == '\'' || *text == '\\') fputc('\\', out);
-        if (*text == '\n') {
-            fputs("\\n", out);
+        const unsigned char byte = (unsigned char)*text;
+        if (byte < 0x20 || byte == 0x7f) {
+            fprintf(out, "\\x%02x", byte);
         } else {
             fputc(*text, out);
         }
@@ -166,12 +168,14 @@ static basalt_status put_header(FILE *out, const struct npy_column *columns, int
         free(text);
         return fail(err, BASALT_NO_MEMORY, "no memory for the header");
     }
-    const bool long_header = length + 10 + NPY_ALIGN > 65535;
+    bool ascii = true;
+    for (size_t i = 0; i < length; i++) ascii &= !(text[i] & 0x80);
+    const bool long_header = !ascii || length + 10 + NPY_ALIGN > 65535;
     const size_t fixed = long_header ? 12 : 10;
     const size_t whole = (fixed + length + 1 + NPY_ALIGN - 1) / NPY_ALIGN * NPY_ALIGN;
     const size_t field = whole - fixed;
     fwrite("\x93NUMPY", 1, 6, out);
-    fputc(long_header ? 2 : 1, out);
+    fputc(!ascii ? 3 : long_header ? 2 : 1, out);
     fputc(0, out);
     for (unsigned i = 0; i < (long_header ? 4u : 2u); i++)
         fputc((int)(field >> (8 * i) & 255), out);
@@ -277,14 +281,16 @@ basalt_status write_npy(
 {
     struct ArrowSchema schema;
     struct npy_column *columns = NULL;
+    struct unique_names names = {.count = 0};
     basalt_status status = stream_schema(stream, &schema, err);
     if (status) return status;
     if (schema.n_children < 1)
         status = fail(err, BASALT_UNSUPPORTED, "there is no column to write");
+    if (!status) status = unique_names_make(&schema, true, &names, err);
     if (!status) columns = calloc((size_t)schema.n_children, sizeof *columns);
     if (!status && !columns) status = fail(err, BASALT_NO_MEMORY, "no memory for the header");
     for (int64_t i = 0; i < schema.n_children && !status; i++) {
-        status = describe(schema.children[i], &columns[i], err);
+        status = describe(names.schema.children[i], &columns[i], err);
     }
     if (!status && !shape_fits(shape, columns, schema.n_children)) {
         status = fail(err, BASALT_CONFLICT, "the rows do not have the shape that the dataset says");
@@ -292,6 +298,7 @@ basalt_status write_npy(
     if (!status) status = put_header(out, columns, schema.n_children, shape, err);
     if (!status) status = put_rows(stream, columns, schema.n_children, shape->rows, out, err);
     free(columns);
+    unique_names_free(&names);
     schema.release(&schema);
     return status;
 }

@@ -1,5 +1,5 @@
 /* write_text.c - a stream of Arrow arrays as CSV (RFC 4180) or as a JSON array of rows. */
-#include "command.h"
+#include "names.h"
 
 #include <string.h>
 
@@ -25,6 +25,7 @@ struct text_format {
     void (*row)(FILE *out, const struct ArrowSchema *schema, const struct ArrowArray *array,
         int64_t row, uint64_t number);
     const char *end;
+    bool unique; /* no two columns have one name */
 };
 
 /* Nothing is printed before the first array has come, and no end after a failure: what is printed of a
@@ -55,7 +56,14 @@ static basalt_status write_text(
     struct ArrowSchema schema;
     basalt_status status = stream_schema(stream, &schema, err);
     if (!status) status = values_check(&schema, err);
-    if (!status) status = print_rows(stream, &schema, format, out, err);
+    if (!status && format->unique) {
+        struct unique_names names;
+        status = unique_names_make(&schema, false, &names, err);
+        if (!status) status = print_rows(stream, &names.schema, format, out, err);
+        unique_names_free(&names);
+    } else if (!status) {
+        status = print_rows(stream, &schema, format, out, err);
+    }
     if (schema.release) schema.release(&schema);
     return status;
 }
@@ -89,7 +97,7 @@ static void csv_header(FILE *out, const struct ArrowSchema *schema)
 
 basalt_status write_csv(struct ArrowArrayStream *stream, FILE *out, basalt_error *err)
 {
-    static const struct text_format csv = {csv_header, csv_row, ""};
+    static const struct text_format csv = {csv_header, csv_row, "", false};
     return write_text(stream, &csv, out, err);
 }
 
@@ -108,6 +116,6 @@ static void json_row(FILE *out, const struct ArrowSchema *schema, const struct A
 
 basalt_status write_json(struct ArrowArrayStream *stream, FILE *out, basalt_error *err)
 {
-    static const struct text_format json = {json_header, json_row, "]\n"};
+    static const struct text_format json = {json_header, json_row, "]\n", true};
     return write_text(stream, &json, out, err);
 }

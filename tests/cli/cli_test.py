@@ -18,7 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 BASALT = os.path.abspath(sys.argv.pop(1))
-NOT_FOUND, BUSY, CORRUPT, EXISTS, UNSUPPORTED, NO_SPACE, MISMATCH, NOT_HDF5 = 11, 12, 16, 17, 18, 24, 25, 28
+NOT_FOUND, BUSY, BAD_ARGUMENT, CORRUPT, EXISTS, UNSUPPORTED = 11, 12, 13, 16, 17, 18
+READ_ONLY, NO_SPACE, MISMATCH, TOO_LARGE, NOT_HDF5 = 23, 24, 25, 27, 28
+NOBODY = 65534
 
 
 def run(*arguments, stdin=b"", expect=0):
@@ -103,7 +105,10 @@ class Lines(Command):
             run(*command, expect=NOT_HDF5)
         for command in ("ls", "stat", "verify", "recover"):
             run(command, self.in_folder("missing.h5"), expect=NOT_FOUND)
-            self.assertGreaterEqual(run(command, self.folder.name, expect=None).returncode, 10)
+        for line in (["ls"], ["stat"], ["verify"], ["recover"], ["cat", "a"], ["cat", "a", "--fresh"],
+                     ["backup", self.path]):
+            done = run(line[0], self.folder.name, *line[1:], expect=BAD_ARGUMENT)
+            self.assertIn(f"{os.path.realpath(self.folder.name)} is a directory", done.stderr.decode())
 
     def test_foreign_file(self):
         with h5py.File(self.path, "w") as file:
@@ -154,7 +159,7 @@ class Record(Command):
             self.assertEqual({n: len(file[n]["count"]) for n in "abc"}, {"a": 100, "b": 200, "c": 300})
 
     def test_signals_end_it_cleanly(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             path, fifo = self.in_folder(f"s{number}.h5"), self.in_folder(f"f{number}")
             os.mkfifo(fifo)
             process = subprocess.Popen([BASALT, "record", path, "a=" + fifo], stdout=subprocess.PIPE)
@@ -361,6 +366,81 @@ class Record(Command):
         with h5py.File(self.path) as file:
             self.assertEqual((len(file["a/count"]), len(file["b/count"])), (7, 5))
 
+    def test_a_hangup_that_nohup_ignores(self):
+        fifo = self.in_folder("f")
+        os.mkfifo(fifo)
+        process = subprocess.Popen([BASALT, "record", self.path, "a=" + fifo], stdout=subprocess.PIPE,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        with open(fifo, "wb", buffering=0) as out:
+            whole = stream(sample(50), 10)
+            out.write(whole[:-8])
+            self.wait_live(self.path)
+            self.wait_rows(self.path, "a", 50)
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.3)
+            self.assertIsNone(process.poll())
+            out.write(whole[-8:] + stream(sample(7)))
+        self.assertIn(b"57 rows", process.communicate(timeout=60)[0])
+        self.assertEqual(process.returncode, 0)
+
+    def test_batches_larger_than_the_mailbox(self):
+        rows = 9_000_000
+        table = pa.table({"number": np.arange(rows, dtype="f8"), "odd": pa.array(np.arange(rows) % 2 == 1)})
+        texts = pa.table({"text": [f"{i} " + "x" * 400 for i in range(200_000)],
+                          "none": pa.array([None if i % 3 == 1 else i for i in range(200_000)])})
+        done = run("record", self.path, "--instrument", "numbers", "--compression", 1, stdin=stream(table))
+        self.assertIn(b"9,000,000 rows in 1 batch,", done.stdout)
+        done = run("record", self.path, "--resume", "--instrument", "texts", stdin=stream(texts.slice(3)))
+        self.assertIn(b"199,997 rows in 1 batch,", done.stdout)
+        with h5py.File(self.path) as file:
+            self.assertTrue((file["numbers/number"][:] == np.arange(rows)).all())
+            self.assertTrue((file["numbers/odd/values"][:] == (np.arange(rows) % 2 == 1)).all())
+            self.assertEqual([t.decode() for t in file["texts/text"][:]], texts["text"].to_pylist()[3:])
+            self.assertEqual(file["texts/none/mask"][:].tolist(), [i % 3 == 1 for i in range(3, 200_000)])
+        row = pa.table({"text": ["a", "b" * (17 << 20), "c"]})
+        done = run("record", self.path, "--resume", "--instrument", "row", stdin=stream(row), expect=TOO_LARGE)
+        self.assertIn(b"at most 16777", done.stderr)
+
+    def test_refusals_that_a_user_can_mend(self):
+        os.chmod(self.folder.name, 0o755)
+        basalt = self.in_folder("basalt")
+        shutil.copy(BASALT, basalt)
+        os.mkdir(self.in_folder("closed"), 0o555)
+        as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        done = subprocess.run([basalt, "record", self.in_folder("closed/x.h5")], input=stream(sample(3)),
+                              capture_output=True, timeout=60, **as_nobody)
+        self.assertEqual(done.returncode, READ_ONLY, done.stderr)
+        self.record(sample(5))
+        os.link(self.path, self.in_folder("other.h5"))
+        done = run("record", self.path, "--resume", stdin=stream(sample(3)), expect=UNSUPPORTED)
+        self.assertIn(b"remove the others", done.stderr)
+        os.remove(self.in_folder("other.h5"))
+        done = run("record", self.path, "--resume", "--instrument", "probe", stdin=stream(sample(3).select(["time"])),
+                   expect=MISMATCH)
+        self.assertIn(b"there is 1 column, expected 7:", done.stderr)
+        source = self.in_folder("big")
+        with open(source, "wb") as out:
+            out.write(stream(pa.table({"v": np.random.default_rng(1).random(2_000_000)})))
+        for limit in (20, 72_000):
+            done = subprocess.run(f"ulimit -f {limit}; {BASALT} record {self.in_folder('limited.h5')} a={source}"
+                                  " --compression 0", shell=True, executable="bash", capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 0 if limit > 70_000 else NO_SPACE, done.stderr)
+
+    def test_long_names_are_cut(self):
+        for name in ("n" * 10_000, "\u00e9" * 5_000):
+            done = run("record", self.path, "--instrument", name, stdin=stream(sample(3)), expect=TOO_LARGE)
+            self.assertLess(len(done.stderr), 300)
+            self.assertIn("4096", done.stderr.decode())
+        for line in (["record", self.path, "n" * 10_000], ["cat", self.path, "a", "--format", "n" * 10_000],
+                     ["ls", self.path, "/", "n" * 10_000], ["ls", "--" + "n" * 10_000], ["n" * 10_000]):
+            self.assertLess(len(run(*line, expect=2).stderr), 300)
+        name = "m" * 4_000
+        run("record", self.path, "--instrument", name, stdin=stream(sample(3)))
+        done = run("record", self.path, "--resume", "--instrument", name, stdin=stream(pa.table({"x": [1]})),
+                   expect=MISMATCH)
+        self.assertIn(b"expected", done.stderr)
+        self.assertLess(len(done.stderr), 300)
+
     def test_a_failure_is_told_once(self):
         self.record(sample(5))
         done = run("record", self.path, "--resume", "--instrument", "probe", stdin=stream(pa.table({"x": [1]})),
@@ -554,6 +634,11 @@ class Look(Command):
                          ["0.1", "0.3333333333333333", "1e+300", "4.94065645841247e-324", "-0", "123456789", "nan"])
         self.assertEqual(rows[0].split(",")[1], "0.1")
         found = json.loads(run("cat", self.path, "/probe", "--json").stdout)
+        self.assertEqual(str(found[4]["d"]), "-0.0")
+        with h5py.File(self.path, "a") as file:
+            file.attrs["zeros"] = [0.0, -0.0]
+        entries = json.loads(run("ls", self.path, "--json", "--attributes").stdout)
+        self.assertEqual(str(entries[0]["attributes"]["zeros"][1]), "-0.0")
         self.assertEqual(found[6]["d"], "NaN")
         self.assertEqual(found[7]["d"], "Infinity")
 
@@ -582,6 +667,67 @@ class Look(Command):
             self.assertNotIn(b"\x1b", text)
             self.assertIn(b"\\x1b[1m", text)
         self.assertIn(b"two\\nlines", run("ls", self.path).stdout)
+
+    def test_a_column_is_what_it_is_in_its_table(self):
+        self.path = self.in_folder("nulls.h5")
+        columns = {"date": pa.array([1, None, -3], pa.date32()), "date64": pa.array([86400000, None, 0], pa.date64()),
+                   "duration": pa.array([1, None, 3], pa.duration("ns")), "time": pa.array([1, None, 3], pa.time32("s")),
+                   "instant": pa.array([1, None, 3], pa.timestamp("us", "UTC")), "text": pa.array(["", None, "x"]),
+                   "binary": pa.array([b"", None, b"\xff"], pa.binary()), "double": pa.array([1.5, None, float("inf")]),
+                   "integer": pa.array([1, None, 3]), "bool": pa.array([True, None, False]),
+                   "fixed": pa.array([b"ab", None, b"cd"], pa.binary(2)), "a/b": pa.array([1, None, 3], pa.timestamp("s"))}
+        table = pa.table(columns)
+        self.record(table)
+        rows = json.loads(run("cat", self.path, "probe", "--json").stdout)
+        lines = run("cat", self.path, "probe").stdout.decode().split("\r\n")
+        whole = pa.ipc.open_stream(run("cat", self.path, "probe", "--format", "arrow").stdout).read_all()
+        self.assertEqual(whole, table)
+        for at, name in enumerate(table.column_names):
+            for path in (f"probe/{name}", f"/probe/{name.replace('/', '%2F')}"):
+                for more in ([], ["--fresh"]):
+                    one = json.loads(run("cat", self.path, path, "--json", *more).stdout)
+                    self.assertEqual(one, [{name: row[name]} for row in rows], (path, more))
+                    self.assertIsNone(one[1][name])
+                    text = run("cat", self.path, path, *more).stdout.decode()
+                    self.assertEqual(text.split("\r\n"), [*(line.split(",")[at] for line in lines[:4]), ""])
+                    data = run("cat", self.path, path, "--format", "arrow", *more).stdout
+                    self.assertEqual(pa.ipc.open_stream(data).read_all(), table.select([name]))
+        self.assertEqual(lines[1].split(",")[5:7], ['""', '""'])
+        for name, expect in (("integer", UNSUPPORTED), ("fixed", UNSUPPORTED), ("date", 0), ("duration", 0), ("double", 0)):
+            done = run("cat", self.path, f"probe/{name}", "--format", "npy", expect=expect)
+            if not expect:
+                found = np.load(io.BytesIO(done.stdout))
+                self.assertTrue((np.isnan if name == "double" else np.isnat)(found[1]), name)
+        rows = json.loads(run("cat", self.path, "/probe/date", "--rows", "1:2", "--json").stdout)
+        self.assertEqual(rows, [{"date": None}])
+        # What is in a family and is no column of it is what it is.
+        self.assertEqual(json.loads(run("cat", self.path, "/probe/_index", "--json", expect=None).stdout or "[]")[:1],
+                         [{"_index": 0}])
+        self.assertEqual(json.loads(run("cat", self.path, "/probe/integer/mask", "--json").stdout)[1], {"mask": True})
+
+    def test_names_that_are_there_twice(self):
+        self.path = self.in_folder("twice.h5")
+        names = ["a", "a", "a_1", "a", "\u00e9", "", ""]
+        self.record(pa.Table.from_arrays([pa.array([i, i + 10]) for i in range(7)],
+                                         schema=pa.schema([pa.field(n, pa.int64(), False) for n in names])))
+        pairs = json.loads(run("cat", self.path, "probe", "--json").stdout, object_pairs_hook=list)
+        self.assertEqual(pairs[0],
+                         [("a", 0), ("a_2", 1), ("a_1", 2), ("a_3", 3), ("\u00e9", 4), ("", 5), ("_1", 6)])
+        found = np.load(io.BytesIO(run("cat", self.path, "probe", "--format", "npy").stdout))
+        self.assertEqual(found.dtype.names, ("a", "a_2", "a_1", "a_3", "\u00e9", "f5", "f6"))
+        self.assertEqual(found[1].tolist(), tuple(range(10, 17)))
+        self.assertEqual(run("cat", self.path, "probe").stdout.splitlines()[0].decode(), 'a,a,a_1,a,\u00e9,"",""')
+
+    def test_headers_of_npy(self):
+        for count, version in ((900, 1), (4000, 2)):
+            path = self.in_folder(f"wide{count}.h5")
+            table = pa.Table.from_arrays([pa.array([i]) for i in range(count)], schema=pa.schema(
+                [pa.field(f"column_{i}", pa.int64(), False) for i in range(count)]))
+            run("record", path, stdin=stream(table))
+            data = run("cat", path, "data", "--format", "npy").stdout
+            self.assertEqual(data[6], version)
+            found = np.load(io.BytesIO(data), max_header_size=1_000_000)
+            self.assertEqual(found[0].tolist(), tuple(range(count)))
 
     def test_stat_does_not_say_zero_for_unknown(self):
         found = json.loads(run("stat", self.path, "--json").stdout)
@@ -678,6 +824,19 @@ class Foreign(Command):
         np.testing.assert_array_equal(zipped, np.arange(10000))
         self.assertEqual(run("cat", self.path, "/scalar").stdout, b"scalar\r\n7\r\n")
 
+
+    def test_json_is_utf8(self):
+        with h5py.File(self.path, "w") as file:
+            file.create_dataset(b"caf\xe9\xed\xa0\x80", data=np.arange(3))
+            file.create_dataset("good\u00e9\U0001f600", data=np.arange(3))
+            file.attrs["bytes"] = np.bytes_(b"\xff\xfe")
+            h5py.h5a.create(file.id, b"n\xc3", h5py.h5t.NATIVE_INT32, h5py.h5s.create(h5py.h5s.SCALAR))
+            file.attrs["words"] = np.array([b"a\x80", b"\xf5\xf0\x80\x80\x80"], "S5")
+        for line in (["ls", self.path, "--json", "--attributes", "--all"], ["verify", self.path, "--json"]):
+            json.loads(run(*line).stdout.decode("utf-8"))
+        entries = json.loads(run("ls", self.path, "--json").stdout.decode())
+        self.assertIn("/caf" + "\ufffd" * 4, [e["path"] for e in entries])
+        self.assertIn("/good\u00e9\U0001f600", [e["path"] for e in entries])
 
     def test_verify_says_what_it_did_not_check(self):
         with h5py.File(self.path, "w") as file:
