@@ -129,7 +129,7 @@ static basalt_status open_family(struct bs_table *table, const struct bs_h5_obje
     if (only) end = first < count ? first + 1 : first;
     *out_found = !only || first < end;
     if (!*out_found) goto out;
-    table->kind = "family";
+    table->kind = only ? "family column" : "family";
     if (schema->metadata) bs_bytes_put(&table->metadata, schema->metadata, schema->metadata_bytes);
     BS_TRY(bs_bytes_check(&table->metadata, err));
     for (size_t i = first; i < end; i++) {

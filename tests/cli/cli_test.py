@@ -700,6 +700,7 @@ class Look(Command):
                 self.assertTrue((np.isnan if name == "double" else np.isnat)(found[1]), name)
         rows = json.loads(run("cat", self.path, "/probe/date", "--rows", "1:2", "--json").stdout)
         self.assertEqual(rows, [{"date": None}])
+        self.assertIn("group  family column: 3 rows x 1 column", run("ls", self.path, "/probe").stdout.decode())
         # What is in a family and is no column of it is what it is.
         self.assertEqual(json.loads(run("cat", self.path, "/probe/_index", "--json", expect=None).stdout or "[]")[:1],
                          [{"_index": 0}])
