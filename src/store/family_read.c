@@ -26,32 +26,15 @@ static basalt_status check_dataset(const struct bs_h5_object *object, const stru
     return BASALT_OK;
 }
 
-/* Opens "below" in a family's group, where `below` is up to three parts. A wide family has tens of
- * thousands of columns: the way from the root to its group is gone once, not for each of them. */
-static basalt_status open_below(struct bs_h5_file *h5, const struct bs_h5_object *group,
-    const char *directory, const char *link, const char *part, struct bs_h5_object **out_object,
-    basalt_error *err)
-{
-    struct bs_bytes below = {0};
-    basalt_status status = BASALT_OK;
-    bs_bytes_text(&below, "%s%s%s%s", directory, link, part ? "/" : "", part ? part : "");
-    bs_bytes_u8(&below, 0);
-    BS_TRY(bs_bytes_check(&below, err));
-    BS_TRY(bs_h5_object_open_from(h5, group, (const char *)below.data, out_object, err));
-out:
-    bs_bytes_free(&below);
-    return status;
-}
-
 static basalt_status open_masked(struct bs_column_reader *reader, const struct bs_family *family,
     size_t field, const char *link, const struct bs_h5_type *type, uint64_t rows, basalt_error *err)
 {
     struct bs_h5_type *mask = bs_h5_type_bool();
     basalt_status status = BASALT_OK;
     if (!mask) return bs_fail_memory(err, sizeof *mask);
-    BS_TRY(open_below(reader->h5, reader->group, "", link, "values", &reader->values, err));
+    BS_TRY(bs_family_links_column(reader->links, link, "values", &reader->values, err));
     BS_TRY(check_dataset(reader->values, type, rows, family, field, err));
-    BS_TRY(open_below(reader->h5, reader->group, "", link, "mask", &reader->mask, err));
+    BS_TRY(bs_family_links_column(reader->links, link, "mask", &reader->mask, err));
     BS_TRY(check_dataset(reader->mask, mask, rows, family, field, err));
     reader->mask_rows = rows;
     reader->mask_means_missing = true;
@@ -66,11 +49,10 @@ static basalt_status open_plain(struct bs_column_reader *reader, const struct bs
     struct bs_h5_type *byte = NULL;
     basalt_error absent = {.status = BASALT_OK};
     basalt_status status = BASALT_OK;
-    BS_TRY(open_below(reader->h5, reader->group, "", link, NULL, &reader->values, err));
+    BS_TRY(bs_family_links_column(reader->links, link, NULL, &reader->values, err));
     BS_TRY(check_dataset(reader->values, type, rows, family, field, err));
     if (!reader->field->nullable) goto out;
-    status = open_below(
-        reader->h5, reader->group, ".basalt/validity:", link, NULL, &reader->mask, &absent);
+    status = bs_family_links_validity(reader->links, link, &reader->mask, &absent);
     if (status == BASALT_NOT_FOUND) { /* no null yet; `err` must not speak of it */
         status = BASALT_OK;
         goto out;
@@ -91,20 +73,20 @@ out:
     return status;
 }
 
-basalt_status bs_column_reader_open(struct bs_h5_file *h5, const struct bs_h5_object *group,
+basalt_status bs_column_reader_open(struct bs_h5_file *h5, const struct bs_family_links *links,
     const struct bs_family *family, size_t field, const char *link, uint64_t rows,
     struct bs_column_reader *out_reader, basalt_error *err)
 {
     struct bs_h5_type *type = NULL;
     *out_reader = (struct bs_column_reader){
-        .h5 = h5, .group = group, .field = &family->schema->fields[field]};
+        .h5 = h5, .links = links, .field = &family->schema->fields[field]};
     basalt_status status = bs_field_type(out_reader->field, &type, err);
     if (status) return status;
     status = bs_field_form(out_reader->field) == BS_FORM_MASKED
         ? open_masked(out_reader, family, field, link, type, rows, err)
         : open_plain(out_reader, family, field, link, type, rows, err);
     bs_h5_type_free(type);
-    out_reader->group = NULL;
+    out_reader->links = NULL;
     if (status) bs_column_reader_close(out_reader);
     return status;
 }
@@ -182,20 +164,11 @@ basalt_status bs_column_reader_read(struct bs_column_reader *reader, uint64_t fi
     return status ? status : read_nulls(reader, first, count, builder, to, at, err);
 }
 
-basalt_status bs_family_group_open(struct bs_h5_file *h5, const struct bs_family *family,
-    struct bs_h5_object **out_group, basalt_error *err)
-{
-    char *path = NULL;
-    basalt_status status = bs_family_path(family->name, NULL, &path, err);
-    if (!status) status = bs_h5_object_open_path(h5, path, out_group, err);
-    bs_free(path);
-    return status;
-}
-
 basalt_status bs_family_file_rows(
     struct bs_h5_file *h5, const struct bs_family *family, uint64_t *out_rows, basalt_error *err)
 {
-    struct bs_h5_object *object = NULL, *group = NULL;
+    struct bs_h5_object *object = NULL;
+    struct bs_family_links links = {0};
     struct bs_bytes link = {0};
     const bool masked = bs_field_form(&family->schema->fields[0]) == BS_FORM_MASKED;
     basalt_status status = BASALT_OK;
@@ -204,9 +177,9 @@ basalt_status bs_family_file_rows(
         family->schema->fields[0].name, strlen(family->schema->fields[0].name), 1, &link);
     bs_bytes_u8(&link, 0);
     BS_TRY(bs_bytes_check(&link, err));
-    BS_TRY(bs_family_group_open(h5, family, &group, err));
-    BS_TRY(
-        open_below(h5, group, "", (const char *)link.data, masked ? "values" : NULL, &object, err));
+    BS_TRY(bs_family_links_open(h5, family, 1, &links, err));
+    BS_TRY(bs_family_links_column(
+        &links, (const char *)link.data, masked ? "values" : NULL, &object, err));
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
     if (!dataset || dataset->space.rank != 1) {
         status = wrong_column(family, 0, "is not a row of values", err);
@@ -215,7 +188,7 @@ basalt_status bs_family_file_rows(
     *out_rows = dataset->space.dims[0];
 out:
     bs_h5_object_close(object);
-    bs_h5_object_close(group);
+    bs_family_links_close(&links);
     bs_bytes_free(&link);
     return status;
 }

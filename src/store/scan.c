@@ -74,18 +74,18 @@ static basalt_status put_batch(const struct scan *scan, const struct bs_op *op, 
 static basalt_status open_columns(struct scan *scan, basalt_error *err)
 {
     struct bs_h5_file *h5 = scan->view->root->h5;
-    struct bs_h5_object *group = NULL;
+    struct bs_family_links ways = {0};
     char **links = NULL;
     basalt_status status = bs_links_create(scan->family->schema, &links, err);
     if (status) return status;
-    BS_TRY(bs_family_group_open(h5, scan->family, &group, err));
+    BS_TRY(bs_family_links_open(h5, scan->family, scan->field_count, &ways, err));
     for (size_t i = 0; i < scan->field_count; i++) {
-        BS_TRY(bs_column_reader_open(h5, group, scan->family, scan->fields[i],
+        BS_TRY(bs_column_reader_open(h5, &ways, scan->family, scan->fields[i],
             links[scan->fields[i]], scan->file_rows, &scan->columns[i], err));
     }
     scan->columns_open = true;
 out:
-    bs_h5_object_close(group);
+    bs_family_links_close(&ways);
     bs_links_free(links, scan->family->schema->field_count);
     return status;
 }

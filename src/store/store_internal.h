@@ -316,9 +316,31 @@ BS_MUST_USE basalt_status bs_family_file_grow(
 BS_MUST_USE basalt_status bs_family_file_finish(
     const struct bs_file_work *work, struct bs_family *family, basalt_error *err);
 
+/* Where the columns of a family lie in one root (family_links.c). */
+struct bs_link_at;
+struct bs_link_list { /* hard links of a group, by name */
+    struct bs_link_at *links;
+    size_t count, capacity;
+};
+struct bs_family_links {
+    struct bs_h5_file *h5;
+    struct bs_h5_object *group, *hidden; /* hidden: its ".basalt", or NULL: not looked for */
+    struct bs_link_list columns, validities;
+};
+/* For somebody who wants so many columns of it. */
+BS_MUST_USE basalt_status bs_family_links_open(struct bs_h5_file *h5,
+    const struct bs_family *family, size_t columns, struct bs_family_links *out_links,
+    basalt_error *err);
+void bs_family_links_close(struct bs_family_links *links); /* zeroed is fine */
+/* `part`: "values" or "mask" of a column that is a group; else NULL. */
+BS_MUST_USE basalt_status bs_family_links_column(const struct bs_family_links *links,
+    const char *link, const char *part, struct bs_h5_object **out_object, basalt_error *err);
+BS_MUST_USE basalt_status bs_family_links_validity(const struct bs_family_links *links,
+    const char *link, struct bs_h5_object **out_object, basalt_error *err); /* or NOT_FOUND */
+
 struct bs_column_reader { /* one column of one root; one thread at a time */
     struct bs_h5_file *h5;
-    const struct bs_h5_object *group; /* lent while it is being opened */
+    const struct bs_family_links *links; /* lent while it is being opened */
     const struct bs_field *field;
     struct bs_h5_object *values, *mask;
     uint64_t mask_rows;
@@ -326,11 +348,8 @@ struct bs_column_reader { /* one column of one root; one thread at a time */
     uint8_t *buffer; /* text references, mask bytes */
     size_t buffer_bytes;
 };
-BS_MUST_USE basalt_status bs_family_group_open(struct bs_h5_file *h5,
-    const struct bs_family *family, struct bs_h5_object **out_group, basalt_error *err);
-/* `group`: the family's. */
 BS_MUST_USE basalt_status bs_column_reader_open(struct bs_h5_file *h5,
-    const struct bs_h5_object *group, const struct bs_family *family, size_t field,
+    const struct bs_family_links *links, const struct bs_family *family, size_t field,
     const char *link, uint64_t rows, struct bs_column_reader *out_reader, basalt_error *err);
 void bs_column_reader_close(struct bs_column_reader *reader);
 /* Appends rows [first, first + count) as rows [at, ..) of field `to` of the array being built. */
