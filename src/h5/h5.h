@@ -482,7 +482,7 @@ BS_MUST_USE basalt_status bs_h5_compact(struct bs_h5_writer *writer,
     struct bs_codec_scratch *scratch, bool *out_worth_a_commit, basalt_error *err);
 /* Every prepare lowers the end-of-file address by what is free at the end. This cuts the file there, if
  * nothing was appended since the last settle; under the same conditions as a reclaim, for a reader of
- * an older root reads zeros behind the end. */
+ * an older root reads zeros behind the end. Unless it is closed the file keeps some room, see file_grow. */
 BS_MUST_USE basalt_status bs_h5_shorten(struct bs_h5_writer *writer, basalt_error *err);
 struct bs_h5_space_stats {
     uint64_t file_bytes, live_bytes, free_bytes, retired_bytes; /* live: reached by the root */

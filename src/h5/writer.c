@@ -30,6 +30,8 @@
 #define WRITE_BYTES_MAX ((size_t)4 << 20)
 #define FLIP_AT 28u
 #define FLIP_BYTES 20u
+#define AHEAD_BYTES_MIN ((uint64_t)256 << 10) /* of the size of a live file before its end */
+#define AHEAD_FLIPS 4u                        /* and by how many flips of the last growth */
 #define OFFSET_BYTES 8u
 
 basalt_status bs_writer_check(const struct bs_h5_writer *writer, basalt_error *err)
@@ -437,12 +439,24 @@ static void identity_change(struct bs_h5_writer *writer)
     bs_node_change_u64(writer->identity_node, "end_of_file", identity->end_of_file);
 }
 
+/* A stock reader asks for the size of the file first and reads the superblock then: a flip between the
+ * two that ends the file behind that size makes it say "truncated". So the size of a live file is
+ * ahead of its end, by more than the next flips will add, at no cost in disk. That of a closed one
+ * is not. */
+static uint64_t size_ahead(const struct bs_h5_writer *writer, uint64_t end)
+{
+    const uint64_t before = writer->is_new ? end : bs_load_u64(writer->current + FLIP_AT);
+    if (writer->closed) return 0;
+    return BS_MAX(AHEAD_BYTES_MIN, end > before ? AHEAD_FLIPS * (end - before) : 0);
+}
+
 static basalt_status file_grow(struct bs_h5_writer *writer, basalt_error *err)
 {
+    const uint64_t end = writer->next_identity.end_of_file, ahead = size_ahead(writer, end);
     uint64_t size = 0;
     basalt_status status = bs_file_size(writer->file, &size, err);
-    if (status || size >= writer->next_identity.end_of_file) return status;
-    return writer->file->ops->set_size(writer->file, writer->next_identity.end_of_file, err);
+    if (status || size >= end + ahead / 2) return status;
+    return writer->file->ops->set_size(writer->file, end + ahead, err);
 }
 
 /* Of a new file: all but the 20 bytes that make it HDF5. */
@@ -604,8 +618,9 @@ basalt_status bs_h5_shorten(struct bs_h5_writer *writer, basalt_error *err)
     basalt_status status = bs_writer_check(writer, err);
     if (status || writer->is_new || writer->space.end > end) return status;
     status = bs_file_size(writer->file, &size, err);
-    if (status || size <= end) return status;
-    return writer->file->ops->set_size(writer->file, end, err);
+    const uint64_t ahead = size_ahead(writer, end);
+    if (status || size <= end + AHEAD_FLIPS * ahead) return status;
+    return writer->file->ops->set_size(writer->file, end + ahead, err);
 }
 
 void bs_h5_space_stats(const struct bs_h5_writer *writer, struct bs_h5_space_stats *out_stats)

@@ -8,7 +8,7 @@
  *
  * Here the grace time is not waited for. It protects readers that nobody can ask for; so this is done
  * only where all can be asked and none is there: no snapshot, no pin, no foreign lock on the file.
- * Where locks cannot be listed (a container, a network) the file stays as long as it is, unless the
+ * Where locks cannot be listed (a container, a network) nothing is moved, unless the
  * grace time is 0; what is unused in it is used by the next writer. So it stays too where more would
  * have to be moved than MOVE_BYTES_MAX.
  *
@@ -49,10 +49,8 @@ static basalt_status shrink(struct bs_store *store, basalt_error *err)
         status = pass(store, scratch, &again, err);
     }
     bs_scratch_give(&store->scratches, scratch);
-    if (!status && bs_file_reclaim_at_close(store)) {
-        status = bs_h5_check_unchanged(store->writer, err);
-        if (!status) status = bs_h5_shorten(store->writer, err);
-    }
+    if (!status) status = bs_h5_check_unchanged(store->writer, err);
+    if (!status) status = bs_h5_shorten(store->writer, err);
     if (!status) bs_file_note_space(store);
     return status;
 }

@@ -93,7 +93,7 @@ TEST(store_crash, segments_rotate_and_closes_compact)
 TEST(store_crash, a_crowd)
 {
     const struct plan plan = {"crashes of the store, three threads", seed_of(2), 512,
-        {.each_max = 44, .seed = seed_of(2), .guarded_path = STORE_PATH}};
+        {.each_max = 60, .seed = seed_of(2), .guarded_path = STORE_PATH}};
     struct history *history = NULL;
     REQUIRE_OK((history = history_create(plan.seed, err)) ? BASALT_OK : err->status);
     REQUIRE_OK(history_open(history, err));

@@ -1,6 +1,8 @@
 /* store_test.c - the life of a store: rows in, checkpoints, rows out, close, open, crash. */
 #include "tests/unit/store/store_help.h"
 
+#include "h5/h5.h"
+
 static struct bs_store *open_store(struct help_env *env, const char *path, basalt_access access)
 {
     const basalt_store_options options = help_options(access);
@@ -42,6 +44,49 @@ TEST(store, rows_come_back_from_memory_and_from_the_file)
     help_schema_close(&schema);
     help_env_close(&env);
     CHECK_EQ(test_live_allocations(), before);
+}
+
+static uint64_t size_of(struct bs_vfs *vfs, const char *path)
+{
+    struct bs_file_info info = {0};
+    CHECK_OK(vfs->ops->info(vfs, path, &info, err));
+    return info.size_bytes;
+}
+
+static uint64_t end_in_superblock(struct bs_vfs *vfs, const char *path)
+{
+    struct bs_file *file = NULL;
+    uint8_t superblock[BS_H5_SUPERBLOCK_BYTES] = {0};
+    CHECK_OK(bs_file_open(vfs, path, BS_OPEN_READ, &file, err));
+    CHECK_OK(bs_file_read_all_at(file, superblock, sizeof superblock, 0, err));
+    bs_file_close(file);
+    return bs_load_u64(superblock + 28);
+}
+
+/* libhdf5 asks for the size first and reads the superblock then; flips may come between. */
+TEST(store, a_flip_never_passes_the_size_that_a_reader_saw)
+{
+    struct help_env env;
+    struct help_schema schema;
+    uint64_t sizes[3] = {0}; /* of now and of the flips before */
+    help_env_open(&env, NULL, 0);
+    help_schema_open(&schema, "t:l,x:g");
+    struct bs_store *store = open_store(&env, "/a.h5", BASALT_CREATE_NEW);
+    REQUIRE(store);
+    CHECK_OK(bs_store_family_create(store, "a", &schema.root, NULL, err));
+    for (uint64_t i = 0; i < 300; i++) {
+        CHECK_OK(help_append(store, "a", &schema, i, 500, BASALT_BUFFERED, err));
+        CHECK_OK(bs_store_checkpoint(store, err));
+        const uint64_t end = end_in_superblock(env.parts.vfs, "/a.h5");
+        if (i >= 3) CHECK(sizes[0] >= end && sizes[1] >= end && sizes[2] >= end);
+        sizes[2] = sizes[1];
+        sizes[1] = sizes[0];
+        sizes[0] = size_of(env.parts.vfs, "/a.h5");
+    }
+    CHECK_OK(bs_store_close(&store, err));
+    CHECK_EQ(size_of(env.parts.vfs, "/a.h5"), end_in_superblock(env.parts.vfs, "/a.h5"));
+    help_schema_close(&schema);
+    help_env_close(&env);
 }
 
 TEST(store, a_killed_store_has_every_committed_row)
