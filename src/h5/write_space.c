@@ -267,6 +267,14 @@ uint64_t bs_space_take_free(struct bs_space *space, uint64_t bytes)
     return address;
 }
 
+uint64_t bs_space_end(struct bs_space *space)
+{
+    bs_mutex_lock(&space->lock);
+    const uint64_t end = space->end;
+    bs_mutex_unlock(&space->lock);
+    return end;
+}
+
 uint64_t bs_space_take(struct bs_space *space, uint64_t bytes)
 {
     bs_mutex_lock(&space->lock);

@@ -181,7 +181,7 @@ static basalt_status collection_size(
     if (status) return status;
     *out_bytes = bs_load_u64(head + 8);
     if (memcmp(head, "GCOL\1", 5) != 0 || *out_bytes < COLLECTION_BYTES_MIN ||
-        *out_bytes > COLLECTION_BYTES_MAX || *out_bytes > writer->space.end) {
+        *out_bytes > COLLECTION_BYTES_MAX || *out_bytes > bs_space_end(&writer->space)) {
         return bs_fail(
             err, BASALT_CORRUPT, address, "there is no collection of strings at %" PRIu64, address);
     }

@@ -57,6 +57,8 @@ struct bs_space {
 
 void bs_space_init(struct bs_space *space, uint64_t end);
 void bs_space_destroy(struct bs_space *space);
+/* Behind everything that was taken; other threads may take more at once. */
+uint64_t bs_space_end(struct bs_space *space);
 /* Never fails: behind the end there is always room. Address and size are multiples of 8. */
 uint64_t bs_space_take(struct bs_space *space, uint64_t bytes);
 /* The same, or BS_H5_UNDEFINED if no free extent is large enough. */
