@@ -49,7 +49,7 @@ static int errno_of(basalt_status status)
 
 static basalt_status status_of(int code)
 {
-    if (code == ENOSYS) return BASALT_UNSUPPORTED; /* Arrow C++ says "not implemented" so */
+    if (code == ENOSYS) return BASALT_UNSUPPORTED; /* how Arrow C++ refuses */
     if (code == EDQUOT) return BASALT_NO_SPACE;
     for (size_t i = 0; i < BS_ARRAY_LENGTH(codes); i++) {
         if (codes[i].code == code) return codes[i].status;

@@ -140,6 +140,19 @@ static basalt_status too_much_text(basalt_error *err)
         "the texts are more than %" PRIu64 " bytes in one array", BS_TABLE_TEXT_BYTES_MAX);
 }
 
+/* The end of every array of texts: what was gathered goes to `out`, or is freed with the failure. */
+static basalt_status give_text(
+    struct ArrowArray *out, struct bs_bytes *text, basalt_status status, basalt_error *err)
+{
+    if (!status) status = bs_bytes_check(text, err);
+    if (status) {
+        bs_bytes_free(text);
+        return status;
+    }
+    bs_array_give(out, 2, text->data, text->data);
+    return BASALT_OK;
+}
+
 static basalt_status check_text(
     const struct bs_value *value, const void *text, size_t count, uint64_t index, basalt_error *err)
 {
@@ -164,13 +177,7 @@ static basalt_status make_fixed_texts(const struct bs_value *value, const uint8_
         put_offset(&offsets, i + 1, text.count);
         if (text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) status = too_much_text(err);
     }
-    if (!status) status = bs_bytes_check(&text, err);
-    if (!status) {
-        bs_array_give(out, 2, text.data, text.data);
-        return BASALT_OK;
-    }
-    bs_bytes_free(&text);
-    return status;
+    return give_text(out, &text, status, err);
 }
 
 struct target { /* of the bytes of variable-length elements */
@@ -227,12 +234,7 @@ static basalt_status make_variable_texts(const struct bs_value_source *source,
     struct target target = {.value = value, .item_bytes = 1};
     basalt_status status = make_offsets(out, count, value->large, &target.offsets, err);
     if (!status && count > 0) status = resolve(source, value, bytes, stride, count, &target, err);
-    if (!status) {
-        bs_array_give(out, 2, target.bytes.data, target.bytes.data);
-        return BASALT_OK;
-    }
-    bs_bytes_free(&target.bytes);
-    return status;
+    return give_text(out, &target.bytes, status, err);
 }
 
 static basalt_status make_list(const struct bs_value_source *source, const struct bs_value *value,
@@ -311,13 +313,8 @@ static basalt_status make_names(
         bs_bytes_put(&text, type->members[i].name, strlen(type->members[i].name));
         put_offset(&offsets, i + 1, text.count);
     }
-    if (!status) status = bs_bytes_check(&text, err);
-    if (!status) {
-        bs_array_give(out, 2, text.data, text.data);
-        return BASALT_OK;
-    }
-    bs_bytes_free(&text);
-    out->release(out);
+    status = give_text(out, &text, status, err);
+    if (status) out->release(out);
     return status;
 }
 
@@ -380,13 +377,7 @@ static basalt_status make_name_texts(const struct bs_value *value, const uint8_t
         if (!status && text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) status = too_much_text(err);
     }
     bs_free(named);
-    if (!status) status = bs_bytes_check(&text, err);
-    if (!status) {
-        bs_array_give(out, 2, text.data, text.data);
-        return BASALT_OK;
-    }
-    bs_bytes_free(&text);
-    return status;
+    return give_text(out, &text, status, err);
 }
 
 /* ---- references -------------------------------------------------------------------------------- */
@@ -409,13 +400,7 @@ static basalt_status make_references(const struct bs_value_source *source,
         put_offset(&offsets, i + 1, text.count);
         if (text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) status = too_much_text(err);
     }
-    if (!status) status = bs_bytes_check(&text, err);
-    if (!status) {
-        bs_array_give(out, 2, text.data, text.data);
-        return BASALT_OK;
-    }
-    bs_bytes_free(&text);
-    return status;
+    return give_text(out, &text, status, err);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------- */
