@@ -5,8 +5,9 @@
  * a bs_h5_file is immutable after open and shared by any number of threads; a bs_h5_writer belongs
  * to one thread at a time, but for the calls that say otherwise.
  *
- * Reading: h5_file.c (superblock), h5_header.c (object headers), h5_group.c, h5_type.c, h5_dataset.c,
- * h5_read.c (essay), h5_select.c, h5_convert.c, h5_cache.c, h5_chunk_index.c, h5_heap.c, h5_walk.c.
+ * Reading: h5_bytes.c (bounded reads), h5_file.c (superblock), h5_header.c (object headers), h5_group.c,
+ * h5_type.c, h5_dataset.c, h5_read.c (essay), h5_select.c, h5_convert.c, h5_cache.c, h5_storage.c,
+ * h5_chunk.c, h5_chunk_index.c, h5_heap.c, h5_walk.c.
  * Writing: writer.c (essay, commit), write_*.c.
  * Byte by byte: docs/format/file.md. */
 #ifndef BS_H5_H

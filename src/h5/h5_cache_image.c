@@ -13,18 +13,6 @@
 #define ENTRY_FIXED_BYTES 14 /* up to the address */
 #define IMAGE_NAME "the metadata cache image"
 
-struct entry {
-    uint64_t address, bytes;
-    const uint8_t *data; /* in the image */
-};
-
-struct bs_h5_cache_image {
-    uint64_t address, bytes; /* of the block */
-    uint8_t *data;
-    size_t count;
-    struct entry *entries; /* by address; none overlap */
-};
-
 void bs_h5_cache_image_free(struct bs_h5_cache_image *image)
 {
     if (!image) return;
@@ -42,12 +30,12 @@ static basalt_status bad_image(
 
 static int compare_entries(const void *a, const void *b)
 {
-    const struct entry *left = a, *right = b;
+    const struct bs_h5_image_entry *left = a, *right = b;
     return (left->address > right->address) - (left->address < right->address);
 }
 
-static basalt_status decode_entry(
-    const struct bs_h5_file *h5, struct bs_cursor *cursor, struct entry *entry, basalt_error *err)
+static basalt_status decode_entry(const struct bs_h5_file *h5, struct bs_cursor *cursor,
+    struct bs_h5_image_entry *entry, basalt_error *err)
 {
     bs_cursor_skip(cursor, 8);
     const uint16_t parents = bs_cursor_u16(cursor);
@@ -117,27 +105,6 @@ basalt_status bs_h5_cache_image_open(
 out:
     bs_h5_cache_image_free(image);
     return status;
-}
-
-void bs_h5_cache_image_patch(
-    const struct bs_h5_cache_image *image, uint64_t address, uint8_t *bytes, size_t count)
-{
-    size_t low = 0, high = image->count;
-
-    while (low < high) { /* the first entry that ends behind the address */
-        const size_t middle = low + (high - low) / 2;
-        if (image->entries[middle].address + image->entries[middle].bytes <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < image->count && image->entries[low].address < address + count; low++) {
-        const struct entry *entry = &image->entries[low];
-        const uint64_t from = BS_MAX(entry->address, address);
-        const uint64_t to = BS_MIN(entry->address + entry->bytes, address + count);
-        memcpy(
-            bytes + (from - address), entry->data + (from - entry->address), (size_t)(to - from));
-    }
 }
 
 basalt_status bs_h5_cache_image_extent(

@@ -16,18 +16,6 @@ struct tree_walk {
     uint64_t previous[BS_H5_RANK_MAX];
 };
 
-basalt_status bs_h5_chunk_give(
-    const struct bs_h5_chunk_walk *walk, const struct bs_h5_chunk *chunk, basalt_error *err)
-{
-    basalt_status status =
-        bs_h5_check_range(walk->h5, chunk->address, chunk->stored_bytes, "a chunk", err);
-    if (status || !walk->each) return status;
-    for (unsigned i = 0; i < walk->object->dataset->space.rank; i++)
-        if (chunk->offset[i] < walk->box->low[i] || chunk->offset[i] > walk->box->high[i])
-            return BASALT_OK;
-    return walk->each(walk->context, chunk, err);
-}
-
 /* ---- version-1 B-tree ------------------------------------------------------------------------- */
 
 static struct bs_h5_chunk read_key(const struct tree_walk *tree, struct bs_cursor key)
@@ -226,75 +214,6 @@ static basalt_status visit_single(const struct bs_h5_chunk_walk *walk, basalt_er
     chunk.stored_bytes = object->detail.single_bytes ? object->detail.single_bytes : raw_bytes;
     chunk.filter_mask = object->detail.single_mask;
     return bs_h5_chunk_give(walk, &chunk, err);
-}
-
-static void set_order(const struct bs_h5_dataset *dataset, struct bs_h5_grid *grid)
-{
-    unsigned next = 0;
-
-    for (unsigned i = 0; i < grid->rank && !next; i++)
-        if (dataset->space.max_dims[i] == BS_H5_UNDEFINED) grid->order[next++] = i;
-    const bool moved = next;
-    for (unsigned i = 0; i < grid->rank; i++)
-        if (!moved || i != grid->order[0]) grid->order[next++] = i;
-}
-
-basalt_status bs_h5_chunk_grid(
-    const struct bs_h5_object *object, struct bs_h5_grid *out_grid, basalt_error *err)
-{
-    const struct bs_h5_dataset *dataset = object->dataset;
-
-    memset(out_grid, 0, sizeof *out_grid);
-    out_grid->rank = dataset->space.rank;
-    out_grid->chunks = 1;
-    for (unsigned i = 0; i < out_grid->rank; i++) {
-        const uint64_t limit = dataset->space.max_dims[i] == BS_H5_UNDEFINED
-            ? dataset->space.dims[i]
-            : dataset->space.max_dims[i];
-        const uint64_t chunk = dataset->chunk_dims[i];
-        out_grid->count[i] = limit / chunk + (limit % chunk != 0);
-        if (out_grid->count[i] && out_grid->chunks > UINT64_MAX / out_grid->count[i])
-            return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
-                "a dataset has more chunks than 64 bits count");
-        out_grid->chunks *= out_grid->count[i];
-    }
-    set_order(dataset, out_grid);
-    return BASALT_OK;
-}
-
-bool bs_h5_chunk_place(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
-    uint64_t index, struct bs_h5_chunk *chunk)
-{
-    const uint64_t *chunk_dims = object->dataset->chunk_dims;
-
-    for (unsigned i = grid->rank; i-- > 1;) {
-        const unsigned dimension = grid->order[i];
-        if (!grid->count[dimension]) return false;
-        chunk->offset[dimension] = index % grid->count[dimension] * chunk_dims[dimension];
-        index /= grid->count[dimension];
-    }
-    const unsigned slowest = grid->order[0];
-    if (index > UINT64_MAX / chunk_dims[slowest]) return false;
-    chunk->offset[slowest] = index * chunk_dims[slowest];
-    return true;
-}
-
-bool bs_h5_chunk_span(const struct bs_h5_object *object, const struct bs_h5_grid *grid,
-    const struct bs_h5_box *box, uint64_t *out_first, uint64_t *out_last)
-{
-    const uint64_t *chunk_dims = object->dataset->chunk_dims;
-
-    *out_first = *out_last = 0;
-    for (unsigned i = 0; i < grid->rank; i++) {
-        const unsigned dimension = grid->order[i];
-        const uint64_t count = grid->count[dimension];
-        const uint64_t low = box->low[dimension] / chunk_dims[dimension];
-        const uint64_t high = box->high[dimension] / chunk_dims[dimension];
-        if (!count || low >= count) return false;
-        *out_first = *out_first * count + low;
-        *out_last = *out_last * count + BS_MIN(high, count - 1);
-    }
-    return true;
 }
 
 /* All chunks lie behind each other in the order of the grid, of the largest shape. */

@@ -1,4 +1,4 @@
-/* h5_file.c - opening: where the superblock is, what the file is if there is none, bounded reads. */
+/* h5_file.c - opening: where the superblock is, what the file is if there is none, what it needs. */
 #include "h5/h5_internal.h"
 
 #include <inttypes.h>
@@ -10,103 +10,6 @@
 #define FIRST_USER_BLOCK_BYTES 512
 #define DRIVER_ID_BYTES 8
 #define DRIVER_HEAD_BYTES 8 /* of its information: version, size */
-
-/* ---- bytes ------------------------------------------------------------------------------------ */
-
-uint64_t bs_h5_offset(const struct bs_h5_file *h5, uint64_t address)
-{
-    return address > UINT64_MAX - h5->superblock.base ? BASALT_NO_OFFSET
-                                                      : h5->superblock.base + address;
-}
-
-uint64_t bs_h5_room_at(const struct bs_h5_file *h5, uint64_t address)
-{
-    for (unsigned i = 0; i < h5->range_count; i++)
-        if (address >= h5->ranges[i].address &&
-            address - h5->ranges[i].address < h5->ranges[i].bytes)
-            return h5->ranges[i].bytes - (address - h5->ranges[i].address);
-    return !h5->range_count && address < h5->bytes ? h5->bytes - address : 0;
-}
-
-basalt_status bs_h5_check_range(const struct bs_h5_file *h5, uint64_t address, uint64_t count,
-    const char *what, basalt_error *err)
-{
-    const uint64_t room = bs_h5_room_at(h5, address);
-
-    if (count <= room && (room || (!h5->range_count && address == h5->bytes))) return BASALT_OK;
-    if (address == BS_H5_UNDEFINED)
-        return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET, "the address of %s is missing", what);
-    return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(h5, address),
-        "%s at %" PRIu64 " (%" PRIu64 " bytes) reaches past the end of the file, which has %" PRIu64
-        " bytes",
-        what, address, count, h5->bytes);
-}
-
-basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out, size_t count,
-    const char *what, basalt_error *err)
-{
-    basalt_status status = bs_h5_check_range(h5, address, count, what, err);
-    if (status || !count) return status;
-    status = bs_file_read_all_at(h5->file, out, count, bs_h5_offset(h5, address), err);
-    if (status)
-        bs_error_prefix(err, "%s", what);
-    else if (h5->image)
-        bs_h5_cache_image_patch(h5->image, address, out, count);
-    return status;
-}
-
-basalt_status bs_h5_load(struct bs_h5_file *h5, uint64_t address, uint64_t count, const char *what,
-    uint8_t **out_bytes, basalt_error *err)
-{
-    *out_bytes = NULL;
-    basalt_status status = bs_h5_check_range(h5, address, count, what, err);
-    if (status) return status;
-    uint8_t *bytes = bs_alloc((size_t)count);
-    if (!bytes) return bs_fail_memory(err, (size_t)count);
-    status = bs_h5_read_at(h5, address, bytes, (size_t)count, what, err);
-    if (status)
-        bs_free(bytes);
-    else
-        *out_bytes = bytes;
-    return status;
-}
-
-struct bs_cursor bs_h5_cursor(
-    const struct bs_h5_file *h5, const void *bytes, size_t count, uint64_t address)
-{
-    return bs_cursor_make(bytes, count, bs_h5_offset(h5, address));
-}
-
-uint64_t bs_h5_address(const struct bs_h5_file *h5, struct bs_cursor *cursor)
-{
-    return bs_h5_cursor_address(cursor, h5->superblock.offset_bytes);
-}
-
-uint64_t bs_h5_length(const struct bs_h5_file *h5, struct bs_cursor *cursor)
-{
-    return bs_h5_cursor_address(cursor, h5->superblock.length_bytes);
-}
-
-basalt_status bs_h5_expect(
-    struct bs_cursor *cursor, const char signature[4], const char *what, basalt_error *err)
-{
-    const uint64_t at = bs_cursor_offset(cursor);
-    const uint8_t *bytes = bs_cursor_bytes(cursor, 4);
-
-    if (bytes && !memcmp(bytes, signature, 4)) return BASALT_OK;
-    return bs_fail(err, BASALT_CORRUPT, at,
-        "there is no %s at offset %" PRIu64 ": its signature %.4s is missing", what, at, signature);
-}
-
-basalt_status bs_h5_check_sum(const struct bs_h5_file *h5, const void *bytes, size_t count,
-    uint64_t address, const char *what, basalt_error *err)
-{
-    if (count >= 4 &&
-        bs_load_u32((const uint8_t *)bytes + count - 4) == bs_lookup3(bytes, count - 4, 0))
-        return BASALT_OK;
-    return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(h5, address),
-        "the checksum of %s at %" PRIu64 " does not match", what, address);
-}
 
 /* ---- what a file is that has no superblock ---------------------------------------------------- */
 

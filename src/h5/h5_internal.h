@@ -42,7 +42,7 @@ struct bs_h5_file {
     size_t other_count;
 };
 
-/* ---- bytes (h5_file.c) ------------------------------------------------------------------------ */
+/* ---- bytes (h5_bytes.c) ----------------------------------------------------------------------- */
 
 /* CORRUPT "WHAT at N reaches past the end of the file" unless [address, address + count) lies
  * inside. */
@@ -90,12 +90,20 @@ BS_MUST_USE basalt_status bs_h5_family_open(
 BS_MUST_USE basalt_status bs_h5_multi_guess(struct bs_h5_file *h5, basalt_error *err);
 
 struct bs_h5_message;
+struct bs_h5_image_entry {
+    uint64_t address, bytes;
+    const uint8_t *data; /* in the image */
+};
+struct bs_h5_cache_image {
+    uint64_t address, bytes; /* of the block */
+    uint8_t *data;
+    size_t count;
+    struct bs_h5_image_entry
+        *entries; /* by address; none overlap: they stand for the file's bytes */
+};
 BS_MUST_USE basalt_status bs_h5_cache_image_open(
     struct bs_h5_file *h5, const struct bs_h5_message *message, basalt_error *err);
 void bs_h5_cache_image_free(struct bs_h5_cache_image *image); /* NULL is fine */
-/* Puts what the image says in place of `count` bytes at `address`. */
-void bs_h5_cache_image_patch(
-    const struct bs_h5_cache_image *image, uint64_t address, uint8_t *bytes, size_t count);
 BS_MUST_USE basalt_status bs_h5_cache_image_extent(
     struct bs_h5_file *h5, bs_h5_extent_fn each, void *context, basalt_error *err);
 
@@ -317,7 +325,15 @@ struct bs_cursor bs_h5_btree_key(const struct bs_h5_file *h5, const struct bs_h5
 uint64_t bs_h5_btree_child(const struct bs_h5_file *h5, const struct bs_h5_btree *tree,
     const struct bs_h5_btree_node *node, unsigned index);
 
-/* ---- datasets (h5_dataset.c, h5_chunk_index.c) ------------------------------------------------ */
+/* ---- chunks (h5_chunk.c, h5_chunk_index.c) ---------------------------------------------------- */
+
+/* False, and *value as it was, if the product has more than 64 bits. */
+static inline bool bs_h5_multiply(uint64_t *value, uint64_t by)
+{
+    if (by && *value > UINT64_MAX / by) return false;
+    *value *= by;
+    return true;
+}
 
 /* Which chunks: those whose first elements lie within, all bounds included. */
 struct bs_h5_box {
@@ -379,9 +395,9 @@ BS_MUST_USE basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5,
 BS_MUST_USE basalt_status bs_h5_chunk_check_raw(const struct bs_h5_file *h5, uint64_t address,
     uint64_t stored_bytes, uint64_t raw_bytes, basalt_error *err);
 
-/* ---- storage (h5_dataset.c) ------------------------------------------------------------------- */
+/* ---- storage (h5_storage.c) ------------------------------------------------------------------- */
 
-/* Where elements come from, one entry a kind of layout, in h5_dataset.c. Exactly one of the two is set for
+/* Where elements come from, one entry a kind of layout, in h5_storage.c. Exactly one of the two is set for
  * what is not chunked; any thread may call either, several at once. */
 struct bs_h5_storage {
     /* The raw data are one row of bytes (compact, contiguous, external): bytes [at, at + count). */

@@ -126,7 +126,7 @@ enum bs_h5_fit bs_h5_number_convert(const struct bs_h5_type *from, const uint8_t
     const struct bs_h5_type *to, uint8_t *out, bool clip);
 bool bs_h5_is_number(const struct bs_h5_type *type); /* that bs_h5_number_convert takes */
 
-/* ---- storage kinds (h5_dataset.c) --------------------------------------------------------------- */
+/* ---- storage kinds (h5_storage.c) --------------------------------------------------------------- */
 
 const struct bs_h5_storage *bs_h5_storage_of(const struct bs_h5_object *object);
 bool bs_h5_chunk_is_raw(const struct bs_h5_dataset *dataset, uint32_t mask);
