@@ -89,6 +89,13 @@ struct bs_cursor bs_h5_cursor(
     return bs_cursor_make(bytes, count, bs_h5_offset(h5, address));
 }
 
+uint64_t bs_h5_cursor_address(struct bs_cursor *cursor, size_t width_bytes)
+{
+    const uint64_t value = bs_cursor_uint(cursor, width_bytes);
+    if (width_bytes < 8 && value == ((uint64_t)1 << (8 * width_bytes)) - 1) return BS_H5_UNDEFINED;
+    return value;
+}
+
 uint64_t bs_h5_address(const struct bs_h5_file *h5, struct bs_cursor *cursor)
 {
     return bs_h5_cursor_address(cursor, h5->superblock.offset_bytes);

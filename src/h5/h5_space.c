@@ -3,13 +3,6 @@
 
 #include <inttypes.h>
 
-uint64_t bs_h5_cursor_address(struct bs_cursor *cursor, size_t width_bytes)
-{
-    const uint64_t value = bs_cursor_uint(cursor, width_bytes);
-    if (width_bytes < 8 && value == ((uint64_t)1 << (8 * width_bytes)) - 1) return BS_H5_UNDEFINED;
-    return value;
-}
-
 basalt_status bs_h5_space_count(
     const struct bs_h5_space *space, uint64_t *out_count, basalt_error *err)
 {
