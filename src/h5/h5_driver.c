@@ -226,6 +226,30 @@ out:
     return status;
 }
 
+/* A second file that is one by itself is no member: files are numbered for other reasons too. */
+static basalt_status check_member(struct bs_h5_file *h5, basalt_error *err)
+{
+    uint8_t start[sizeof bs_h5_signature] = {0};
+    struct bs_file *second = NULL;
+    size_t at = 0, digits = 0, got = 0;
+    basalt_status status = find_number(h5, &at, &digits, &second, err);
+
+    if (!status) status = second->ops->read_at(second, start, sizeof start, 0, &got, err);
+    if (!status && !memcmp(start, bs_h5_signature, sizeof start))
+        status = bs_fail(err, BASALT_NOT_FOUND, BASALT_NO_OFFSET, "the file is no family");
+    bs_file_close(second);
+    return status;
+}
+
+basalt_status bs_h5_family_guess(struct bs_h5_file *h5, uint64_t member_bytes, basalt_error *err)
+{
+    basalt_status status = check_member(h5, err);
+    if (!status) status = bs_h5_family_open(h5, member_bytes, err);
+    const bool is_none = status == BASALT_NOT_FOUND || status == BASALT_TOO_LARGE ||
+        (status == BASALT_UNSUPPORTED && h5->follow == BS_H5_FOLLOW_NOWHERE);
+    return is_none ? BASALT_OK : status;
+}
+
 static basalt_status decode_family(
     struct bs_h5_file *h5, struct bs_cursor *info, uint64_t size_bytes, basalt_error *err)
 {

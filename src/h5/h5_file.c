@@ -222,16 +222,18 @@ static basalt_status read_old_driver(struct bs_h5_file *h5, uint64_t size_bytes,
     return status;
 }
 
-/* The extension of a file in parts may lie in another one, though it alone says that there are any. */
+/* The extension of a file in parts may lie in another one, though it alone says that there are any; and
+ * before version 1.8 families said nothing at all. */
 static basalt_status guess_parts(struct bs_h5_file *h5, uint64_t size_bytes, basalt_error *err)
 {
     const uint64_t at = h5->superblock.extension;
+    const bool is_old = !h5->superblock.version && at == BS_H5_UNDEFINED;
 
-    if (h5->parts || at == BS_H5_UNDEFINED || bs_h5_room_at(h5, at)) return BASALT_OK;
-    basalt_status status = bs_h5_multi_guess(h5, err);
+    if (h5->parts || (!is_old && (at == BS_H5_UNDEFINED || bs_h5_room_at(h5, at))))
+        return BASALT_OK;
+    basalt_status status = is_old ? BASALT_OK : bs_h5_multi_guess(h5, err);
     if (status || h5->parts || size_bytes >= h5->superblock.end_of_file) return status;
-    status = bs_h5_family_open(h5, size_bytes, err);
-    return status == BASALT_NOT_FOUND ? BASALT_OK : status;
+    return bs_h5_family_guess(h5, size_bytes, err);
 }
 
 static basalt_status read_extension(struct bs_h5_file *h5, uint64_t size_bytes, basalt_error *err)

@@ -87,6 +87,10 @@ BS_MUST_USE basalt_status bs_h5_driver_open(
  * file if the names are libhdf5's usual ones, else nothing. */
 BS_MUST_USE basalt_status bs_h5_family_open(
     struct bs_h5_file *h5, uint64_t member_bytes, basalt_error *err);
+/* The same of a file that says nothing of parts and is shorter than it should be: OK, and no parts, unless
+ * files beside it complete it. */
+BS_MUST_USE basalt_status bs_h5_family_guess(
+    struct bs_h5_file *h5, uint64_t member_bytes, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_multi_guess(struct bs_h5_file *h5, basalt_error *err);
 
 struct bs_h5_message;

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 
 #define NAME_PIECE_BYTES 64 /* most names end within one */
-#define NAME_BYTES_MAX 65536
+#define NAMES_TO_HEAP_MAX 8 /* what one listing gives; an honest heap has each text once */
 #define NODE_HEAD_BYTES 8
 #define ENTRY_TAIL_BYTES 24 /* cache type, reserved, scratch */
 #define CACHED_SOFT_LINK 2
@@ -18,6 +18,7 @@ struct table {
     struct bs_h5_btree tree;
     uint64_t heap_at, heap_bytes; /* the data segment */
     uint8_t *heap;                /* all of it, or NULL: names are read one by one */
+    uint64_t given_bytes;         /* of texts out of `heap` */
     struct bs_bytes name;         /* of the last lookup, NUL-terminated */
     struct bs_bytes target;
 };
@@ -67,24 +68,40 @@ static basalt_status open_heap(struct table *table, uint64_t address, basalt_err
     return status;
 }
 
+static basalt_status copy_listed(struct table *table, const uint8_t *start, size_t count,
+    struct bs_bytes *text, basalt_error *err)
+{
+    table->given_bytes += count;
+    if (table->given_bytes / NAMES_TO_HEAP_MAX > table->heap_bytes)
+        return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(table->h5, table->heap_at),
+            "the local heap at %" PRIu64 " is smaller than the names that should be in it",
+            table->heap_at);
+    bs_bytes_put(text, start, count);
+    return bs_bytes_check(text, err);
+}
+
 static basalt_status read_text(
     struct table *table, uint64_t at, struct bs_bytes *text, basalt_error *err)
 {
+    size_t piece_bytes = NAME_PIECE_BYTES;
+
     text->count = 0;
-    while (at < table->heap_bytes && text->count < NAME_BYTES_MAX) {
-        const size_t count = (size_t)BS_MIN(table->heap_bytes - at, NAME_PIECE_BYTES);
+    while (!table->heap && at < table->heap_bytes) {
+        const size_t count = (size_t)BS_MIN(table->heap_bytes - at, piece_bytes);
         uint8_t *piece = bs_bytes_grow(text, count);
         if (!piece) return bs_fail_memory(err, count);
-        if (table->heap) {
-            memcpy(piece, table->heap + at, count);
-        } else {
-            basalt_status status = bs_h5_read_at(
-                table->h5, table->heap_at + at, piece, count, "a name in a local heap", err);
-            if (status) return status;
-        }
+        basalt_status status = bs_h5_read_at(
+            table->h5, table->heap_at + at, piece, count, "a name in a local heap", err);
+        if (status) return status;
         if (memchr(piece, 0, count)) return BASALT_OK;
         at += count;
+        piece_bytes = text->count; /* a long name is read in few steps */
     }
+    const uint64_t room = table->heap && at < table->heap_bytes ? table->heap_bytes - at : 0;
+    const uint8_t *end = room ? memchr(table->heap + at, 0, (size_t)room) : NULL;
+    if (end)
+        return copy_listed(
+            table, table->heap + at, (size_t)(end - (table->heap + at)) + 1, text, err);
     return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(table->h5, table->heap_at),
         "a name in the local heap at %" PRIu64 " has no end", table->heap_at);
 }

@@ -125,6 +125,74 @@ TEST(h5_elsewhere, only_files_that_may_be_followed_are)
     CHECK_EQ(test_live_allocations(), live);
 }
 
+/* ---- families that do not say so ---------------------------------------------------------------- */
+
+#define MEMBER_BYTES 600
+
+/* PATH cut into PREFIX0.h5, PREFIX1.h5 and so on. */
+static void cut_file(const char *path, const char *prefix)
+{
+    char member[1200];
+    static uint8_t bytes[MEMBER_BYTES];
+    FILE *whole = fopen(path, "rb");
+
+    REQUIRE(whole);
+    for (int i = 0;; i++) {
+        const size_t count = fread(bytes, 1, sizeof bytes, whole);
+        if (!count) break;
+        snprintf(member, sizeof member, "%s%d.h5", prefix, i);
+        FILE *part = fopen(member, "wb");
+        REQUIRE(part);
+        CHECK_EQ(fwrite(bytes, 1, count, part), count);
+        CHECK(!fclose(part));
+    }
+    fclose(whole);
+}
+
+static basalt_status read_cut(const char *prefix, enum bs_h5_follow follow, basalt_error *err)
+{
+    char path[1200];
+    struct bs_vfs *vfs = NULL;
+    struct bs_file *file = NULL;
+    struct bs_h5_file *h5 = NULL;
+
+    snprintf(path, sizeof path, "%s0.h5", prefix);
+    basalt_status status = bs_vfs_local_create(&vfs, err);
+    if (!status) status = bs_file_open(vfs, path, BS_OPEN_READ, &file, err);
+    if (!status) status = bs_h5_file_open_with(file, follow, &h5, err);
+    if (!status) status = read_at(h5, "/data", err);
+    bs_h5_file_close(h5);
+    bs_file_close(file);
+    bs_vfs_free(vfs);
+    return status;
+}
+
+/* libhdf5 1.6 wrote nothing of the driver; a file that was cut short is all the same no family of the next
+ * numbered file. */
+TEST(h5_elsewhere, old_families_are_found_by_their_names)
+{
+    char path[1100], prefix[1000], member[1200];
+    basalt_error fault = {0};
+
+    snprintf(prefix, sizeof prefix, "%s", test_path("run"));
+    snprintf(path, sizeof path, "%s/whole.h5", prefix);
+    CHECK(!mkdir(prefix, 0700));
+    make_target(prefix, "whole.h5");
+    const int64_t live = test_live_allocations();
+    cut_file(path, prefix);
+    CHECK_OK(read_cut(prefix, BS_H5_FOLLOW_BESIDE, err));
+    CHECK_EQ(read_cut(prefix, BS_H5_FOLLOW_NOWHERE, &fault), BASALT_CORRUPT);
+    CHECK(strstr(fault.message, "truncated"));
+    snprintf(member, sizeof member, "%s1.h5", prefix);
+    CHECK(!rename(path, member));
+    CHECK_EQ(read_cut(prefix, BS_H5_FOLLOW_BESIDE, &fault), BASALT_CORRUPT);
+    CHECK(strstr(fault.message, "truncated"));
+    CHECK(!unlink(member));
+    CHECK_EQ(read_cut(prefix, BS_H5_FOLLOW_BESIDE, &fault), BASALT_CORRUPT);
+    CHECK(strstr(fault.message, "truncated"));
+    CHECK_EQ(test_live_allocations(), live);
+}
+
 /* ---- virtual datasets in circles -------------------------------------------------------------- */
 
 TEST(h5_elsewhere, virtual_datasets_in_circles_end)

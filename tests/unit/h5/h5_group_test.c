@@ -52,6 +52,14 @@ static void check_children(struct fixture *fixture, unsigned count)
     bs_h5_object_close(group);
 }
 
+static basalt_status count_link(void *context, const struct bs_h5_link *link, basalt_error *err)
+{
+    (void)link;
+    (void)err;
+    ++*(size_t *)context;
+    return BASALT_OK;
+}
+
 /* Symbol tables, link messages, dense links; empty, one node, several levels. */
 TEST(h5_group, of_every_size)
 {
@@ -72,6 +80,39 @@ TEST(h5_group, of_every_size)
             }
             fixture_end(&fixture);
         }
+}
+
+/* Names longer than any buffer of a sane size, several with one beginning. */
+TEST(h5_group, names_of_70000_bytes)
+{
+    enum { COUNT = 40, LENGTH = 70000 };
+    for (int age = 0; age < FIXTURE_AGES; age++) {
+        struct fixture fixture;
+        char *name = bs_alloc(LENGTH + 1);
+        REQUIRE(name);
+        memset(name, 'n', LENGTH);
+        name[LENGTH] = 0;
+        fixture_begin(&fixture, (enum fixture_age)age);
+        for (int i = 0; i < COUNT; i++) {
+            name[LENGTH - 1] = (char)('A' + i);
+            make_group(fixture.file, name);
+        }
+        if (fixture_open(&fixture)) {
+            size_t count = 0;
+            struct bs_h5_object *root = fixture_object(&fixture, "/");
+            for (int i = 0; i < COUNT; i++) {
+                uint64_t address = 0;
+                name[LENGTH - 1] = (char)('A' + i);
+                CHECK_OK(bs_h5_group_find(fixture.h5, root, name, &address, err));
+            }
+            CHECK_OK(bs_h5_group_each(fixture.h5, root, count_link, &count, err));
+            CHECK_EQ(count, (size_t)COUNT);
+            bs_h5_object_close(root);
+            fixture_check_sound(&fixture, true);
+        }
+        fixture_end(&fixture);
+        bs_free(name);
+    }
 }
 
 static void expect_path(
