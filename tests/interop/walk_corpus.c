@@ -17,14 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEPTH_MAX 24
+#define DEPTH_MAX 64
 #define BATCH_BYTES ((uint64_t)1 << 20)
 #define DATASET_BYTES_MAX ((uint64_t)512 << 20)
 
 struct walk {
     struct bs_h5_file *h5;
     unsigned depth;
-    char path[16384];
+    char path[1 << 20];
     uint64_t seen[65536];
     size_t seen_count;
 };
@@ -228,8 +228,10 @@ static basalt_status each_link(void *context, const struct bs_h5_link *link, bas
     const size_t before = strlen(walk->path);
 
     (void)err;
-    if (walk->depth >= DEPTH_MAX) return BASALT_OK;
-    if (before + strlen(link->name) + 2 > sizeof walk->path) return BASALT_OK;
+    if (walk->depth >= DEPTH_MAX || before + strlen(link->name) + 2 > sizeof walk->path) {
+        printf("V\t%s: what is below is too deep for this program\n", walk->path);
+        return BASALT_OK;
+    }
     snprintf(
         walk->path + before, sizeof walk->path - before, "%s%s", before > 1 ? "/" : "", link->name);
     walk->depth++;
@@ -246,7 +248,11 @@ static bool seen_before(struct walk *walk, uint64_t address)
 {
     for (size_t i = 0; i < walk->seen_count; i++)
         if (walk->seen[i] == address) return true;
-    if (walk->seen_count < BS_ARRAY_LENGTH(walk->seen)) walk->seen[walk->seen_count++] = address;
+    if (walk->seen_count == BS_ARRAY_LENGTH(walk->seen)) {
+        printf("V\t%s: the file has too many objects for this program\n", walk->path);
+        return true;
+    }
+    walk->seen[walk->seen_count++] = address;
     return false;
 }
 
