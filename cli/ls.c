@@ -13,7 +13,7 @@ struct listing {
     basalt_status status; /* of reading attributes */
     basalt_error *err;
     bool first_attribute;
-    basalt_hdf5_table table; /* of the group at hand; kind NULL: it is none */
+    basalt_hdf5_table_info table; /* of the group at hand; kind NULL: it is none */
 };
 
 static const char *kind_name(basalt_hdf5_kind kind)
@@ -37,7 +37,7 @@ static bool is_link(const basalt_hdf5_entry *entry)
 /* What the group is as a table. Why it is none is no failure of a listing. */
 static void ask_table(struct listing *listing, const basalt_hdf5_entry *entry)
 {
-    listing->table = (basalt_hdf5_table){.kind = NULL};
+    listing->table = (basalt_hdf5_table_info){.kind = NULL};
     if (entry->kind != BASALT_HDF5_GROUP) return;
     if (basalt_hdf5_describe_table(listing->file, entry->path, &listing->table, NULL)) {
         listing->table.kind = NULL;

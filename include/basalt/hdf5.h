@@ -131,13 +131,47 @@ BASALT_CHECKED basalt_status basalt_hdf5_scan_with(basalt_hdf5 *file, const char
 BASALT_CHECKED basalt_status basalt_hdf5_scan(basalt_hdf5 *file, const char *path,
     uint64_t first_row, uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err);
 
-typedef struct basalt_hdf5_table {
+typedef struct basalt_hdf5_table_info {
     const char *kind; /* for people: "family", "AnnData dataframe", "records" …; static */
     uint64_t rows, columns;
-} basalt_hdf5_table;
+} basalt_hdf5_table_info;
 /* What a scan of `path` would give, without its rows. UNSUPPORTED: no table. */
 BASALT_CHECKED basalt_status basalt_hdf5_describe_table(
-    basalt_hdf5 *file, const char *path, basalt_hdf5_table *out_table, basalt_error *err);
+    basalt_hdf5 *file, const char *path, basalt_hdf5_table_info *out_info, basalt_error *err);
+
+/* ---- the same from many threads ----------------------------------------------------------------
+ *
+ * A table is opened once and read by any number of threads at once, each through a cursor of its own, in
+ * any order of rows. No lock is between them. A cursor reads on the thread that calls, and no column that
+ * it was not asked for. */
+
+typedef struct basalt_hdf5_table basalt_hdf5_table;
+typedef struct basalt_hdf5_cursor basalt_hdf5_cursor;
+
+/* Creates *out_table, to be closed before `file`. As basalt_hdf5_scan_with, but for the options' rows,
+ * which are not looked at. */
+BASALT_CHECKED basalt_status basalt_hdf5_table_open(basalt_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, basalt_hdf5_table **out_table, basalt_error *err);
+BASALT_API void basalt_hdf5_table_close(basalt_hdf5_table **table); /* NULL is fine */
+/* Creates *out_schema: call its release. Its children are the columns. */
+BASALT_CHECKED basalt_status basalt_hdf5_table_schema(
+    const basalt_hdf5_table *table, struct ArrowSchema *out_schema, basalt_error *err);
+BASALT_API void basalt_hdf5_table_get_info(
+    const basalt_hdf5_table *table, basalt_hdf5_table_info *out_info);
+
+/* Columns `columns[0..column_count)` of the table, numbered from 0, in that order; `columns` NULL: all.
+ * Creates *out_cursor, to be closed before the table; it serves one thread at a time. */
+BASALT_CHECKED basalt_status basalt_hdf5_cursor_open(const basalt_hdf5_table *table,
+    const size_t *columns, size_t column_count, basalt_hdf5_cursor **out_cursor, basalt_error *err);
+BASALT_API void basalt_hdf5_cursor_close(basalt_hdf5_cursor **cursor); /* NULL is fine */
+/* How many rows from `first_row` on are best read at once: whole chunks, about 8 MiB. */
+BASALT_API uint64_t basalt_hdf5_cursor_batch_rows(
+    const basalt_hdf5_cursor *cursor, uint64_t first_row);
+/* Rows [first_row, first_row + row_count) as a struct array, which may outlive the cursor and the file:
+ * call its release. BAD_ARGUMENT: not all in the table. TOO_LARGE: more text than one array may hold; ask
+ * for fewer rows. */
+BASALT_CHECKED basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor, uint64_t first_row,
+    uint64_t row_count, struct ArrowArray *out_array, basalt_error *err);
 
 /* ---- elements into memory ----------------------------------------------------------------------
  *

@@ -124,12 +124,107 @@ basalt_status basalt_hdf5_scan_with(basalt_hdf5 *file, const char *path,
 }
 
 basalt_status basalt_hdf5_describe_table(
-    basalt_hdf5 *file, const char *path, basalt_hdf5_table *out_table, basalt_error *err)
+    basalt_hdf5 *file, const char *path, basalt_hdf5_table_info *out_info, basalt_error *err)
 {
     BS_API_NEEDS(file);
     BS_API_NEEDS(path);
+    BS_API_NEEDS(out_info);
+    return bs_hdf5_describe_table(file->file, path, out_info, err);
+}
+
+/* ---- tables and cursors -------------------------------------------------------------------------- */
+
+struct basalt_hdf5_table {
+    struct bs_hdf5 *file; /* lent */
+    struct bs_table *table;
+};
+
+struct basalt_hdf5_cursor {
+    struct bs_table_cursor *cursor;
+};
+
+basalt_status basalt_hdf5_table_open(basalt_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, basalt_hdf5_table **out_table, basalt_error *err)
+{
+    basalt_hdf5_scan_options filled;
     BS_API_NEEDS(out_table);
-    return bs_hdf5_describe_table(file->file, path, out_table, err);
+    *out_table = NULL;
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    basalt_hdf5_scan_options_init(&filled, sizeof filled);
+    if (options) memcpy(&filled, options, BS_MIN(options->struct_bytes, sizeof filled));
+    basalt_hdf5_table *opened = bs_alloc_zeroed(1, sizeof *opened);
+    if (!opened) return bs_fail_memory(err, sizeof *opened);
+    opened->file = file->file;
+    const basalt_status status = bs_hdf5_table_open(file->file, path, &filled, &opened->table, err);
+    if (status) {
+        bs_free(opened);
+        return status;
+    }
+    *out_table = opened;
+    return BASALT_OK;
+}
+
+void basalt_hdf5_table_close(basalt_hdf5_table **table)
+{
+    if (!table || !*table) return;
+    bs_table_free((*table)->table);
+    bs_free(*table);
+    *table = NULL;
+}
+
+basalt_status basalt_hdf5_table_schema(
+    const basalt_hdf5_table *table, struct ArrowSchema *out_schema, basalt_error *err)
+{
+    BS_API_NEEDS(out_schema);
+    memset(out_schema, 0, sizeof *out_schema);
+    BS_API_NEEDS(table);
+    return bs_table_schema(table->table, out_schema, err);
+}
+
+void basalt_hdf5_table_get_info(const basalt_hdf5_table *table, basalt_hdf5_table_info *out_info)
+{
+    bs_table_info(table->table, out_info);
+}
+
+basalt_status basalt_hdf5_cursor_open(const basalt_hdf5_table *table, const size_t *columns,
+    size_t column_count, basalt_hdf5_cursor **out_cursor, basalt_error *err)
+{
+    BS_API_NEEDS(out_cursor);
+    *out_cursor = NULL;
+    BS_API_NEEDS(table);
+    basalt_hdf5_cursor *opened = bs_alloc_zeroed(1, sizeof *opened);
+    if (!opened) return bs_fail_memory(err, sizeof *opened);
+    const basalt_status status =
+        bs_hdf5_cursor_open(table->file, table->table, columns, column_count, &opened->cursor, err);
+    if (status) {
+        bs_free(opened);
+        return status;
+    }
+    *out_cursor = opened;
+    return BASALT_OK;
+}
+
+void basalt_hdf5_cursor_close(basalt_hdf5_cursor **cursor)
+{
+    if (!cursor || !*cursor) return;
+    bs_cursor_close((*cursor)->cursor);
+    bs_free(*cursor);
+    *cursor = NULL;
+}
+
+uint64_t basalt_hdf5_cursor_batch_rows(const basalt_hdf5_cursor *cursor, uint64_t first_row)
+{
+    return bs_cursor_batch_rows(cursor->cursor, first_row);
+}
+
+basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor, uint64_t first_row,
+    uint64_t row_count, struct ArrowArray *out_array, basalt_error *err)
+{
+    BS_API_NEEDS(out_array);
+    memset(out_array, 0, sizeof *out_array);
+    BS_API_NEEDS(cursor);
+    return bs_cursor_read(cursor->cursor, first_row, row_count, out_array, err);
 }
 
 /* ---- elements into memory ------------------------------------------------------------------------ */

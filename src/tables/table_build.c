@@ -179,18 +179,14 @@ basalt_status bs_table_add_number(
 
 /* ---- what a column may have more --------------------------------------------------------------- */
 
-static void destroy_dictionary(struct bs_shared *shared)
+void bs_dictionary_free(struct bs_dictionary *dictionary)
 {
-    struct bs_dictionary *dictionary = (struct bs_dictionary *)(void *)shared;
-    if (dictionary->array.release) dictionary->array.release(&dictionary->array);
+    if (!dictionary) return;
+    struct bs_dictionary_values *values = atomic_load(&dictionary->values);
+    if (values) bs_shared_release(&values->shared);
     bs_value_clear(&dictionary->value);
     bs_h5_object_close(dictionary->object);
     bs_free(dictionary);
-}
-
-void bs_dictionary_release(struct bs_dictionary *dictionary)
-{
-    if (dictionary) bs_shared_release(&dictionary->shared);
 }
 
 basalt_status bs_column_set_dictionary(struct bs_table *table, struct bs_column_of *column,
@@ -204,10 +200,9 @@ basalt_status bs_column_set_dictionary(struct bs_table *table, struct bs_column_
         bs_h5_object_close(categories);
         return bs_fail_memory(err, sizeof *dictionary);
     }
-    bs_shared_init(&dictionary->shared, destroy_dictionary);
     dictionary->object = categories;
     dictionary->ordered = ordered;
-    bs_dictionary_release(column->dictionary);
+    bs_dictionary_free(column->dictionary);
     column->dictionary = dictionary;
     column->nullable = true;
     if (!bs_value_is_integer(&column->value)) {

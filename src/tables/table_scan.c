@@ -6,6 +6,7 @@
 
 struct scan {
     struct bs_table *table;
+    struct bs_table_cursor *cursor;
     uint64_t row, end;
 };
 
@@ -34,10 +35,10 @@ static basalt_status next(void *context, struct ArrowArray *out, basalt_error *e
 {
     struct scan *scan = context;
     if (scan->row == scan->end) return BASALT_OK;
-    uint64_t rows = BS_MIN(bs_table_batch_rows(scan->table, scan->row), scan->end - scan->row);
+    uint64_t rows = BS_MIN(bs_cursor_batch_rows(scan->cursor, scan->row), scan->end - scan->row);
     basalt_status status;
     for (;;) {
-        status = bs_table_read(scan->table, scan->row, rows, out, err);
+        status = bs_cursor_read(scan->cursor, scan->row, rows, out, err);
         if (status != BASALT_TOO_LARGE || rows == 1) break;
         rows = (rows + 1) / 2;
     }
@@ -49,22 +50,21 @@ static basalt_status next(void *context, struct ArrowArray *out, basalt_error *e
 static void close_scan(void *context)
 {
     struct scan *scan = context;
+    bs_cursor_close(scan->cursor);
     bs_table_free(scan->table);
     bs_free(scan);
 }
 
 /* What a large file has of its own: threads for the chunks of a batch, and the chunk between two. */
-static basalt_status prepare(struct bs_hdf5 *file, basalt_error *err)
+static basalt_status prepare(
+    struct bs_hdf5 *file, bool alone, struct bs_h5_read_how *out_how, basalt_error *err)
 {
-    struct bs_sched *sched = NULL;
-    struct bs_h5_cache *cache = NULL;
     uint64_t bytes = 0;
+    *out_how = (struct bs_h5_read_how){0};
     basalt_status status = bs_file_size(file->file, &bytes, err);
     if (status || bytes <= BS_HDF5_ALONE_BYTES) return status;
-    status = bs_hdf5_sched(file, &sched, err);
-    if (!status) status = bs_hdf5_cache(file, &cache, err);
-    if (!status) bs_h5_file_set_helpers(file->h5, sched, cache);
-    return status;
+    if (!alone) status = bs_hdf5_sched(file, &out_how->sched, err);
+    return status ? status : bs_hdf5_cache(file, &out_how->cache, err);
 }
 
 basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
@@ -75,8 +75,11 @@ basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
     memset(out_stream, 0, sizeof *out_stream);
     struct scan *scan = bs_alloc_zeroed(1, sizeof *scan);
     if (!scan) return bs_fail_memory(err, sizeof *scan);
-    basalt_status status = prepare(file, err);
+    struct bs_h5_read_how how;
+    basalt_status status = prepare(file, false, &how, err);
+    if (!status && how.cache) bs_h5_file_set_helpers(file->h5, how.sched, how.cache);
     if (!status) status = bs_table_open(file->h5, path, options, &scan->table, err);
+    if (!status) status = bs_cursor_open(scan->table, NULL, 0, &how, &scan->cursor, err);
     if (!status) status = empty_schema(&empty, err);
     if (status) {
         close_scan(scan);
@@ -89,15 +92,38 @@ basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
     return status;
 }
 
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+basalt_status bs_hdf5_table_open(struct bs_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err)
+{
+    return bs_table_open(file->h5, path, options, out_table, err);
+}
+
+basalt_status bs_hdf5_cursor_open(struct bs_hdf5 *file, const struct bs_table *table,
+    const size_t *columns, size_t column_count, struct bs_table_cursor **out_cursor,
+    basalt_error *err)
+{
+    struct bs_h5_read_how how;
+    *out_cursor = NULL;
+    for (size_t i = 0; columns && i < column_count; i++) {
+        if (columns[i] < table->column_count) continue;
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+            "column %zu was asked for; the table has %zu", columns[i], table->column_count);
+    }
+    const basalt_status status = prepare(file, true, &how, err);
+    return status ? status : bs_cursor_open(table, columns, column_count, &how, out_cursor, err);
+}
+
 basalt_status bs_hdf5_describe_table(
-    struct bs_hdf5 *file, const char *path, basalt_hdf5_table *out_table, basalt_error *err)
+    struct bs_hdf5 *file, const char *path, basalt_hdf5_table_info *out_info, basalt_error *err)
 {
     const basalt_hdf5_scan_options options = {.row_count = UINT64_MAX};
     struct bs_table *table = NULL;
-    memset(out_table, 0, sizeof *out_table);
+    memset(out_info, 0, sizeof *out_info);
     const basalt_status status = bs_table_open(file->h5, path, &options, &table, err);
     if (status) return status;
-    *out_table = (basalt_hdf5_table){table->kind, table->rows, table->column_count};
+    bs_table_info(table, out_info);
     bs_table_free(table);
     return BASALT_OK;
 }

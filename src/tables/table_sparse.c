@@ -2,7 +2,8 @@
  *
  * AnnData's csr_matrix and csc_matrix, and h5sparse before it: `data` and `indices` have a value for
  * each entry; entries indptr[m] to indptr[m + 1] - 1 are those of row m (CSR) or column m (CSC). Which m
- * an entry belongs to is found by bisection in the file, then followed by windows of indptr. */
+ * an entry belongs to is found by bisection in the file, then followed by windows of indptr. A cursor
+ * that goes on where it was begins at the m where it was. */
 #include "tables/tables_internal.h"
 
 #define WINDOW_ROWS 4096
@@ -78,19 +79,21 @@ basalt_status bs_table_open_sparse(
 /* ---- reading ----------------------------------------------------------------------------------- */
 
 struct window { /* entries [first, first + count) of indptr */
+    const struct bs_table_cursor *cursor;
+    const struct bs_column_of *column;
     const struct bs_h5_type *type;
     uint64_t first, count;
     uint8_t bytes[WINDOW_ROWS * 8];
 };
 
-static basalt_status load(const struct bs_column_of *column, struct window *window, uint64_t first,
-    uint64_t count, basalt_error *err)
+static basalt_status load(struct window *window, uint64_t first, uint64_t count, basalt_error *err)
 {
-    window->type = bs_h5_object_type(column->object);
+    const struct bs_h5_object *pointers = window->column->object;
+    window->type = bs_h5_object_type(pointers);
     window->first = first;
-    window->count = BS_MIN(BS_MIN(count, WINDOW_ROWS), column->modulo - first);
-    return bs_h5_read(bs_h5_object_file(column->object), column->object, first, window->count,
-        window->bytes, err);
+    window->count = BS_MIN(BS_MIN(count, WINDOW_ROWS), window->column->modulo - first);
+    return bs_cursor_read_rows(window->cursor, pointers, first, window->count, window->bytes,
+        window->count * window->type->size_bytes, err);
 }
 
 static int64_t pointer_at(const struct window *window, uint64_t index)
@@ -100,34 +103,34 @@ static int64_t pointer_at(const struct window *window, uint64_t index)
 }
 
 /* The last m whose entries begin at `entry` or before; its window begins there. */
-static basalt_status find_major(const struct bs_column_of *column, uint64_t entry, uint64_t low,
-    struct window *window, basalt_error *err)
+static basalt_status find_major(
+    struct window *window, uint64_t entry, uint64_t low, basalt_error *err)
 {
-    uint64_t high = column->modulo;
+    uint64_t high = window->column->modulo;
     basalt_status status = BASALT_OK;
     while (!status && high - low > 1) {
         const uint64_t middle = low + (high - low) / 2;
-        status = load(column, window, middle, 1, err);
+        status = load(window, middle, 1, err);
         if (!status && pointer_at(window, middle) <= (int64_t)entry) {
             low = middle;
         } else {
             high = middle;
         }
     }
-    if (!status) status = load(column, window, low, WINDOW_ROWS, err);
-    if (status || (pointer_at(window, low) <= (int64_t)entry && low + 1 < column->modulo)) {
+    if (!status) status = load(window, low, WINDOW_ROWS, err);
+    if (status || (pointer_at(window, low) <= (int64_t)entry && low + 1 < window->column->modulo)) {
         return status;
     }
     return bs_fail(
         err, BASALT_CORRUPT, BASALT_NO_OFFSET, "its indptr says nothing of entry %" PRIu64, entry);
 }
 
-static basalt_status fill(struct bs_column_of *column, struct window *window, uint64_t first,
+static basalt_status fill(struct window *window, struct bs_taken *taken, uint64_t first,
     uint64_t count, uint8_t *out, basalt_error *err)
 {
-    const bool goes_on = first == column->divide && column->major < column->modulo;
-    uint64_t major = goes_on ? column->major : 0;
-    basalt_status status = find_major(column, first, major, window, err);
+    const bool goes_on = first == taken->entry && taken->major < window->column->modulo;
+    uint64_t major = goes_on ? taken->major : 0;
+    basalt_status status = find_major(window, first, major, err);
     major = window->first;
     for (uint64_t i = 0; !status && i < count; i++) {
         const int64_t entry = (int64_t)(first + i);
@@ -136,27 +139,29 @@ static basalt_status fill(struct bs_column_of *column, struct window *window, ui
             major++;
         }
         if (major + 1 >= window->first + window->count) {
-            status = find_major(column, first + i, major, window, err);
+            status = find_major(window, first + i, major, err);
             major = window->first;
         }
         bs_store_u64(out + i * 8, major);
     }
-    column->major = major;
-    column->divide = first + count;
+    taken->major = major;
+    taken->entry = first + count;
     return status;
 }
 
-basalt_status bs_sparse_read_major(struct bs_column_of *column, uint64_t first, uint64_t count,
-    struct ArrowArray *out, basalt_error *err)
+basalt_status bs_sparse_read_major(const struct bs_table_cursor *cursor, struct bs_taken *taken,
+    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
 {
     uint8_t *data;
     struct window *window = bs_alloc_zeroed(1, sizeof *window);
     if (!window) return bs_fail_memory(err, sizeof *window);
+    window->cursor = cursor;
+    window->column = &cursor->table->columns[taken->column];
     basalt_status status = bs_array_make(out, 2, 0, false, err);
     if (!status) {
         out->length = (int64_t)count;
         status = bs_array_buffer(out, 1, (size_t)count * 8, &data, err);
-        if (!status && count > 0) status = fill(column, window, first, count, data, err);
+        if (!status && count > 0) status = fill(window, taken, first, count, data, err);
         if (status) out->release(out);
     }
     bs_free(window);

@@ -33,7 +33,28 @@ BS_MUST_USE basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
     const basalt_hdf5_scan_options *options, struct ArrowArrayStream *out_stream,
     basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_describe_table(
-    struct bs_hdf5 *file, const char *path, basalt_hdf5_table *out_table, basalt_error *err);
+    struct bs_hdf5 *file, const char *path, basalt_hdf5_table_info *out_info, basalt_error *err);
+
+/* A table that any number of threads read at once, each through a cursor of its own (table_cursor.c). The
+ * window of the options is the scan's alone. */
+struct bs_table;
+struct bs_table_cursor;
+BS_MUST_USE basalt_status bs_hdf5_table_open(struct bs_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err);
+void bs_table_free(struct bs_table *table); /* NULL is fine; no cursor may be open */
+BS_MUST_USE basalt_status bs_table_schema(
+    const struct bs_table *table, struct ArrowSchema *out, basalt_error *err);
+void bs_table_info(const struct bs_table *table, basalt_hdf5_table_info *out_info);
+/* Of these columns, in that order; `columns` NULL: all. What it reads it reads on its caller's thread. */
+BS_MUST_USE basalt_status bs_hdf5_cursor_open(struct bs_hdf5 *file, const struct bs_table *table,
+    const size_t *columns, size_t column_count, struct bs_table_cursor **out_cursor,
+    basalt_error *err);
+void bs_cursor_close(struct bs_table_cursor *cursor); /* NULL is fine */
+/* How many rows from `first` on one array should have: whole chunks, BS_TABLE_BATCH_BYTES or so. */
+uint64_t bs_cursor_batch_rows(const struct bs_table_cursor *cursor, uint64_t first);
+/* Rows [first, first + count) as one struct array. */
+BS_MUST_USE basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first,
+    uint64_t count, struct ArrowArray *out, basalt_error *err);
 
 /* One dataset, whose elements are read into memory (hdf5_dataset.c). */
 struct bs_hdf5_dataset;

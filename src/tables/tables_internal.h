@@ -141,18 +141,19 @@ struct bs_block {
     uint64_t row_bytes;          /* of a row of the table */
     uint64_t rows_each;          /* rows of the table that a row of the dataset has; mostly 1 */
     uint64_t rows;               /* of the table */
-    uint8_t *bytes;              /* what was read last: dataset rows [first, end) */
-    uint64_t first, end;
 };
 
-/* The values of a dictionary, read once and lent to every array. */
-struct bs_dictionary {
+/* The values of a dictionary, lent to every array, which may outlive the file. */
+struct bs_dictionary_values {
     struct bs_shared shared;
-    struct bs_h5_object *object; /* owned; NULL once they are read */
-    struct bs_value value;
-    const struct bs_h5_type *type; /* owned by `object` or by the value's owner */
     struct ArrowArray array;
-    bool ordered, is_read;
+};
+
+struct bs_dictionary {
+    struct bs_h5_object *object; /* owned */
+    struct bs_value value;
+    _Atomic(struct bs_dictionary_values *) values; /* NULL until one has read them; then for good */
+    bool ordered;
 };
 
 enum bs_column_kind {
@@ -177,16 +178,18 @@ struct bs_column_of {
     uint8_t *missing;                 /* elements that are null, end to end; owned */
     size_t missing_count;
     struct bs_h5_object *object; /* COORDINATE, MAJOR: owned */
-    uint64_t divide, modulo;     /* MAJOR: the row after the last batch; entries of indptr */
+    uint64_t divide, modulo;     /* MAJOR: modulo are the entries of indptr */
     uint8_t *elements;
-    uint64_t major; /* MAJOR: where the last batch ended */
 };
 
+/* Nothing of it changes once it is open, but that a dictionary gets its values: any number of threads
+ * read it at once, each through a cursor of its own. */
 struct bs_table {
-    struct bs_h5_file *h5;
-    const char *path; /* while it is opened; lent */
-    const char *kind; /* "dataset", "records", "group" …: a word for people */
-    struct bs_paths *paths;
+    struct bs_h5_file *given; /* the file that was asked; its cache is for its own datasets */
+    struct bs_h5_file *h5;    /* that the object is in */
+    const char *path;         /* while it is opened; lent */
+    const char *kind;         /* "dataset", "records", "group" …: a word for people */
+    struct bs_paths *paths;   /* while it is opened */
     size_t column_count, column_capacity;
     struct bs_column_of *columns;
     size_t block_count, block_capacity;
@@ -197,22 +200,51 @@ struct bs_table {
     basalt_hdf5_scan_options options;
 };
 
+/* ---- rows of a table (table_cursor.c, its essay) ---- */
+
+/* The bytes [low, high) of each row of a block, read at once for the columns in them. */
+struct bs_piece {
+    size_t block;
+    uint64_t low, high;
+    size_t columns; /* that are in it; masks count */
+    uint8_t *bytes; /* of the dataset's rows [first, end); NULL: none are held */
+    uint64_t first, end;
+};
+
+/* A column that a cursor reads. */
+struct bs_taken {
+    size_t column;
+    size_t piece, mask;    /* SIZE_MAX: none */
+    bool direct;           /* its elements are read where the array wants them */
+    uint64_t entry, major; /* MAJOR: the entry behind the last batch, and where that ended */
+};
+
+struct bs_table_cursor {
+    const struct bs_table *table;
+    struct bs_h5_read_how how;
+    struct bs_paths *paths;
+    size_t column_count, piece_count;
+    struct bs_taken *columns;
+    struct bs_piece *pieces;
+};
+
+/* Rows [first, first + count) of a dataset, as bs_h5_read gives them, in the cursor's way. */
+BS_MUST_USE basalt_status bs_cursor_read_rows(const struct bs_table_cursor *cursor,
+    const struct bs_h5_object *dataset, uint64_t first, uint64_t count, void *out,
+    uint64_t out_bytes, basalt_error *err);
+
 /* table_codes.c: codes of a column with a dictionary, the first at `bytes`, `stride` bytes apart. `first`
  * is the row of that, for messages. */
-BS_MUST_USE basalt_status bs_table_read_codes(struct bs_table *table,
+BS_MUST_USE basalt_status bs_cursor_read_codes(const struct bs_table_cursor *cursor,
     const struct bs_column_of *column, const uint8_t *bytes, uint64_t stride, uint64_t first,
     uint64_t count, struct ArrowArray *out, basalt_error *err);
 
 BS_MUST_USE basalt_status bs_table_open(struct bs_h5_file *h5, const char *path,
     const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err);
-void bs_table_free(struct bs_table *table); /* NULL is fine */
-BS_MUST_USE basalt_status bs_table_schema(
-    const struct bs_table *table, struct ArrowSchema *out, basalt_error *err);
-/* Rows [first, first + count) as one struct array. */
-BS_MUST_USE basalt_status bs_table_read(struct bs_table *table, uint64_t first, uint64_t count,
-    struct ArrowArray *out, basalt_error *err);
-/* How many rows from `first` on one array should have: whole chunks, BS_TABLE_BATCH_BYTES or so. */
-uint64_t bs_table_batch_rows(const struct bs_table *table, uint64_t first);
+/* `how` is what it reads with; its parts are borrowed. The columns are checked by the caller. */
+BS_MUST_USE basalt_status bs_cursor_open(const struct bs_table *table, const size_t *columns,
+    size_t column_count, const struct bs_h5_read_how *how, struct bs_table_cursor **out_cursor,
+    basalt_error *err);
 
 /* ---- building a table (table_build.c) ---- */
 
@@ -243,7 +275,7 @@ BS_MUST_USE basalt_status bs_table_add_encoded(
 /* `categories` are the values of a column of codes. Takes them over, also when it fails. */
 BS_MUST_USE basalt_status bs_column_set_dictionary(struct bs_table *table,
     struct bs_column_of *column, struct bs_h5_object *categories, bool ordered, basalt_error *err);
-void bs_dictionary_release(struct bs_dictionary *dictionary); /* NULL is fine */
+void bs_dictionary_free(struct bs_dictionary *dictionary); /* NULL is fine */
 BS_MUST_USE basalt_status bs_column_set_mask(struct bs_table *table, size_t column,
     struct bs_h5_object *mask, bool means_missing, basalt_error *err);
 /* A number column holds instants or durations: its format from NumPy's word ("datetime64[ns]"). */
@@ -296,8 +328,9 @@ BS_MUST_USE basalt_status bs_table_open_variable(
 BS_MUST_USE basalt_status bs_table_add_members(
     struct bs_table *table, struct bs_h5_object *object, basalt_error *err);
 /* table_sparse.c: a column of kind MAJOR. */
-BS_MUST_USE basalt_status bs_sparse_read_major(struct bs_column_of *column, uint64_t first,
-    uint64_t count, struct ArrowArray *out, basalt_error *err);
+BS_MUST_USE basalt_status bs_sparse_read_major(const struct bs_table_cursor *cursor,
+    struct bs_taken *taken, uint64_t first, uint64_t count, struct ArrowArray *out,
+    basalt_error *err);
 /* What _FillValue and missing_value say is null, if that is asked for. */
 BS_MUST_USE basalt_status bs_column_set_missing(struct bs_table *table, struct bs_column_of *column,
     const struct bs_h5_object *dataset, basalt_error *err);

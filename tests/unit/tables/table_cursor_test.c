@@ -1,0 +1,449 @@
+/* table_cursor_test.c - any rows of any columns are those that a scan gives, from any number of threads,
+ * and nothing else is read. */
+#include "tests/unit/tables/tables_fixture.h"
+
+#include <stdlib.h>
+
+#define CHUNK_ROWS 512
+#define WIDE_ROWS 6000 /* the file is large enough for a cache of chunks */
+#define WIDE_COLUMNS 12
+#define MORSEL_ROWS 97
+#define THREADS 8
+
+/* ---- arrays compared --------------------------------------------------------------------------- */
+
+static bool is_valid(const struct ArrowArray *array, int64_t row)
+{
+    const uint8_t *map = array->n_buffers ? array->buffers[0] : NULL;
+    return !map || (map[row >> 3] >> (row & 7) & 1);
+}
+
+static bool bit(const struct ArrowArray *array, int64_t row)
+{
+    return ((const uint8_t *)array->buffers[1])[row >> 3] >> (row & 7) & 1;
+}
+
+static int64_t offset_at(const struct ArrowArray *array, int64_t row)
+{
+    return ((const int32_t *)array->buffers[1])[row];
+}
+
+static size_t width_of(const char *format)
+{
+    switch (format[0]) {
+    case 'c':
+    case 'C': return 1;
+    case 's':
+    case 'S':
+    case 'e': return 2;
+    case 'i':
+    case 'I':
+    case 'f': return 4;
+    case 'w': return (size_t)strtoull(format + 2, NULL, 10);
+    default: return 8; /* l L g, times */
+    }
+}
+
+static bool same_text(const struct ArrowArray *a, int64_t i, const struct ArrowArray *b, int64_t j)
+{
+    const int64_t at = offset_at(a, i), of = offset_at(b, j), count = offset_at(a, i + 1) - at;
+    if (count != offset_at(b, j + 1) - of) return false;
+    return !count ||
+        !memcmp((const char *)a->buffers[2] + at, (const char *)b->buffers[2] + of, (size_t)count);
+}
+
+static bool same_value(const struct ArrowSchema *schema, const struct ArrowArray *a, int64_t i,
+    const struct ArrowArray *b, int64_t j);
+
+static bool same_range(const struct ArrowSchema *schema, const struct ArrowArray *a, int64_t i,
+    const struct ArrowArray *b, int64_t j, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++)
+        if (!same_value(schema, a, i + k, b, j + k)) return false;
+    return true;
+}
+
+static bool same_nested(const struct ArrowSchema *schema, const struct ArrowArray *a, int64_t i,
+    const struct ArrowArray *b, int64_t j)
+{
+    if (schema->format[1] == 'w') {
+        const int64_t count = (int64_t)strtoll(schema->format + 3, NULL, 10);
+        return same_range(
+            schema->children[0], a->children[0], i * count, b->children[0], j * count, count);
+    }
+    if (schema->format[1] == 'l') {
+        const int64_t at = offset_at(a, i), count = offset_at(a, i + 1) - at;
+        return count == offset_at(b, j + 1) - offset_at(b, j) &&
+            same_range(
+                schema->children[0], a->children[0], at, b->children[0], offset_at(b, j), count);
+    }
+    for (int64_t k = 0; k < schema->n_children; k++)
+        if (!same_value(schema->children[k], a->children[k], i, b->children[k], j)) return false;
+    return true;
+}
+
+static bool same_value(const struct ArrowSchema *schema, const struct ArrowArray *a, int64_t i,
+    const struct ArrowArray *b, int64_t j)
+{
+    const size_t width = width_of(schema->format);
+    if (is_valid(a, i) != is_valid(b, j)) return false;
+    if (!is_valid(a, i)) return true;
+    switch (schema->format[0]) {
+    case '+': return same_nested(schema, a, i, b, j);
+    case 'b': return bit(a, i) == bit(b, j);
+    case 'u':
+    case 'z': return same_text(a, i, b, j);
+    default:
+        return !memcmp((const char *)a->buffers[1] + (size_t)i * width,
+            (const char *)b->buffers[1] + (size_t)j * width, width);
+    }
+}
+
+/* ---- a cursor gives what a scan gives ---------------------------------------------------------- */
+
+/* The whole table as one array, by a stream: the tables here fit in one batch. */
+static basalt_status whole(struct bs_hdf5 *file, const char *path,
+    const basalt_hdf5_scan_options *options, struct ArrowArray *out, basalt_error *error)
+{
+    struct ArrowArrayStream stream;
+    bool end = false;
+    basalt_status status = bs_hdf5_scan(file, path, options, &stream, error);
+    if (status) return status;
+    status = bs_stream_next(&stream, out, &end, error);
+    if (!status) CHECK(!end);
+    stream.release(&stream);
+    return status;
+}
+
+/* Rows and columns at random, compared with `all`. */
+static void check_part(struct bs_hdf5 *file, const struct bs_table *table,
+    const struct ArrowSchema *schema, const struct ArrowArray *all, uint64_t *seed)
+{
+    size_t columns[64], count = 0;
+    struct bs_table_cursor *cursor = NULL;
+    for (size_t i = 0; i < (size_t)schema->n_children && count < 64; i++)
+        if (test_random(seed) % 2) columns[count++] = i;
+    if (count && test_random(seed) % 3 == 0) columns[0] = columns[count - 1]; /* any order, twice */
+    REQUIRE_OK(bs_hdf5_cursor_open(file, table, columns, count, &cursor, err));
+    CHECK(bs_cursor_batch_rows(cursor, 0) > 0);
+    for (unsigned run = 0; run < 6; run++) {
+        struct ArrowArray part;
+        const uint64_t first = test_random(seed) % ((uint64_t)all->length + 1);
+        const uint64_t rows = test_random(seed) % ((uint64_t)all->length - first + 1);
+        REQUIRE_OK(bs_cursor_read(cursor, first, rows, &part, err));
+        CHECK_EQ(part.length, rows);
+        CHECK_EQ(part.n_children, count);
+        for (size_t i = 0; i < count; i++) {
+            CHECK_EQ(part.children[i]->length, rows);
+            CHECK(same_range(schema->children[columns[i]], part.children[i], 0,
+                all->children[columns[i]], (int64_t)first, (int64_t)rows));
+        }
+        part.release(&part);
+    }
+    bs_cursor_close(cursor);
+}
+
+static void check_table(struct bs_hdf5 *file, const char *path, bool without, uint64_t *seed)
+{
+    const basalt_hdf5_scan_options options = {
+        .row_count = UINT64_MAX, .missing_as_null = true, .without_dictionaries = without};
+    struct bs_table *table = NULL;
+    struct ArrowSchema schema;
+    struct ArrowArray all;
+    basalt_hdf5_table_info info;
+    REQUIRE_OK(bs_hdf5_table_open(file, path, &options, &table, err));
+    REQUIRE_OK(bs_table_schema(table, &schema, err));
+    REQUIRE_OK(whole(file, path, &options, &all, err));
+    bs_table_info(table, &info);
+    CHECK_EQ(info.rows, all.length);
+    CHECK_EQ(info.columns, all.n_children);
+    for (unsigned run = 0; run < 20; run++) check_part(file, table, &schema, &all, seed);
+    all.release(&all);
+    schema.release(&schema);
+    bs_table_free(table);
+}
+
+TEST(table_cursor, any_part_is_that_of_the_scan)
+{
+    static const char *const paths[] = {"/nested", "/sparse", "/climate/t", "/climate", "/pandas",
+        "/cube", "/chunked", "/texts", "/records", "/frame"};
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *files[2] = {NULL, NULL};
+    uint64_t seed = 5;
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    const int64_t before = test_live_allocations();
+    REQUIRE_OK(bs_hdf5_open(vfs, conventions_file(), &files[0], err));
+    REQUIRE_OK(bs_hdf5_open(vfs, foreign_file(), &files[1], err));
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(paths); i++) {
+        check_table(files[i > 4], paths[i], false, &seed);
+        check_table(files[i > 4], paths[i], true, &seed);
+    }
+    bs_hdf5_close(files[0]);
+    bs_hdf5_close(files[1]);
+    CHECK_EQ(test_live_allocations(), before);
+    bs_vfs_free(vfs);
+}
+
+/* ---- larger tables, of which only parts are read ------------------------------------------------ */
+
+/* 12 columns in chunks of 512 rows and 2 columns: element (r, c) is r * 100 + c. A frame of a categorical
+ * column and numbers. */
+static const char *wide_file(void)
+{
+    static char path[512];
+    static const char *const categories[] = {"low", "high", "none"};
+    static const hsize_t dims[] = {WIDE_ROWS, WIDE_COLUMNS}, chunk[] = {CHUNK_ROWS, 2},
+                         three[] = {3};
+    static double values[WIDE_ROWS][WIDE_COLUMNS];
+    static int8_t codes[WIDE_ROWS];
+    if (path[0]) return path;
+    snprintf(path, sizeof path, "%s", test_path("wide.h5"));
+    for (int i = 0; i < WIDE_ROWS; i++) {
+        codes[i] = (int8_t)(i % 4 - 1);
+        for (int k = 0; k < WIDE_COLUMNS; k++) values[i][k] = i * 100 + k;
+    }
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t chunked = H5Pcreate(H5P_DATASET_CREATE), text = text_type(0);
+    H5Pset_chunk(chunked, 2, chunk);
+    H5Pset_fletcher32(chunked);
+    put(file, "matrix", H5T_NATIVE_DOUBLE, 2, dims, values, chunked);
+    put(file, "contiguous", H5T_NATIVE_DOUBLE, 2, dims, values, H5P_DEFAULT);
+    H5Pset_chunk(chunked, 1, chunk);
+    const hid_t level = make_group(file, "level", "categorical");
+    put(level, "codes", H5T_NATIVE_INT8, 1, dims, codes, chunked);
+    put(level, "categories", text, 1, three, categories, H5P_DEFAULT);
+    H5Gclose(level);
+    H5Tclose(text);
+    H5Pclose(chunked);
+    H5Fclose(file);
+    return path;
+}
+
+/* A copy of the file in which a byte of every chunk of the matrix's columns 4 and 5 is wrong. */
+static const char *damaged_file(void)
+{
+    static char path[512];
+    const char *whole_path = wide_file();
+    snprintf(path, sizeof path, "%s", test_path("damaged.h5"));
+    const hid_t file = H5Fopen(whole_path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    const hid_t matrix = H5Dopen2(file, "matrix", H5P_DEFAULT);
+    haddr_t places[16];
+    unsigned count = 0;
+    for (hsize_t row = 0; row < WIDE_ROWS; row += CHUNK_ROWS) {
+        const hsize_t offset[] = {row, 4};
+        unsigned mask;
+        hsize_t bytes;
+        CHECK(H5Dget_chunk_info_by_coord(matrix, offset, &mask, &places[count++], &bytes) >= 0);
+    }
+    H5Dclose(matrix);
+    H5Fclose(file);
+    FILE *from = fopen(whole_path, "rb"), *to = fopen(path, "wb");
+    CHECK(from && to);
+    for (haddr_t at = 0; from && to; at++) {
+        int byte = fgetc(from);
+        if (byte == EOF) break;
+        for (unsigned i = 0; i < count; i++) byte ^= at == places[i] + 9;
+        fputc(byte, to);
+    }
+    if (from) fclose(from);
+    if (to) fclose(to);
+    return path;
+}
+
+static const basalt_hdf5_scan_options wide_options = {
+    .row_count = UINT64_MAX, .layout = BASALT_HDF5_LAYOUT_WIDE};
+
+/* Columns of the table are the row's number, then those of the matrix. */
+static basalt_status read_wide(struct bs_hdf5 *file, const char *path, const size_t *columns,
+    size_t count, struct ArrowArray *out, basalt_error *error)
+{
+    struct bs_table *table = NULL;
+    struct bs_table_cursor *cursor = NULL;
+    basalt_status status = bs_hdf5_table_open(file, path, &wide_options, &table, error);
+    if (!status) status = bs_hdf5_cursor_open(file, table, columns, count, &cursor, error);
+    if (!status) status = bs_cursor_read(cursor, 0, WIDE_ROWS, out, error);
+    bs_cursor_close(cursor);
+    bs_table_free(table);
+    return status;
+}
+
+static void check_columns(const struct ArrowArray *array, const size_t *columns, uint64_t first)
+{
+    for (int64_t i = 0; i < array->n_children; i++) {
+        const double *values = array->children[i]->buffers[1];
+        int64_t wrong = 0;
+        for (int64_t row = 0; row < array->length; row++)
+            wrong += values[row] != (double)((first + (uint64_t)row) * 100 + columns[i] - 1);
+        CHECK_EQ(wrong, 0);
+    }
+}
+
+TEST(table_cursor, a_column_not_asked_for_is_not_read)
+{
+    static const size_t sound[] = {1, 9, 4, 12}, one[] = {3}, bad[] = {2, 5};
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    struct ArrowArray array;
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(bs_hdf5_open(vfs, damaged_file(), &file, err));
+    REQUIRE_OK(read_wide(file, "matrix", sound, 4, &array, err));
+    check_columns(&array, sound, 0);
+    array.release(&array);
+    REQUIRE_OK(read_wide(file, "matrix", one, 1, &array, err));
+    check_columns(&array, one, 0);
+    array.release(&array);
+    CHECK_EQ(read_wide(file, "matrix", bad, 2, &array, NULL), BASALT_CORRUPT);
+    CHECK(!array.release);
+    REQUIRE_OK(read_wide(file, "contiguous", bad, 2, &array, err));
+    check_columns(&array, bad, 0);
+    array.release(&array);
+    bs_hdf5_close(file);
+    bs_vfs_free(vfs);
+}
+
+TEST(table_cursor, what_is_not_there_is_refused)
+{
+    static const size_t columns[] = {13};
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    struct bs_table *table = NULL;
+    struct bs_table_cursor *cursor = NULL;
+    struct ArrowArray array;
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(bs_hdf5_open(vfs, wide_file(), &file, err));
+    REQUIRE_OK(bs_hdf5_table_open(file, "matrix", &wide_options, &table, err));
+    CHECK_EQ(bs_hdf5_cursor_open(file, table, columns, 1, &cursor, NULL), BASALT_BAD_ARGUMENT);
+    CHECK(!cursor);
+    REQUIRE_OK(bs_hdf5_cursor_open(file, table, columns, 0, &cursor, err));
+    CHECK_EQ(bs_cursor_read(cursor, WIDE_ROWS - 1, 2, &array, NULL), BASALT_BAD_ARGUMENT);
+    CHECK_EQ(bs_cursor_read(cursor, UINT64_MAX, 2, &array, NULL), BASALT_BAD_ARGUMENT);
+    CHECK_OK(bs_cursor_read(cursor, WIDE_ROWS, 0, &array, err));
+    CHECK_EQ(array.n_children, 0);
+    array.release(&array);
+    bs_cursor_close(cursor);
+    bs_table_free(table);
+    bs_hdf5_close(file);
+    bs_vfs_free(vfs);
+}
+
+/* ---- many threads ------------------------------------------------------------------------------- */
+
+struct puller {
+    struct bs_hdf5 *file;
+    const struct bs_table *matrix, *level;
+    atomic_uint *next; /* the morsel that nobody has */
+    uint64_t rows, wrong;
+};
+
+static void check_level(const struct ArrowArray *array, uint64_t first, uint64_t *wrong)
+{
+    const struct ArrowArray *level = array->children[0];
+    const int8_t *codes = level->buffers[1];
+    for (int64_t i = 0; i < array->length; i++) {
+        const int expected = (int)((first + (uint64_t)i) % 4) - 1;
+        *wrong += expected < 0 ? is_valid(level, i) : codes[i] != expected;
+    }
+    *wrong += level->dictionary->length != 3;
+}
+
+/* As a query's threads do: a cursor each, and whichever morsel is next. */
+static void pull(void *argument)
+{
+    static const size_t columns[] = {2, 7, 11}, only[] = {0};
+    struct puller *puller = argument;
+    struct bs_table_cursor *matrix = NULL, *level = NULL;
+    REQUIRE_OK(bs_hdf5_cursor_open(puller->file, puller->matrix, columns, 3, &matrix, err));
+    REQUIRE_OK(bs_hdf5_cursor_open(puller->file, puller->level, only, 1, &level, err));
+    for (;;) {
+        struct ArrowArray array;
+        const uint64_t first = (uint64_t)atomic_fetch_add(puller->next, 1) % 64 * MORSEL_ROWS;
+        if (atomic_load(puller->next) > 64 * 20) break;
+        const uint64_t rows = BS_MIN(MORSEL_ROWS, first < WIDE_ROWS ? WIDE_ROWS - first : 0);
+        if (!rows) continue;
+        REQUIRE_OK(bs_cursor_read(matrix, first, rows, &array, err));
+        check_columns(&array, columns, first);
+        array.release(&array);
+        REQUIRE_OK(bs_cursor_read(level, first, rows, &array, err));
+        check_level(&array, first, &puller->wrong);
+        array.release(&array);
+        puller->rows += rows;
+    }
+    bs_cursor_close(level);
+    bs_cursor_close(matrix);
+}
+
+TEST(table_cursor, eight_threads_share_a_table)
+{
+    const basalt_hdf5_scan_options plain = {.row_count = UINT64_MAX};
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    struct bs_table *matrix = NULL, *level = NULL;
+    struct bs_thread *threads[THREADS] = {NULL};
+    struct puller pullers[THREADS];
+    uint64_t rows = 0;
+    atomic_uint next = 0;
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    const int64_t before = test_live_allocations();
+    REQUIRE_OK(bs_hdf5_open(vfs, wide_file(), &file, err));
+    REQUIRE_OK(bs_hdf5_table_open(file, "matrix", &wide_options, &matrix, err));
+    REQUIRE_OK(bs_hdf5_table_open(file, "level", &plain, &level, err));
+    for (unsigned i = 0; i < THREADS; i++) {
+        pullers[i] = (struct puller){file, matrix, level, &next, 0, 0};
+        CHECK_OK(bs_thread_start("puller", pull, &pullers[i], &threads[i], err));
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        bs_thread_join(threads[i]);
+        CHECK_EQ(pullers[i].wrong, 0);
+        rows += pullers[i].rows;
+    }
+    CHECK(rows > 15 * WIDE_ROWS);
+    bs_table_free(level);
+    bs_table_free(matrix);
+    bs_hdf5_close(file);
+    CHECK_EQ(test_live_allocations(), before);
+    bs_vfs_free(vfs);
+}
+
+/* ---- faults --------------------------------------------------------------------------------------- */
+
+/* The array outlives all that it came from. */
+static basalt_status read_and_close(
+    struct bs_vfs *vfs, const char *path, struct ArrowArray *out, basalt_error *error)
+{
+    static const size_t columns[] = {1, 0};
+    struct bs_hdf5 *file = NULL;
+    struct bs_table *table = NULL;
+    struct bs_table_cursor *cursor = NULL;
+    const basalt_hdf5_scan_options options = {.row_count = UINT64_MAX};
+    basalt_status status = bs_hdf5_open(vfs, foreign_file(), &file, error);
+    if (!status) status = bs_hdf5_table_open(file, path, &options, &table, error);
+    if (!status) status = bs_hdf5_cursor_open(file, table, columns, 2, &cursor, error);
+    if (!status) status = bs_cursor_read(cursor, 3, 20, out, error);
+    bs_cursor_close(cursor);
+    bs_table_free(table);
+    bs_hdf5_close(file);
+    return status;
+}
+
+TEST(table_cursor, no_memory_is_no_crash)
+{
+    static const char *const paths[] = {"/frame", "/records"};
+    struct bs_vfs *vfs = NULL;
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    const int64_t before = test_live_allocations();
+    for (size_t i = 0; i < BS_ARRAY_LENGTH(paths); i++) {
+        EACH_FAULT (step) {
+            struct ArrowArray array = {0};
+            const basalt_status status = read_and_close(vfs, paths[i], &array, NULL);
+            fault_stop();
+            CHECK(status == BASALT_OK || status == BASALT_NO_MEMORY);
+            CHECK_EQ(status == BASALT_OK, array.release != NULL);
+            if (!status) {
+                CHECK_EQ(array.length, 20);
+                array.release(&array);
+            }
+            CHECK_EQ(test_live_allocations(), before);
+        }
+    }
+    bs_vfs_free(vfs);
+}
