@@ -15,7 +15,9 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define BS_MUST_USE __attribute__((warn_unused_result))
 #define BS_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
+#define BS_ALWAYS_INLINE __attribute__((always_inline)) /* in front of `static inline` */
 #else
+#define BS_ALWAYS_INLINE
 #define BS_MUST_USE
 #define BS_PRINTF(format_at, args_at)
 #endif

@@ -134,11 +134,21 @@ BS_MUST_USE bool bs_bits_unpack(
 
 typedef uint8_t bs_lanes __attribute__((vector_size(16)));
 
+/* In front of a loop over a block whose width is a constant: only then does a block stay in registers. */
+#if defined(__clang__)
+#define BS_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define BS_UNROLL _Pragma("GCC unroll 16")
+#else
+#define BS_UNROLL
+#endif
+
 /* The bytes of the first half of `width` vectors between those of the second: turns the binary digits
  * of a byte's address in the block by one place. */
-static inline void bs_weave(bs_lanes *block, size_t width)
+BS_ALWAYS_INLINE static inline void bs_weave(bs_lanes *block, size_t width)
 {
     bs_lanes woven[BS_WEAVE_MAX];
+    BS_UNROLL
     for (size_t i = 0; i < width / 2; i++) {
         const bs_lanes a = block[i], b = block[i + width / 2];
         woven[2 * i] =
@@ -146,6 +156,7 @@ static inline void bs_weave(bs_lanes *block, size_t width)
         woven[2 * i + 1] = __builtin_shufflevector(
             a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     }
+    BS_UNROLL
     for (size_t i = 0; i < width; i++) block[i] = woven[i];
 }
 

@@ -28,7 +28,7 @@ enum { NO_CODEC = 0, LZ4 = 2, ZSTD = 3 };
 
 typedef uint64_t words __attribute__((vector_size(16)));
 
-static inline void exchange(words *low, words *high, int shift, uint64_t mask)
+BS_ALWAYS_INLINE static inline void exchange(words *low, words *high, int shift, uint64_t mask)
 {
     const words moved = ((*low >> shift) ^ *high) & mask;
     *high ^= moved;
@@ -36,12 +36,15 @@ static inline void exchange(words *low, words *high, int shift, uint64_t mask)
 }
 
 /* In every lane, bit j of row i becomes bit i of row j; so twice is nothing. */
-static inline void transpose(words rows[8])
+BS_ALWAYS_INLINE static inline void transpose(words rows[8])
 {
+    BS_UNROLL
     for (int i = 0; i < 4; i++) exchange(&rows[i], &rows[i + 4], 4, 0x0F0F0F0F0F0F0F0Fu);
+    BS_UNROLL
     for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1) {
         exchange(&rows[i], &rows[i + 2], 2, 0x3333333333333333u);
     }
+    BS_UNROLL
     for (int i = 0; i < 8; i += 2) exchange(&rows[i], &rows[i + 1], 1, 0x5555555555555555u);
 }
 
@@ -63,9 +66,11 @@ static void rows_to_plane(const uint8_t *rows, size_t row_bytes, uint8_t *plane)
     for (; at + BS_LANES <= row_bytes; at += BS_LANES) {
         words square[8];
         bs_lanes bytes[8];
+        BS_UNROLL
         for (size_t i = 0; i < 8; i++) memcpy(&square[i], rows + i * row_bytes + at, BS_LANES);
         transpose(square);
         memcpy(bytes, square, sizeof bytes);
+        BS_UNROLL
         for (int i = 0; i < 3; i++) bs_weave(bytes, 8);
         memcpy(plane + 8 * at, bytes, sizeof bytes);
     }
@@ -83,9 +88,11 @@ static void plane_to_rows(const uint8_t *plane, size_t row_bytes, uint8_t *rows)
         words square[8];
         bs_lanes bytes[8];
         memcpy(bytes, plane + 8 * at, sizeof bytes);
+        BS_UNROLL
         for (int i = 0; i < 4; i++) bs_weave(bytes, 8);
         memcpy(square, bytes, sizeof square);
         transpose(square);
+        BS_UNROLL
         for (size_t i = 0; i < 8; i++) memcpy(rows + i * row_bytes + at, &square[i], BS_LANES);
     }
     for (; at < row_bytes; at++) {

@@ -14,25 +14,30 @@
 typedef bs_lanes lanes;
 
 /* Inlined for each width, so that the block stays in registers. */
-static inline size_t shuffle_blocks(const uint8_t *raw, size_t elements, size_t width, uint8_t *out)
+BS_ALWAYS_INLINE static inline size_t shuffle_blocks(
+    const uint8_t *raw, size_t elements, size_t width, uint8_t *out)
 {
     size_t at = 0;
     for (; at + LANES <= elements; at += LANES) {
         lanes block[WIDTH_MAX];
         memcpy(block, raw + width * at, width * LANES);
+        BS_UNROLL
         for (int i = 0; i < 4; i++) bs_weave(block, width);
+        BS_UNROLL
         for (size_t i = 0; i < width; i++) memcpy(out + i * elements + at, &block[i], LANES);
     }
     return at;
 }
 
-static inline size_t unshuffle_blocks(
+BS_ALWAYS_INLINE static inline size_t unshuffle_blocks(
     const uint8_t *stored, size_t elements, size_t width, uint8_t *out)
 {
     size_t at = 0;
     for (; at + LANES <= elements; at += LANES) {
         lanes block[WIDTH_MAX];
+        BS_UNROLL
         for (size_t i = 0; i < width; i++) memcpy(&block[i], stored + i * elements + at, LANES);
+        BS_UNROLL
         for (size_t digits = width; digits > 1; digits /= 2) bs_weave(block, width);
         memcpy(out + width * at, block, width * LANES);
     }
