@@ -48,8 +48,9 @@ typedef basalt_status (*basalt_filter_fn)(void *context, const uint32_t *paramet
     size_t parameter_count, const void *input, size_t input_bytes, void *out, size_t out_bytes_max,
     size_t *out_bytes, basalt_error *err);
 
-/* Teaches the environment a filter of HDF5 that is not built in, by its registered number: files that
- * are opened with it (basalt_hdf5_open_with), before or later, can then be read. `encode` may be NULL.
+/* Teaches the environment a filter of HDF5 that is not built in, by its registered number: files and
+ * stores that are opened with it, before or later, can then be read. `encode` must be NULL: nothing is
+ * written with filters of the user (UNSUPPORTED).
  * `name` is copied; `context` must live as long as `env`. It stays until the environment is closed.
  * EXISTS: `id` is built in, or registered already. TOO_LARGE: over 64. */
 BASALT_CHECKED basalt_status basalt_env_register_filter(basalt_env *env, uint16_t id,

@@ -118,6 +118,9 @@ typedef struct basalt_hdf5_scan_options {
     bool
         without_dictionaries; /* categories and names of numbers as themselves; default: dictionaries */
     bool ascii_as_binary;     /* texts that are not declared UTF-8 are binary; default: utf8 */
+    /* Looked at once a chunk as long as the stream, or the table, lives: what then reads is CANCELLED (of a
+     * stream: ECANCELED). Or NULL (default). */
+    const basalt_cancel *cancel;
 } basalt_hdf5_scan_options;
 BASALT_API void basalt_hdf5_scan_options_init(
     basalt_hdf5_scan_options *options, size_t options_bytes);
@@ -220,6 +223,7 @@ typedef struct basalt_hdf5_read_options {
     const char *type;
     bool clip;  /* what does not fit `type` becomes the nearest value; default: TOO_LARGE */
     bool alone; /* on the calling thread only; default: shared with others */
+    const basalt_cancel *cancel; /* looked at once a chunk: CANCELLED; or NULL (default) */
 } basalt_hdf5_read_options;
 BASALT_API void basalt_hdf5_read_options_init(
     basalt_hdf5_read_options *options, size_t options_bytes);

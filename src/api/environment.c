@@ -47,6 +47,7 @@ basalt_status basalt_env_create(
     BS_TRY(bs_budget_create(NULL, "environment", filled.memory_bytes_max, &env->parts.budget, err));
     BS_TRY(bs_vfs_local_create(&env->parts.vfs, err));
     BS_TRY(bs_filter_registry_create(&env->filters, err));
+    env->parts.filters = env->filters;
     if (filled.scheduler) {
         env->scheduler = filled.scheduler;
         env->parts.sched = filled.scheduler->sched;
@@ -83,6 +84,11 @@ basalt_status basalt_env_register_filter(basalt_env *env, uint16_t id, const cha
     BS_API_NEEDS(env);
     BS_API_NEEDS(name);
     BS_API_NEEDS(decode);
+    if (encode) {
+        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "filter %u cannot be registered for encoding: nothing is written with filters of the user",
+            (unsigned)id);
+    }
     return bs_filter_registry_add(env->filters, id, name, decode, encode, context, err);
 }
 

@@ -268,6 +268,7 @@ void basalt_hdf5_dataset_info(const basalt_hdf5_dataset *dataset, basalt_hdf5_sh
 void basalt_hdf5_read_options_init(basalt_hdf5_read_options *options, size_t options_bytes)
 {
     const basalt_hdf5_read_options defaults = {.struct_bytes = options_bytes};
+    memset(options, 0, options_bytes);
     memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
 }
 

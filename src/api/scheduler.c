@@ -1,19 +1,10 @@
 /* scheduler.c - schedulers, cancel tokens and jobs of the public interface. */
 #include "api/api_internal.h"
 
-struct basalt_cancel {
-    struct bs_cancel cancel;
-};
-
 /* A job of the public interface is the job itself: there is nothing to add. */
 static struct bs_job *job_of(const basalt_job *job)
 {
     return (struct bs_job *)(uintptr_t)job;
-}
-
-static const struct bs_cancel *token_of(const basalt_cancel *cancel)
-{
-    return cancel ? &cancel->cancel : NULL;
 }
 
 basalt_status basalt_cancel_create(basalt_cancel **out_cancel, basalt_error *err)
@@ -30,7 +21,7 @@ void basalt_cancel_request(basalt_cancel *cancel)
 
 bool basalt_cancel_is_requested(const basalt_cancel *cancel)
 {
-    return bs_cancel_check(token_of(cancel), NULL) != BASALT_OK;
+    return bs_cancel_check(bs_cancel_of(cancel), NULL) != BASALT_OK;
 }
 
 void basalt_cancel_free(basalt_cancel **cancel)
@@ -127,7 +118,7 @@ basalt_status basalt_job_create(basalt_scheduler *scheduler, basalt_priority pri
     }
     const basalt_status status = bs_job_create(scheduler->sched,
         priority == BASALT_BACKGROUND ? BS_PRIORITY_BACKGROUND : BS_PRIORITY_FOREGROUND,
-        token_of(cancel), &job, err);
+        bs_cancel_of(cancel), &job, err);
     *out_job = (basalt_job *)(void *)job;
     return status;
 }

@@ -345,9 +345,10 @@ BS_MUST_USE basalt_status bs_h5_walk_extents(struct bs_h5_file *h5, bs_h5_extent
 
 /* Deep check: every structure, checksum and chunk of the file, and that no two extents overlap.
  * `finding` gets one sentence for each fault, and for what this reader could not check, a filter that is
- * not built in, say; *out_faults counts the faults. `finding` and `progress` may be NULL. */
+ * not built in, say; *out_faults counts the faults. `finding` and `progress` may be NULL; a false return of
+ * `progress`, asked first and about once a mebibyte, ends it: CANCELLED. */
 typedef void (*bs_h5_finding_fn)(void *context, bool fault, const char *sentence);
-typedef void (*bs_h5_progress_fn)(void *context, uint64_t done_bytes, uint64_t all_bytes);
+typedef bool (*bs_h5_progress_fn)(void *context, uint64_t done_bytes, uint64_t all_bytes);
 BS_MUST_USE basalt_status bs_h5_verify(struct bs_h5_file *h5, bs_h5_finding_fn finding,
     bs_h5_progress_fn progress, void *context, uint64_t *out_faults, basalt_error *err);
 

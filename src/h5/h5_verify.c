@@ -76,6 +76,15 @@ static basalt_status on_fault(
     return BASALT_OK;
 }
 
+/* Whether to go on. */
+static basalt_status ask(const struct verifier *verifier, basalt_error *err)
+{
+    if (!verifier->progress ||
+        verifier->progress(verifier->context, verifier->done_bytes, verifier->h5->bytes))
+        return BASALT_OK;
+    return bs_fail(err, BASALT_CANCELLED, BASALT_NO_OFFSET, "the check was cancelled");
+}
+
 static basalt_status on_extent(
     void *context, struct bs_h5_extent extent, const char *purpose, basalt_error *err)
 {
@@ -90,11 +99,9 @@ static basalt_status on_extent(
     }
     verifier->places[verifier->count++] = (struct place){extent, purpose};
     verifier->done_bytes += extent.bytes;
-    if (verifier->progress && verifier->done_bytes - verifier->told_bytes >= PROGRESS_STEP_BYTES) {
-        verifier->told_bytes = verifier->done_bytes;
-        verifier->progress(verifier->context, verifier->done_bytes, verifier->h5->bytes);
-    }
-    return BASALT_OK;
+    if (verifier->done_bytes - verifier->told_bytes < PROGRESS_STEP_BYTES) return BASALT_OK;
+    verifier->told_bytes = verifier->done_bytes;
+    return ask(verifier, err);
 }
 
 static int compare_places(const void *a, const void *b)
@@ -139,12 +146,13 @@ basalt_status bs_h5_verify(struct bs_h5_file *h5, bs_h5_finding_fn finding,
     const struct bs_h5_walk_hooks hooks = {on_extent, on_fault, &verifier, true};
 
     *out_faults = 0;
-    basalt_status status = bs_h5_walk(h5, &hooks, &complete, err);
+    basalt_status status = ask(&verifier, err);
+    if (!status) status = bs_h5_walk(h5, &hooks, &complete, err);
     if (!status) {
         tell_skipped(&verifier);
         check_overlaps(&verifier);
         *out_faults = verifier.faults;
-        if (progress) progress(context, h5->bytes, h5->bytes);
+        if (progress) (void)progress(context, h5->bytes, h5->bytes); /* all is done */
     }
     bs_free(verifier.places);
     return status;

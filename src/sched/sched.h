@@ -51,6 +51,14 @@ struct bs_sched_use bs_sched_use(const struct bs_sched *sched);
 struct bs_cancel {
     atomic_bool requested;
 };
+/* The public token; of NULL, none. */
+struct basalt_cancel {
+    struct bs_cancel cancel;
+};
+static inline const struct bs_cancel *bs_cancel_of(const struct basalt_cancel *given)
+{
+    return given ? &given->cancel : NULL;
+}
 void bs_cancel_request(struct bs_cancel *cancel);
 /* CANCELLED if it was requested; `cancel` NULL never is. */
 BS_MUST_USE basalt_status bs_cancel_check(const struct bs_cancel *cancel, basalt_error *err);

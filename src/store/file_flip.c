@@ -132,6 +132,7 @@ basalt_status bs_file_flip(
         bs_h5_abandon(store->writer);
         return status;
     }
+    bs_h5_file_set_filters(*out_h5, store->parts.filters);
     if (commit_point(store, cut, next, &why)) {
         bs_h5_file_close(*out_h5);
         *out_h5 = NULL;

@@ -87,6 +87,7 @@ static basalt_status load(
     struct bs_h5_file *h5 = NULL;
     basalt_status status = bs_h5_file_open_at(store->file, store->superblock, &h5, err);
     if (status) return status;
+    bs_h5_file_set_filters(h5, store->parts.filters);
     status = bs_h5_identity_read(h5, out_identity, err);
     if (status == BASALT_NOT_FOUND) {
         status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,

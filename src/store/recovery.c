@@ -257,6 +257,7 @@ static basalt_status open_chosen(
     struct bs_h5_identity identity;
     basalt_status status = bs_h5_file_open_at(store->file, store->superblock, &h5, err);
     if (status) return status;
+    bs_h5_file_set_filters(h5, store->parts.filters);
     BS_TRY(read_identity(store, h5, &identity, err));
     BS_TRY(check_bond(store, log, &identity, err));
     BS_TRY(bs_catalogue_load(h5, &store->catalogue, &store->root_attributes, err));

@@ -26,6 +26,7 @@ struct bs_env_parts {
     struct bs_sched *sched; /* NULL: the checkpoint thread does all the work itself */
     struct bs_budget *budget;
     struct bs_vfs *vfs;
+    const struct bs_filter_registry *filters; /* of the user, to read with; or NULL */
 };
 
 struct bs_store;

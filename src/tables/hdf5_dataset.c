@@ -184,6 +184,7 @@ static basalt_status take_options(const struct bs_hdf5_dataset *dataset,
         .member_count = options->member_count,
         .as = *out_as,
         .clip = options->clip,
+        .cancel = bs_cancel_of(options->cancel),
         .path = (const char *)dataset->path.data};
     return status;
 }

@@ -38,6 +38,8 @@ static basalt_status next(void *context, struct ArrowArray *out, basalt_error *e
     uint64_t rows = BS_MIN(bs_cursor_batch_rows(scan->cursor, scan->row), scan->end - scan->row);
     basalt_status status;
     for (;;) {
+        status = bs_cancel_check(scan->cursor->how.cancel, err);
+        if (status) return status;
         status = bs_cursor_read(scan->cursor, scan->row, rows, out, err);
         if (status != BASALT_TOO_LARGE || rows == 1) break;
         rows = (rows + 1) / 2;
@@ -77,6 +79,7 @@ basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
     if (!scan) return bs_fail_memory(err, sizeof *scan);
     struct bs_h5_read_how how;
     basalt_status status = prepare(file, false, &how, err);
+    how.cancel = bs_cancel_of(options->cancel);
     if (!status && how.cache) bs_h5_file_set_helpers(file->h5, how.sched, how.cache);
     if (!status) status = bs_table_open(file->h5, path, options, &scan->table, err);
     if (!status) status = bs_cursor_open(scan->table, NULL, 0, &how, &scan->cursor, err);
@@ -112,6 +115,7 @@ basalt_status bs_hdf5_cursor_open(struct bs_hdf5 *file, const struct bs_table *t
             "column %zu was asked for; the table has %zu", columns[i], table->column_count);
     }
     const basalt_status status = prepare(file, true, &how, err);
+    how.cancel = bs_cancel_of(table->options.cancel);
     return status ? status : bs_cursor_open(table, columns, column_count, &how, out_cursor, err);
 }
 

@@ -333,6 +333,11 @@ class Options(ctypes.Structure):
     _fields_ = [("struct_bytes", ctypes.c_size_t), ("env", ctypes.c_void_p)]
 
 
+class StoreOptions(ctypes.Structure):
+    _fields_ = [("struct_bytes", ctypes.c_size_t), ("env", ctypes.c_void_p), ("access", ctypes.c_int),
+                ("rest", ctypes.c_uint8 * 56)]
+
+
 @DECODER
 def zfp_by_hand(_context, _parameters, count, _input, input_bytes, out, room, made, _err):
     """Not zfp, but what shows that it was asked, and with what."""
@@ -342,6 +347,49 @@ def zfp_by_hand(_context, _parameters, count, _input, input_bytes, out, room, ma
     ctypes.memmove(out, text * (room // 16), room)
     made[0] = room
     return 0
+
+
+def check_user_filter_in_store(library, call, env, folder):
+    """A column that another program compressed again, with a filter of the user: the store reads it with it."""
+    path = os.path.join(folder, "store.h5")
+    batch = pa.record_batch([pa.array(np.arange(1000, dtype="<i8"))], schema=pa.schema(
+        [pa.field("volts", pa.int64(), nullable=False)]))
+    store, count = ctypes.c_void_p(), ctypes.c_uint64()
+    stream = ctypes.create_string_buffer(40)
+
+    def must(name, *arguments):
+        status, message = call(name, *arguments)
+        if status:
+            fail(f"{name}: {message}")
+
+    def rows():
+        got = ctypes.create_string_buffer(40)
+        status, message = call("basalt_scan", store, None, b"probe", None, got)
+        try:
+            return message if status else pa.RecordBatchReader._import_from_c(ctypes.addressof(got)).read_all()
+        except OSError as problem:
+            return str(problem)
+
+    must("basalt_store_open", path.encode(), None, ctypes.byref(store))
+    pa.RecordBatchReader.from_batches(batch.schema, [batch])._export_to_c(ctypes.addressof(stream))
+    must("basalt_append_stream", store, b"probe", stream, None, ctypes.c_int(1), ctypes.byref(count))
+    must("basalt_store_close", ctypes.byref(store))
+    with h5py.File(path, "r+") as file:
+        del file["probe/volts"]
+        file["probe"].create_dataset("volts", (1000,), "<i8", chunks=(1000,), maxshape=(None,),
+                                     data=np.arange(1000, dtype="<i8"), **hdf5plugin.Zfp(reversible=True))
+    options = StoreOptions()
+    library.basalt_store_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options)))
+    options.access = 3  # BASALT_READ_CHECKPOINT
+    for given, reads in ((env, True), (None, False)):
+        options.env = given
+        must("basalt_store_open", path.encode(), ctypes.byref(options), ctypes.byref(store))
+        got = rows()
+        if isinstance(got, str) == reads or (not reads and "zfp (32013)" not in got):
+            fail(f"a family with a filter of the user: {got}")
+        if reads and got.column("volts")[0].as_py().to_bytes(8, "little", signed=True)[1:] != b"#" * 7:
+            fail(f"a family through the user's decoder: {got.column('volts')[0]}")
+        must("basalt_store_close", ctypes.byref(store))
 
 
 def check_user_filter(library_path, folder):
@@ -375,6 +423,10 @@ def check_user_filter(library_path, folder):
         fail("a filter could be registered twice")
     if call("basalt_env_register_filter", env, ctypes.c_uint16(1), b"mine", zfp_by_hand, None, None)[0] != 7:
         fail("deflate could be replaced")
+    if call("basalt_env_register_filter", env, ctypes.c_uint16(32099), b"encoder", zfp_by_hand, zfp_by_hand,
+            None)[0] != 8:
+        fail("an encoder could be registered")
+    check_user_filter_in_store(library, call, env, folder)
     options = Options(ctypes.sizeof(Options), env)
     for given, zfp_read in ((ctypes.byref(options), True), (None, False)):
         if call("basalt_hdf5_open_with", path, given, ctypes.byref(file))[0]:

@@ -4,6 +4,7 @@
 selections.py LIBRARY     exit 77: skipped
 """
 import ctypes
+import errno
 import os
 import sys
 import tempfile
@@ -17,7 +18,7 @@ except ImportError as missing:
     sys.exit(77)
 
 LIB = ctypes.CDLL(sys.argv[1])
-BAD_ARGUMENT, CORRUPT, UNSUPPORTED, TOO_LARGE = 3, 6, 8, 17
+BAD_ARGUMENT, CORRUPT, UNSUPPORTED, CANCELLED, TOO_LARGE = 3, 6, 8, 12, 17
 ALL, HYPERSLAB, POINTS, ROWS = range(4)
 SEED = 20240611
 checked = {"datasets": 0, "selections": 0, "conversions": 0, "refusals": 0}
@@ -36,7 +37,14 @@ class Options(ctypes.Structure):
                 ("count", U64S), ("stride", U64S), ("block", U64S), ("coordinates", U64S),
                 ("coordinate_count", ctypes.c_uint64), ("members", ctypes.POINTER(ctypes.c_char_p)),
                 ("member_count", ctypes.c_size_t), ("type", ctypes.c_char_p), ("clip", ctypes.c_bool),
-                ("alone", ctypes.c_bool)]
+                ("alone", ctypes.c_bool), ("cancel", ctypes.c_void_p)]
+
+
+class ScanOptions(ctypes.Structure):
+    _fields_ = [("struct_bytes", ctypes.c_size_t), ("first_row", ctypes.c_uint64),
+                ("row_count", ctypes.c_uint64), ("layout", ctypes.c_int),
+                ("missing_as_null", ctypes.c_bool), ("without_dictionaries", ctypes.c_bool),
+                ("ascii_as_binary", ctypes.c_bool), ("cancel", ctypes.c_void_p)]
 
 
 class Stats(ctypes.Structure):
@@ -103,11 +111,11 @@ class Dataset:
         return values
 
     def read(self, dtype, select=ALL, slab=None, coordinates=None, members=(), type_=None, clip=False,
-             alone=False):
+             alone=False, cancel=None):
         """A flat array of `dtype`, which is what the type must be."""
         options, kept = Options(), []
         LIB.basalt_hdf5_read_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options)))
-        options.select, options.clip, options.alone = select, clip, alone
+        options.select, options.clip, options.alone, options.cancel = select, clip, alone, cancel
         if slab is not None:
             for name, values in zip(("start", "count", "stride", "block"), slab):
                 pointer, values = u64s(values)
@@ -417,6 +425,38 @@ def refusals(folder):
         same(chunks.read("<f8", select=ROWS, coordinates=[650]), np.array([1.5]), "beside damage")
 
 
+def cancelling(folder):
+    """A token that is not requested changes nothing; one that is ends a read, and a scan at its next batch."""
+    path = os.path.join(folder, "cancel.h5")
+    values = np.arange(4 << 20, dtype="<i4")
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", data=values, chunks=(1 << 16,), compression="gzip", compression_opts=1)
+    token, error = ctypes.c_void_p(), Error()
+    if LIB.basalt_cancel_create(ctypes.byref(token), ctypes.byref(error)):
+        sys.exit(error.message)
+    options = ScanOptions()
+    stream = ctypes.create_string_buffer(40)
+    get_next = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    array = ctypes.create_string_buffer(80)
+    with File(path) as ours, Dataset(ours, "d") as dataset:
+        same(dataset.read("<i4", cancel=token), values, "a token at rest")
+        LIB.basalt_hdf5_scan_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options)))
+        options.cancel = token
+        call("scan_with", ours.handle, b"/d", ctypes.byref(options), stream)
+        pointers = ctypes.cast(stream, ctypes.POINTER(ctypes.c_void_p))
+        if get_next(pointers[1])(ctypes.addressof(stream), ctypes.addressof(array)):
+            sys.exit("the first batch was cancelled by nobody")
+        release(ctypes.cast(array, ctypes.POINTER(ctypes.c_void_p))[8])(ctypes.addressof(array))
+        LIB.basalt_cancel_request(token)
+        if get_next(pointers[1])(ctypes.addressof(stream), ctypes.addressof(array)) != errno.ECANCELED:
+            sys.exit("a cancelled scan goes on")
+        release(pointers[3])(ctypes.addressof(stream))
+        refused(CANCELLED, "cancelled", lambda: dataset.read("<i4", cancel=token))
+        refused(CANCELLED, "cancelled", lambda: dataset.read("<i4", cancel=token, alone=True))
+    LIB.basalt_cancel_free(ctypes.byref(token))
+
+
 def small_slices(folder):
     """Eight threads, many slices each: right, and a chunk decoded once."""
     path = os.path.join(folder, "slices.h5")
@@ -448,5 +488,6 @@ with tempfile.TemporaryDirectory() as temporary:
     random_files(temporary, int(os.environ.get("BASALT_ROUNDS", "60")))
     special_floats(temporary)
     refusals(temporary)
+    cancelling(temporary)
     small_slices(temporary)
 print(", ".join(f"{count} {name}" for name, count in checked.items()) + ": equal to h5py")

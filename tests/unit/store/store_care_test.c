@@ -235,6 +235,42 @@ TEST(store_care, verify_finds_a_changed_byte)
     help_env_close(&env);
 }
 
+static bool go_on_so_often(void *context, uint64_t done_bytes, uint64_t all_bytes)
+{
+    unsigned *left = context;
+    CHECK(done_bytes <= all_bytes);
+    return *left && (*left)--;
+}
+
+TEST(store_care, verify_ends_when_it_is_told_to)
+{
+    struct help_env env;
+    struct help_schema schema;
+    uint64_t faults = 0;
+    unsigned left = 100;
+    help_env_open(&env, NULL, 0);
+    help_schema_open(&schema, "t:l,x:g");
+    struct bs_store *store = open_store(&env, "/a.h5", BASALT_CREATE_NEW);
+    REQUIRE(store);
+    CHECK_OK(bs_store_family_create(store, "a", &schema.root, NULL, err));
+    for (uint64_t i = 0; i < 20; i++)
+        CHECK_OK(help_append(store, "a", &schema, i * 20000, 20000, BASALT_BUFFERED, err));
+    CHECK_OK(bs_store_close(&store, err));
+    CHECK_OK(bs_store_verify(&env.parts, "/a.h5", NULL, go_on_so_often, &left, &faults, err));
+    CHECK_EQ(faults, 0);
+    const unsigned asked = 100 - left;
+    CHECK(asked > 3);
+    for (unsigned i = 0; i + 1 < asked; i++) { /* at the end there is nothing left to stop */
+        basalt_error why = {0};
+        left = i;
+        CHECK_EQ(bs_store_verify(&env.parts, "/a.h5", NULL, go_on_so_often, &left, &faults, &why),
+            BASALT_CANCELLED);
+        CHECK(strstr(why.message, "cancelled"));
+    }
+    help_schema_close(&schema);
+    help_env_close(&env);
+}
+
 struct listed {
     char names[16][64];
     char values[16][64];
