@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,6 +45,16 @@ void bench_check(basalt_status status, const basalt_error *error)
     if (!status) return;
     fprintf(stderr, "%s: %s\n", basalt_status_name(status), error->message);
     exit(1);
+}
+
+void *bench_memory(size_t bytes)
+{
+    const size_t page = (size_t)2 << 20, whole = (bytes + page) / page * page;
+    void *memory =
+        aligned_alloc(bytes < page ? 64 : page, bytes < page ? (bytes + 64) / 64 * 64 : whole);
+    if (!memory) abort();
+    if (bytes >= page) madvise(memory, whole, MADV_HUGEPAGE);
+    return memory;
 }
 
 static int compare(const void *a, const void *b)

@@ -15,6 +15,8 @@ const char *bench_text(int argc, char **argv, const char *name, const char *othe
 uint64_t bench_number(int argc, char **argv, const char *name, uint64_t otherwise);
 /* Prints the message of a failed call and ends the program; OK passes. */
 void bench_check(basalt_status status, const basalt_error *error);
+/* Memory for a result, in huge pages where there are any, as NumPy has it; free() it. */
+void *bench_memory(size_t bytes);
 /* Sorts `values` and gives the one at `fraction` of them. */
 double bench_quantile(double *values, uint64_t count, double fraction);
 

@@ -1,18 +1,23 @@
 /* bound_read.c - what a reader cannot beat by much: a pool of threads that takes chunk after chunk with
- * pread, libdeflate and a shuffle undone, knowing beforehand where each lies.
+ * pread, the codec's own library and a shuffle undone, knowing beforehand where each lies.
  *
  *   --chunks FILE   lines "offset stored_bytes", in the order of the output
- *   --raw N         bytes of a chunk; --shuffle N: element bytes, 0 none; --gzip 0 or 1 */
+ *   --raw N         bytes of a chunk; --shuffle N: element bytes, 0 none
+ *   --codec C       none, gzip, lzf, lz4, zstd or blosc */
 #include "bench.h"
 
+#include <blosc.h>
 #include <fcntl.h>
 #include <libdeflate.h>
+#include <lz4.h>
+#include <lzf.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #define REPEATS_MAX 1001
 
@@ -20,12 +25,85 @@ struct chunk {
     unsigned long long offset, bytes;
 };
 
+struct state { /* of a thread */
+    struct libdeflate_decompressor *inflater;
+    ZSTD_DCtx *zstd;
+};
+
+typedef bool (*decode_fn)(struct state *state, const uint8_t *stored, size_t bytes, uint8_t *to);
+
 static struct chunk *chunks;
 static size_t chunk_count, raw_bytes, shuffle_bytes;
-static bool gzip;
+static decode_fn decode;
 static int fd;
 static uint8_t *out;
 static atomic_size_t next_chunk;
+
+/* ---- codecs ------------------------------------------------------------------------------------- */
+
+static bool gzip(struct state *state, const uint8_t *stored, size_t bytes, uint8_t *to)
+{
+    return !libdeflate_zlib_decompress(state->inflater, stored, bytes, to, raw_bytes, NULL);
+}
+
+static bool lzf(struct state *state, const uint8_t *stored, size_t bytes, uint8_t *to)
+{
+    (void)state;
+    return lzf_decompress(stored, (unsigned)bytes, to, (unsigned)raw_bytes) == raw_bytes;
+}
+
+static uint32_t big_endian(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* Eight bytes of size and four of block size, then blocks behind their sizes. */
+static bool lz4(struct state *state, const uint8_t *stored, size_t bytes, uint8_t *to)
+{
+    const size_t block = big_endian(stored + 8);
+    size_t made = 0;
+    (void)state;
+    for (size_t at = 12; made < raw_bytes && at + 4 <= bytes;) {
+        const size_t size = big_endian(stored + at);
+        const size_t room = block < raw_bytes - made ? block : raw_bytes - made;
+        at += 4;
+        if (size == room)
+            memcpy(to + made, stored + at, size);
+        else if (LZ4_decompress_safe((const char *)stored + at, (char *)to + made, (int)size,
+                     (int)room) != (int)room)
+            return false;
+        made += room;
+        at += size;
+    }
+    return made == raw_bytes;
+}
+
+static bool zstd(struct state *state, const uint8_t *stored, size_t bytes, uint8_t *to)
+{
+    return ZSTD_decompressDCtx(state->zstd, to, raw_bytes, stored, bytes) == raw_bytes;
+}
+
+static bool blosc(struct state *state, const uint8_t *stored, size_t bytes, uint8_t *to)
+{
+    (void)state;
+    (void)bytes;
+    return blosc_decompress_ctx(stored, to, raw_bytes, 1) == (int)raw_bytes;
+}
+
+static decode_fn codec_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        decode_fn decode;
+    } codecs[] = {{"gzip", gzip}, {"lzf", lzf}, {"lz4", lz4}, {"zstd", zstd}, {"blosc", blosc}};
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (!strcmp(name, codecs[i].name)) return codecs[i].decode;
+    if (!strcmp(name, "none")) return NULL;
+    fprintf(stderr, "codec %s is not known\n", name);
+    exit(2);
+}
+
+/* ---- the pool ----------------------------------------------------------------------------------- */
 
 static void unshuffle(const uint8_t *from, uint8_t *to)
 {
@@ -36,23 +114,21 @@ static void unshuffle(const uint8_t *from, uint8_t *to)
 
 static void *work(void *argument)
 {
-    struct libdeflate_decompressor *inflater = libdeflate_alloc_decompressor();
+    struct state state = {libdeflate_alloc_decompressor(), ZSTD_createDCtx()};
     uint8_t *stored = malloc(raw_bytes * 2 + 4096), *planes = malloc(raw_bytes);
     (void)argument;
-    if (!inflater || !stored || !planes) abort();
+    if (!state.inflater || !state.zstd || !stored || !planes) abort();
     for (size_t i; (i = atomic_fetch_add(&next_chunk, 1)) < chunk_count;) {
         uint8_t *to = out + i * raw_bytes;
-        uint8_t *in = gzip ? stored : to;
+        uint8_t *in = decode ? stored : to;
         if (pread(fd, in, chunks[i].bytes, (off_t)chunks[i].offset) != (ssize_t)chunks[i].bytes)
             abort();
-        if (!gzip) continue;
-        uint8_t *inflated = shuffle_bytes ? planes : to;
-        if (libdeflate_zlib_decompress(
-                inflater, stored, chunks[i].bytes, inflated, raw_bytes, NULL))
-            abort();
+        if (!decode) continue;
+        if (!decode(&state, stored, chunks[i].bytes, shuffle_bytes ? planes : to)) abort();
         if (shuffle_bytes) unshuffle(planes, to);
     }
-    libdeflate_free_decompressor(inflater);
+    libdeflate_free_decompressor(state.inflater);
+    ZSTD_freeDCtx(state.zstd);
     free(stored);
     free(planes);
     return NULL;
@@ -69,20 +145,11 @@ static double run(long threads)
     return bench_seconds() - begin;
 }
 
-int main(int argc, char **argv)
+static void read_list(const char *path)
 {
-    const uint64_t repeats = bench_number(argc, argv, "--repeat", 5);
-    static double seconds[REPEATS_MAX];
     struct chunk chunk;
-    long threads = sysconf(_SC_NPROCESSORS_ONLN);
-    FILE *list = fopen(bench_text(argc, argv, "--chunks", ""), "r");
-
-    raw_bytes = bench_number(argc, argv, "--raw", 0);
-    shuffle_bytes = bench_number(argc, argv, "--shuffle", 0);
-    gzip = bench_number(argc, argv, "--gzip", 0);
-    fd = open(bench_text(argc, argv, "--path", ""), O_RDONLY);
-    if (!list || fd < 0 || repeats < 1 || repeats >= REPEATS_MAX) return 2;
-    if (threads > 64) threads = 64;
+    FILE *list = fopen(path, "r");
+    if (!list) exit(2);
     while (fscanf(list, "%llu %llu", &chunk.offset, &chunk.bytes) == 2) {
         if (!(chunk_count & (chunk_count - 1)))
             chunks = realloc(chunks, (chunk_count ? chunk_count * 2 : 1) * sizeof *chunks);
@@ -90,8 +157,22 @@ int main(int argc, char **argv)
         chunks[chunk_count++] = chunk;
     }
     fclose(list);
-    out = malloc(chunk_count * raw_bytes);
-    if (!out) abort();
+}
+
+int main(int argc, char **argv)
+{
+    const uint64_t repeats = bench_number(argc, argv, "--repeat", 5);
+    static double seconds[REPEATS_MAX];
+    long threads = sysconf(_SC_NPROCESSORS_ONLN);
+
+    raw_bytes = bench_number(argc, argv, "--raw", 0);
+    shuffle_bytes = bench_number(argc, argv, "--shuffle", 0);
+    decode = codec_of(bench_text(argc, argv, "--codec", "none"));
+    fd = open(bench_text(argc, argv, "--path", ""), O_RDONLY);
+    read_list(bench_text(argc, argv, "--chunks", ""));
+    if (fd < 0 || !raw_bytes || repeats < 1 || repeats >= REPEATS_MAX) return 2;
+    if (threads > 64) threads = 64;
+    out = bench_memory(chunk_count * raw_bytes);
     memset(out, 1, chunk_count * raw_bytes);
     for (uint64_t i = 0; i <= repeats; i++) {
         const double now = run(threads);

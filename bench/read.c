@@ -1,6 +1,8 @@
 /* read.c - datasets read through basalt/hdf5.h; one JSON object, medians of `--repeat` runs.
  *
- *   --mode whole    --dataset D          seconds of one read of all of it
+ *   --mode whole    --dataset D          seconds of one read of all of it, into memory that was used
+ *                                        before, or with --fresh 1 into new memory a time;
+ *                                        --type T: converted to it
  *   --mode slab     --dataset D --rows a --columns b    the first a rows and b columns of two dimensions
  *   --mode slices   --dataset D          8 threads x 1,000 slices of 100 elements
  *   --mode element  --dataset D          open the dataset and read one element
@@ -33,27 +35,36 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-static double whole(
-    basalt_hdf5 *file, const char *name, uint64_t rows, uint64_t columns, void **out)
+struct wanted {
+    const char *name, *type;
+    uint64_t rows, columns;
+    bool fresh;
+};
+
+static double whole(basalt_hdf5 *file, const struct wanted *wanted, void **out)
 {
     basalt_hdf5_dataset *dataset = NULL;
     basalt_hdf5_read_options options;
     uint64_t count, element;
-    const uint64_t start[2] = {0, 0}, counts[2] = {rows, columns};
+    const uint64_t start[2] = {0, 0}, counts[2] = {wanted->rows, wanted->columns};
 
     basalt_hdf5_read_options_init(&options, sizeof options);
-    if (rows) {
+    options.type = wanted->type;
+    if (wanted->rows) {
         options.select = BASALT_HDF5_HYPERSLAB;
         options.start = start;
         options.count = counts;
     }
+    if (wanted->fresh) {
+        free(*out);
+        *out = NULL;
+    }
     const double begin = bench_seconds();
-    bench_check(basalt_hdf5_dataset_open(file, name, &dataset, &error), &error);
+    bench_check(basalt_hdf5_dataset_open(file, wanted->name, &dataset, &error), &error);
     bench_check(basalt_hdf5_read_size(dataset, &options, &count, &element, &error), &error);
-    if (!*out) { /* touched, so that no side pays for fresh pages */
-        *out = malloc(count * element + 1);
-        if (!*out) abort();
-        memset(*out, 1, count * element + 1);
+    if (!*out) {
+        *out = bench_memory(count * element);
+        if (!wanted->fresh) memset(*out, 1, count * element);
     }
     bench_check(basalt_hdf5_read(dataset, &options, *out, count * element, &error), &error);
     basalt_hdf5_dataset_close(&dataset);
@@ -154,8 +165,9 @@ int main(int argc, char **argv)
     const char *path = bench_text(argc, argv, "--path", "");
     const char *mode = bench_text(argc, argv, "--mode", "whole");
     const char *name = bench_text(argc, argv, "--dataset", "/d");
-    const uint64_t rows = bench_number(argc, argv, "--rows", 0);
-    const uint64_t columns = bench_number(argc, argv, "--columns", 0);
+    const struct wanted wanted = {name, bench_text(argc, argv, "--type", NULL),
+        bench_number(argc, argv, "--rows", 0), bench_number(argc, argv, "--columns", 0),
+        bench_number(argc, argv, "--fresh", 0) != 0};
     const uint64_t repeats = bench_number(argc, argv, "--repeat", 5);
     const uint64_t before = peak_bytes();
     static double seconds[REPEATS_MAX];
@@ -174,7 +186,7 @@ int main(int argc, char **argv)
         else if (!strcmp(mode, "list"))
             now = list(path, &extra);
         else
-            now = whole(file, name, rows, columns, &out);
+            now = whole(file, &wanted, &out);
         if (i > 0) seconds[i - 1] = now;
     }
     printf("{\"seconds\": %.9f, \"extra\": %llu, \"memory_bytes\": %llu}\n",

@@ -1,7 +1,9 @@
-"""The files that the read benchmarks use, and h5py's side of each.
+"""The files that the read benchmarks use, and the sides of other readers.
 
 read_peers.py make --folder F [--quick]      the files and what bound_read needs to know of them
 read_peers.py --path P --mode M …            as bench/read.c, through h5py
+read_peers.py --reader R --path P …          the whole of a dataset through hidefix, or through zarrs from
+                                             the Zarr arrays that `make` puts beside the files
 """
 import argparse
 import json
@@ -10,11 +12,16 @@ import resource
 import statistics
 import threading
 import time
+import warnings
 
 import h5py
+import hdf5plugin
 import numpy as np
 
 CHUNK = 65536
+CODECS = {  # the same data by the filters that HDF5 does not come with
+    "lzf": {"compression": "lzf"}, "lz4": hdf5plugin.LZ4(), "zstd": hdf5plugin.Zstd(),
+    "blosc": hdf5plugin.Blosc(cname="lz4", shuffle=hdf5plugin.Blosc.SHUFFLE)}
 CASES = [  # every chunk index, with and without filters
     ("btree1", "earliest", None, None), ("single", "latest", None, "whole"),
     ("implicit", "latest", None, "early"), ("fixed", "latest", None, None),
@@ -56,8 +63,55 @@ def note_chunks(dataset, path):
             print(info.byte_offset, info.size, file=out)
 
 
+def make_codecs(folder: str, count: int) -> None:
+    values = wave(count, "f8")
+    with h5py.File(os.path.join(folder, "codecs.h5"), "w") as file:
+        for name, options in CODECS.items():
+            file.create_dataset(name, data=values, chunks=(CHUNK,), **options)
+        file.flush()
+        for name, dataset in file.items():
+            note_chunks(dataset, os.path.join(folder, f"{name}.chunks"))
+
+
+def make_zarr(folder: str, count: int) -> str:
+    """What whole.h5 has, as Zarr 3 with the same chunks and codecs. Says why not, if not."""
+    try:
+        import zarr
+        from zarr.codecs import GzipCodec, ZstdCodec
+        from zarr.codecs.numcodecs import Shuffle
+    except ImportError as reason:
+        return str(reason)
+    warnings.simplefilter("ignore")  # of codecs that are not in the specification
+    for dtype in ("f8", "f4"):
+        values = wave(count, dtype)
+        for form, codecs in (("g", [GzipCodec(level=6)]),
+                             ("sg", [Shuffle(elementsize=values.itemsize), GzipCodec(level=6)]),
+                             ("zstd", [ZstdCodec(level=3)])):
+            if form == "zstd" and dtype == "f4":
+                continue
+            name = "zstd" if form == "zstd" else dtype + form
+            made = zarr.create_array(store=os.path.join(folder, name + ".zarr"), shape=values.shape,
+                                     chunks=(CHUNK,), dtype=values.dtype, compressors=codecs)
+            made[:] = values
+    return ""
+
+
+def make_kernels(folder: str) -> None:
+    """Small, for a processor that is simulated; each has one thing to undo."""
+    values = wave(1 << 18, "f8")
+    with h5py.File(os.path.join(folder, "kernels.h5"), "w") as file:
+        file.create_dataset("shuffle8", data=values, chunks=(CHUNK,), shuffle=True)
+        file.create_dataset("shuffle4", data=values.astype("f4"), chunks=(CHUNK,), shuffle=True)
+        file.create_dataset("sum", data=values, chunks=(CHUNK,), fletcher32=True)
+        file.create_dataset("big", data=values.astype(">f8"), chunks=(CHUNK,))
+        file.create_dataset("integers", data=np.arange(1 << 18, dtype="<i4"), chunks=(CHUNK,))
+
+
 def make(folder: str, quick: bool) -> None:
     count = CHUNK * (32 if quick else 256)
+    make_codecs(folder, count)
+    make_kernels(folder)
+    print(json.dumps({"zarr": make_zarr(folder, count)}))
     with h5py.File(os.path.join(folder, "whole.h5"), "w") as file:
         for dtype in ("f8", "f4"):
             values = wave(count, dtype)
@@ -126,6 +180,32 @@ def visit(path):
     return found
 
 
+def others(args) -> dict:
+    """New memory a time: they take none of the caller's. A reader that is not there says why."""
+    name = args.dataset.strip("/")
+    try:
+        if args.reader == "hidefix":
+            import hidefix
+            index = hidefix.Index(args.path)
+            read = lambda: index.dataset(name)[(slice(None),)]
+        else:
+            import zarr
+            import zarrs  # noqa: F401
+            zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+            warnings.simplefilter("ignore")
+            array = zarr.open_array(os.path.join(os.path.dirname(args.path), name + ".zarr"), mode="r")
+            read = lambda: array[:]
+    except ImportError as reason:
+        return {"seconds": 0, "missing": str(reason)}
+    seconds = []
+    for _ in range(args.repeat + 1):
+        begin = time.perf_counter()
+        values = read()
+        seconds.append(time.perf_counter() - begin)
+        del values
+    return {"seconds": statistics.median(seconds[1:])}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("make", nargs="?")
@@ -137,9 +217,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--columns", type=int, default=0)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--reader", choices=("h5py", "hidefix", "zarrs"), default="h5py")
     args = parser.parse_args()
     if args.make:
         make(args.folder, args.quick)
+        return
+    if args.reader != "h5py":
+        print(json.dumps(others(args)))
         return
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     out, seconds, extra = [None], [], 0

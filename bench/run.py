@@ -44,7 +44,8 @@ class Bench:
         for _ in range(self.rounds):
             for at, side in enumerate(sides):
                 runs[at].append(self.once(*side))
-        return [{key: statistics.median(run[key] for run in side) for key in side[0]} for side in runs]
+        return [{key: value if isinstance(value, str) else statistics.median(run[key] for run in side)
+                 for key, value in side[0].items()} for side in runs]
 
     def row(self, what: str, value: str, goal: str, met: bool, figures: object) -> None:
         self.rows.append({"what": what, "value": value, "goal": goal, "met": met, "figures": figures})
