@@ -16,6 +16,7 @@ struct lister {
     bs_h5_dense_fn each;
     void *context;
     struct bs_bytes memory; /* of a huge object */
+    uint32_t hash;          /* of the name that is looked for */
 };
 
 static basalt_status give_object(struct lister *lister, struct bs_cursor id, basalt_error *err)
@@ -92,6 +93,44 @@ basalt_status bs_h5_dense_each(struct bs_h5_file *h5, uint64_t heap, uint64_t na
     bs_h5_fractal_heap_close(lister.heap);
     return status;
 }
+
+/* ---- one link --------------------------------------------------------------------------------- */
+
+static int side_of_hash(void *context, struct bs_cursor record)
+{
+    const struct lister *lister = context;
+    const uint32_t hash = bs_cursor_u32(&record);
+    return (hash > lister->hash) - (hash < lister->hash);
+}
+
+static basalt_status hashed_record(void *context, struct bs_cursor record, basalt_error *err)
+{
+    struct lister *lister = context;
+    struct bs_cursor id = {0};
+
+    if (side_of_hash(context, record)) return BASALT_OK;
+    bs_cursor_skip(&record, 4);
+    basalt_status status = take_id(lister, &record, bs_cursor_left(&record), &id, err);
+    if (!status) status = bs_h5_fractal_heap_look_at(lister->heap, id, err);
+    return status ? status : give_object(lister, id, err);
+}
+
+basalt_status bs_h5_dense_find(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
+    const char *name, bs_h5_dense_fn each, void *context, basalt_error *err)
+{
+    struct lister lister = {
+        .h5 = h5, .each = each, .context = context, .hash = bs_lookup3(name, strlen(name), 0)};
+    const struct bs_h5_btree2_visit visit = {
+        .kind = KIND_LINK_NAME, .record = hashed_record, .side = side_of_hash, .context = &lister};
+
+    basalt_status status = bs_h5_fractal_heap_peek(h5, heap, &lister.heap, err);
+    if (!status) status = bs_h5_btree2_each(h5, names, &visit, err);
+    bs_bytes_free(&lister.memory);
+    bs_h5_fractal_heap_close(lister.heap);
+    return status;
+}
+
+/* ---- extents ---------------------------------------------------------------------------------- */
 
 static basalt_status order_extents(
     struct bs_h5_file *h5, uint64_t order, bs_h5_extent_fn each, void *context, basalt_error *err)

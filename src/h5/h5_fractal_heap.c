@@ -12,7 +12,8 @@
  * bytes that are, and which filters were left out.
  *
  * Opening loads and checks every block; together they are no larger than the file. From then on
- * nothing changes: any thread may look up objects. */
+ * nothing changes: any thread may look up objects. Who wants one object peeks: only the blocks on the way
+ * to it are loaded then. */
 #include "h5/h5_internal.h"
 
 #include <inttypes.h>
@@ -20,6 +21,9 @@
 #define HEADER_BYTES_MAX 256
 #define FILTER_BYTES_AT 7 /* in a header: how long the description of the filters is */
 #define ROWS_MAX 128
+#define KIND_MANAGED 0 /* of objects */
+#define KIND_HUGE 1
+#define KIND_TINY 2
 #define KIND_HUGE_BY_KEY 1 /* B-tree record types: huge objects; one more with filters */
 #define KIND_HUGE_BY_PLACE 3
 #define FLAG_CHECKED_BLOCKS 0x02
@@ -51,6 +55,8 @@ struct bs_h5_fractal_heap {
     uint64_t decoded_bytes; /* by filters, so far */
     uint64_t huge_tree, free_space;
     uint64_t loaded_bytes; /* of all blocks; at most the file's */
+    bool peeking;          /* only blocks around `wanted`, in the heap's space, are loaded */
+    uint64_t wanted;
     size_t direct_count, direct_room, huge_count, huge_room, indirect_count, indirect_room;
     struct direct_block *direct; /* in the order of `start` */
     struct bs_h5_extent *indirect;
@@ -351,6 +357,7 @@ static basalt_status add_children(struct bs_h5_fractal_heap *heap, struct bs_cur
             }
             if (children->failed) return bad_heap(heap, err, "has an indirect block cut short");
             if (place.address == BS_H5_UNDEFINED) continue;
+            if (heap->peeking && heap->wanted - place.start >= place.bytes) continue;
             status = add_child(heap, &place, row, depth, err);
         }
     return status;
@@ -448,7 +455,20 @@ static basalt_status load_huge(struct bs_h5_fractal_heap *heap, basalt_error *er
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
-basalt_status bs_h5_fractal_heap_open(struct bs_h5_file *h5, uint64_t address,
+static basalt_status load_blocks(struct bs_h5_fractal_heap *heap, basalt_error *err)
+{
+    const struct stored_block root = {.address = heap->root,
+        .bytes = heap->start_bytes,
+        .stored_bytes = heap->root_stored_bytes,
+        .mask = heap->root_mask,
+        .filtered = heap->pipeline != NULL};
+
+    if (heap->root == BS_H5_UNDEFINED) return BASALT_OK;
+    return heap->root_rows ? add_indirect(heap, heap->root, heap->root_rows, 0, 0, err)
+                           : add_direct(heap, &root, err);
+}
+
+static basalt_status open_heap(struct bs_h5_file *h5, uint64_t address, bool peeking,
     struct bs_h5_fractal_heap **out_heap, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
@@ -458,22 +478,46 @@ basalt_status bs_h5_fractal_heap_open(struct bs_h5_file *h5, uint64_t address,
     if (!heap) return bs_fail_memory(err, sizeof *heap);
     heap->h5 = h5;
     heap->address = address;
+    heap->peeking = peeking;
     BS_TRY(read_header(heap, err));
-    if (heap->root != BS_H5_UNDEFINED) {
-        const struct stored_block root = {.address = heap->root,
-            .bytes = heap->start_bytes,
-            .stored_bytes = heap->root_stored_bytes,
-            .mask = heap->root_mask,
-            .filtered = heap->pipeline != NULL};
-        BS_TRY(heap->root_rows ? add_indirect(heap, heap->root, heap->root_rows, 0, 0, err)
-                               : add_direct(heap, &root, err));
-    }
-    BS_TRY(load_huge(heap, err));
+    if (!peeking) BS_TRY(load_blocks(heap, err));
+    if (!peeking) BS_TRY(load_huge(heap, err));
     *out_heap = heap;
     heap = NULL;
 out:
     bs_h5_fractal_heap_close(heap);
     return status;
+}
+
+basalt_status bs_h5_fractal_heap_open(struct bs_h5_file *h5, uint64_t address,
+    struct bs_h5_fractal_heap **out_heap, basalt_error *err)
+{
+    return open_heap(h5, address, false, out_heap, err);
+}
+
+basalt_status bs_h5_fractal_heap_peek(struct bs_h5_file *h5, uint64_t address,
+    struct bs_h5_fractal_heap **out_heap, basalt_error *err)
+{
+    return open_heap(h5, address, true, out_heap, err);
+}
+
+static void forget_blocks(struct bs_h5_fractal_heap *heap)
+{
+    while (heap->direct_count) bs_free(heap->direct[--heap->direct_count].data);
+    heap->indirect_count = heap->huge_count = 0;
+    heap->loaded_bytes = heap->decoded_bytes = 0;
+}
+
+basalt_status bs_h5_fractal_heap_look_at(
+    struct bs_h5_fractal_heap *heap, struct bs_cursor id, basalt_error *err)
+{
+    const unsigned kind = (bs_cursor_u8(&id) >> 4) & 3;
+
+    assert(heap->peeking);
+    forget_blocks(heap);
+    heap->wanted = bs_cursor_uint(&id, heap->offset_bytes);
+    if (kind == KIND_MANAGED) return load_blocks(heap, err);
+    return kind == KIND_HUGE && !huge_by_place(heap) ? load_huge(heap, err) : BASALT_OK;
 }
 
 /* ---- objects ---------------------------------------------------------------------------------- */
@@ -571,9 +615,9 @@ basalt_status bs_h5_fractal_heap_object(const struct bs_h5_fractal_heap *heap, s
 
     if (id.failed || first >> 6) return bad_heap(heap, err, "has an object of an unknown version");
     switch ((first >> 4) & 3) {
-    case 0: return managed_object(heap, &id, out_object, err);
-    case 1: return huge_object(heap, &id, memory, out_object, err);
-    case 2: return tiny_object(heap, first, &id, out_object, err);
+    case KIND_MANAGED: return managed_object(heap, &id, out_object, err);
+    case KIND_HUGE: return huge_object(heap, &id, memory, out_object, err);
+    case KIND_TINY: return tiny_object(heap, first, &id, out_object, err);
     default: return bad_heap(heap, err, "has an object of an unknown kind");
     }
 }

@@ -222,7 +222,19 @@ static basalt_status no_such(basalt_error *err, const char *name)
     return bs_fail(err, BASALT_NOT_FOUND, BASALT_NO_OFFSET, "there is no \"%.100s\"", name);
 }
 
-/* A missing symbol table name gives NOT_FOUND at once; the other forms are listed. */
+static basalt_status find_dense(struct bs_h5_file *h5, const struct bs_h5_group_form *form,
+    struct search *search, basalt_error *err)
+{
+    struct lister lister = {.h5 = h5, .each = match, .context = search};
+
+    if (form->dense_heap == BS_H5_UNDEFINED) return BASALT_OK;
+    basalt_status status = bs_h5_dense_find(
+        h5, form->dense_heap, form->dense_names, search->name, list_message, &lister, err);
+    link_text_free(&lister.text);
+    return status;
+}
+
+/* A missing symbol table name gives NOT_FOUND at once; link messages are listed. */
 static basalt_status find_link(struct bs_h5_file *h5, const struct bs_h5_header *header,
     const char *name, struct bs_h5_found *out_found, basalt_error *err)
 {
@@ -237,7 +249,9 @@ static basalt_status find_link(struct bs_h5_file *h5, const struct bs_h5_header 
         if (status != BASALT_NOT_FOUND) return status;
         form.tree = BS_H5_UNDEFINED;
     }
-    status = each_link(h5, header, &form, match, &search, err);
+    status = find_dense(h5, &form, &search, err);
+    form.dense_heap = BS_H5_UNDEFINED;
+    if (!status && !search.hit) status = each_link(h5, header, &form, match, &search, err);
     if (status) {
         bs_free(out_found->target);
         out_found->target = NULL;

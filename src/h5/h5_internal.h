@@ -474,6 +474,12 @@ struct bs_h5_fractal_heap;
 /* Loads the heap's blocks, checked. */
 BS_MUST_USE basalt_status bs_h5_fractal_heap_open(struct bs_h5_file *h5, uint64_t address,
     struct bs_h5_fractal_heap **out_heap, basalt_error *err);
+/* A heap of which only the way to one object is loaded, time and again: by one thread. */
+BS_MUST_USE basalt_status bs_h5_fractal_heap_peek(struct bs_h5_file *h5, uint64_t address,
+    struct bs_h5_fractal_heap **out_heap, basalt_error *err);
+/* Loads what the object needs, and lets go of what was there. */
+BS_MUST_USE basalt_status bs_h5_fractal_heap_look_at(
+    struct bs_h5_fractal_heap *heap, struct bs_cursor id, basalt_error *err);
 void bs_h5_fractal_heap_close(struct bs_h5_fractal_heap *heap); /* NULL is fine */
 size_t bs_h5_fractal_heap_id_bytes(const struct bs_h5_fractal_heap *heap);
 /* The object that `id` names. It lives in the heap, in `id`, or in `memory`, which the caller frees. */
@@ -486,6 +492,10 @@ BS_MUST_USE basalt_status bs_h5_fractal_heap_extents(
 typedef basalt_status (*bs_h5_dense_fn)(void *context, struct bs_cursor object, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_dense_each(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
     bs_h5_dense_fn each, void *context, basalt_error *err);
+/* The same of the links alone that have the hash of `name`: that link, if it is there, and seldom others.
+ * Only what leads to them is read. */
+BS_MUST_USE basalt_status bs_h5_dense_find(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
+    const char *name, bs_h5_dense_fn each, void *context, basalt_error *err);
 /* The blocks of the heap and of both trees (`order` may be undefined). */
 BS_MUST_USE basalt_status bs_h5_dense_extents(struct bs_h5_file *h5, uint64_t heap, uint64_t names,
     uint64_t order, bs_h5_extent_fn each, void *context, basalt_error *err);

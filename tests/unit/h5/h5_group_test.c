@@ -82,6 +82,64 @@ TEST(h5_group, of_every_size)
         }
 }
 
+/* ---- what finding costs ----------------------------------------------------------------------- */
+
+struct counted_file {
+    struct bs_file face;
+    struct bs_file *inner;
+    uint64_t bytes;
+};
+
+static void counted_close(struct bs_file *file)
+{
+    (void)file;
+}
+
+static basalt_status counted_read(struct bs_file *file, void *out, size_t count, uint64_t offset,
+    size_t *out_count, basalt_error *err)
+{
+    struct counted_file *counted = (struct counted_file *)file;
+    counted->bytes += count;
+    return counted->inner->ops->read_at(counted->inner, out, count, offset, out_count, err);
+}
+
+static basalt_status counted_info(
+    struct bs_file *file, struct bs_file_info *out_info, basalt_error *err)
+{
+    struct counted_file *counted = (struct counted_file *)file;
+    return counted->inner->ops->info(counted->inner, out_info, err);
+}
+
+/* One link of many is found by what leads to it: whole files of groups are walked by path. */
+TEST(h5_group, finding_one_link_reads_little)
+{
+    static const struct bs_file_ops ops = {
+        .close = counted_close, .read_at = counted_read, .info = counted_info};
+    for (int age = 0; age < FIXTURE_AGES; age++) {
+        struct fixture fixture;
+        struct bs_h5_file *h5 = NULL;
+        struct bs_h5_object *object = NULL;
+        fixture_begin(&fixture, (enum fixture_age)age);
+        make_group(fixture.file, "parent");
+        for (unsigned child = 0; child < 12000; child++) {
+            char name[64];
+            snprintf(name, sizeof name, "/parent/child %u", child);
+            make_group(fixture.file, name);
+        }
+        if (fixture_open(&fixture)) {
+            struct counted_file counted = {
+                .face = {&ops, fixture.bytes->vfs, fixture.bytes->path}, .inner = fixture.bytes};
+            CHECK_OK(bs_h5_file_open(&counted.face, &h5, err));
+            counted.bytes = 0;
+            CHECK_OK(bs_h5_object_open_path(h5, "/parent/child 7777", &object, err));
+            CHECK(counted.bytes < 100000);
+            bs_h5_object_close(object);
+            bs_h5_file_close(h5);
+        }
+        fixture_end(&fixture);
+    }
+}
+
 /* Names longer than any buffer of a sane size, several with one beginning. */
 TEST(h5_group, names_of_70000_bytes)
 {
