@@ -53,7 +53,14 @@ static int take_option(const struct command *command, int argc, char **argv, int
         usage_error(command, "%s needs a value", option->name);
         return 0;
     }
-    if (option->kind == OPTION_TEXT) {
+    if (option->kind == OPTION_LIST) {
+        struct arguments *list = option->target;
+        if (list->count == ARGUMENTS_MAX) {
+            usage_error(command, "%s is given more than %d times", option->name, ARGUMENTS_MAX);
+            return 0;
+        }
+        list->values[list->count++] = value;
+    } else if (option->kind == OPTION_TEXT) {
         *(const char **)option->target = value;
     } else if (!parse_number(value, option->target)) {
         usage_error(command, "%s takes a number, not \"%.120s\"", option->name, value);

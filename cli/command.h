@@ -17,20 +17,20 @@ struct command {
 };
 
 extern const struct command demo_command, record_command, ls_command, cat_command, stat_command,
-    verify_command, recover_command, backup_command;
+    verify_command, recover_command, backup_command, copy_command;
 
 /* ---- arguments (arguments.c) ----------------------------------------------------------------- */
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER };
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER, OPTION_LIST };
 struct option {
     const char *name; /* "--rows" */
     enum option_kind kind;
-    void *target; /* bool, const char * or uint64_t */
+    void *target; /* bool, const char *, uint64_t, or a list: all that were given */
 };
 
 #define ARGUMENTS_MAX 256
 
-/* The rest of the line: options are taken out, the others are left, in order. */
+/* Of the rest of the line, options are taken out, the others are left, in order. */
 struct arguments {
     const char *values[ARGUMENTS_MAX];
     int count;

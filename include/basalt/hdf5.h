@@ -264,6 +264,62 @@ typedef struct basalt_hdf5_stats {
 } basalt_hdf5_stats;
 BASALT_API void basalt_hdf5_get_stats(basalt_hdf5 *file, basalt_hdf5_stats *out_stats);
 
+/* ---- copies -----------------------------------------------------------------------------------
+ *
+ * Any HDF5 file, or parts of one, as a new, plain HDF5 file: with the chunks and filters that are asked
+ * for, without what the old one had unused. Links, several hard links to one object, committed types,
+ * attributes and references stay what they are; a reference to what is not copied becomes null. Chunks
+ * whose form does not change are copied as they are stored, without being decoded. The data of virtual
+ * datasets and of datasets in other files come into the file. A store of Basalt, live or not, is copied
+ * as of its last checkpoint, without what makes it a store: families stay readable, by everybody.
+ *
+ * The copy is made under another name beside the target, synced, and renamed: the target is absent (or
+ * as it was) or whole, and after a failure nothing is left. Not copied: times, comments, creation order. */
+
+typedef struct basalt_hdf5_copy_rule {
+    const char *path;             /* of an object; the rule is for it and all below it */
+    const char *chunks, *filters; /* as in the options; NULL: as they say */
+} basalt_hdf5_copy_rule;
+
+typedef struct basalt_hdf5_copy_options {
+    size_t struct_bytes; /* set by _init; lets the struct grow without breaking the ABI */
+    basalt_env *env;     /* whose threads, memory and registered filters; NULL (default): its own */
+    basalt_hdf5_follow follow;
+    /* What to copy, with all below it; groups above come along. Default: everything. */
+    const char *const *paths;
+    size_t path_count;
+    /* "keep" (default); "auto": about 1 MiB; "64Ki", "4Mi": about so many bytes; "64,1000": these, for
+     * datasets of as many dimensions; "contiguous": none, where a dataset cannot grow. */
+    const char *chunks;
+    /* "keep" (default), "none", or names: "shuffle,deflate:6", "bitshuffle:zstd", "blosc:lz4:5",
+     * "zstd:3,fletcher32"; lzf, lz4, bzip2 too. What was not chunked and has 4 KiB or more becomes so. */
+    const char *filters;
+    const basalt_hdf5_copy_rule *rules; /* of those that fit, the last one counts */
+    size_t rule_count;
+    bool overwrite;              /* a target that is there is replaced; default: EXISTS */
+    const basalt_cancel *cancel; /* or NULL */
+    /* By one thread at a time, any; with no lock held. The bytes are those of the elements. */
+    basalt_progress_fn progress;
+    void *context;
+} basalt_hdf5_copy_options;
+BASALT_API void basalt_hdf5_copy_options_init(
+    basalt_hdf5_copy_options *options, size_t options_bytes);
+
+typedef struct basalt_hdf5_copy_report {
+    uint64_t groups, datasets, types, links; /* objects; links: soft and external ones */
+    uint64_t source_bytes, target_bytes;     /* of the files */
+    uint64_t element_bytes;                  /* of all elements that the datasets could hold */
+    uint64_t chunks, chunks_as_stored;       /* written; of them copied without being decoded */
+    uint64_t brought_in;                     /* datasets whose data lay in other files */
+    uint64_t references_nulled;
+} basalt_hdf5_copy_report;
+
+/* `options` and `out_report` may be NULL. EXISTS; CANCELLED; UNSUPPORTED and TOO_LARGE name the object
+ * that cannot be copied so; NOT_FOUND: one of the paths. */
+BASALT_CHECKED basalt_status basalt_hdf5_copy(const char *source, const char *target,
+    const basalt_hdf5_copy_options *options, basalt_hdf5_copy_report *out_report,
+    basalt_error *err);
+
 #ifdef __cplusplus
 }
 #endif

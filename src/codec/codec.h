@@ -51,6 +51,11 @@ const char *bs_filter_name(uint16_t id);
 /* UNSUPPORTED, naming the first filter that this build cannot both apply and undo. */
 BS_MUST_USE basalt_status bs_pipeline_check(const struct bs_pipeline *pipeline, basalt_error *err);
 
+/* "none", or names with their parameters: "shuffle,deflate:6,fletcher32", "bitshuffle:zstd:3",
+ * "blosc:lz4:5". BAD_ARGUMENT says what there is. */
+BS_MUST_USE basalt_status bs_pipeline_parse(const char *text, uint64_t element_bytes,
+    uint64_t chunk_bytes, struct bs_pipeline *out_pipeline, basalt_error *err);
+
 /* ---- filters of the user ------------------------------------------------------------------- */
 
 #define BS_FILTERS_REGISTERED_MAX 64

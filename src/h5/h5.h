@@ -160,6 +160,8 @@ BS_MUST_USE basalt_status bs_h5_file_open_at(struct bs_file *file,
     basalt_error *err);
 void bs_h5_file_close(struct bs_h5_file *h5); /* NULL is fine; no object may be open */
 const struct bs_h5_superblock *bs_h5_file_superblock(const struct bs_h5_file *h5);
+uint64_t bs_h5_file_bytes(
+    const struct bs_h5_file *h5); /* that addresses can name, of all its parts */
 
 enum bs_h5_object_kind { BS_H5_GROUP, BS_H5_DATASET, BS_H5_COMMITTED_TYPE };
 enum bs_h5_layout { BS_H5_COMPACT = 0, BS_H5_CONTIGUOUS = 1, BS_H5_CHUNKED = 2, BS_H5_VIRTUAL = 3 };
@@ -170,6 +172,7 @@ struct bs_h5_attribute {
     struct bs_h5_space space;
     uint8_t *bytes; /* as they lie in the file; variable ones are references */
     size_t byte_count;
+    uint64_t type_address; /* of the committed type that it shares, or undefined */
 };
 
 struct bs_h5_dataset { /* what an object of kind DATASET has; immutable */
@@ -182,7 +185,9 @@ struct bs_h5_dataset { /* what an object of kind DATASET has; immutable */
     uint8_t chunk_index; /* 0: version-1 B-tree; 1 .. 5 as in layout version 4 */
     uint64_t chunk_dims[BS_H5_RANK_MAX];
     struct bs_pipeline pipeline;
-    uint8_t *fill; /* one element, or NULL: zero bytes */
+    uint8_t *fill;         /* one element, or NULL: zero bytes */
+    uint64_t type_address; /* of the committed type that it shares, or undefined */
+    bool external;         /* contiguous: the data lie in other files */
 };
 
 /* Parses the header at `address`. The result is immutable: share it, then close it once. */
@@ -332,6 +337,29 @@ typedef basalt_status (*bs_h5_chunk_fn)(
 BS_MUST_USE basalt_status bs_h5_chunks_each(struct bs_h5_file *h5,
     const struct bs_h5_object *dataset, bs_h5_chunk_fn each, void *context, basalt_error *err);
 
+/* Bytes of one unfiltered chunk; TOO_LARGE beyond what the file makes plausible. */
+BS_MUST_USE basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5,
+    const struct bs_h5_object *object, size_t *out_bytes, basalt_error *err);
+/* The pipeline's mask for a chunk: as stored, or all filters where a rule of the layout says so. */
+uint32_t bs_h5_chunk_mask(const struct bs_h5_object *object, const struct bs_h5_chunk *chunk);
+/* Reads and decodes one chunk into `out`. *scratch is made when it is needed; the caller frees. */
+BS_MUST_USE basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    const struct bs_h5_chunk *chunk, struct bs_codec_scratch **scratch, uint8_t *out,
+    size_t raw_bytes, basalt_error *err);
+/* Its stored bytes, `chunk->stored_bytes` of them. */
+BS_MUST_USE basalt_status bs_h5_chunk_read_stored(struct bs_h5_file *h5,
+    const struct bs_h5_object *object, const struct bs_h5_chunk *chunk, uint8_t *out,
+    basalt_error *err);
+
+/* The global heap, as far as one caller meets it: nothing is read twice. */
+struct bs_h5_heap;
+BS_MUST_USE basalt_status bs_h5_heap_open(
+    struct bs_h5_file *h5, struct bs_h5_heap **out_heap, basalt_error *err);
+void bs_h5_heap_close(struct bs_h5_heap *heap); /* NULL is fine */
+/* The object of a number in the collection at `address`; it lives until the next call. */
+BS_MUST_USE basalt_status bs_h5_heap_object(struct bs_h5_heap *heap, uint64_t address,
+    uint32_t index, struct bs_cursor *out_object, basalt_error *err);
+
 /* Every extent that the root reaches, metadata included. *out_complete is false if there are
  * structures whose extents this reader cannot list: then nothing of the file may be called free.
  * The superblock's own space is not reported. */
@@ -374,7 +402,8 @@ struct bs_h5_identity { /* attributes of /.basalt */
 BS_MUST_USE basalt_status bs_h5_identity_read(
     struct bs_h5_file *h5, struct bs_h5_identity *out_identity, basalt_error *err);
 
-/* The writer of an empty file (`file` has size 0): its first commit makes it valid HDF5. */
+/* The writer of an empty file (`file` has size 0): its first commit makes it valid HDF5. `identity` NULL:
+ * a plain file, see "arrays" below. */
 BS_MUST_USE basalt_status bs_h5_writer_create(struct bs_file *file,
     const struct bs_h5_identity *identity, struct bs_h5_writer **out_writer, basalt_error *err);
 /* The writer of a file that Basalt made, at the root that is in force: loads the tree, finds what is
@@ -453,6 +482,68 @@ BS_MUST_USE basalt_status bs_h5_finish_tail(struct bs_h5_writer *writer, struct 
  * THREADS: as bs_h5_append. */
 BS_MUST_USE basalt_status bs_h5_rechunk(struct bs_h5_writer *writer, struct bs_h5_node *column,
     struct bs_codec_scratch *scratch, uint64_t chunk_rows, basalt_error *err);
+
+/* ---- writing a whole file at once -----------------------------------------------------------
+ *
+ * What a copy of any HDF5 file is made of, in a writer without identity. Such a file has no /.basalt and
+ * one commit. First the tree: groups, arrays, committed types, links, attributes. Then bs_h5_place, which
+ * says where every header will be; from then on only data, fill values and the values of attributes
+ * change. Then the data, in any order of datasets, and the commit. */
+
+struct bs_h5_array_spec {
+    const struct bs_h5_type *type; /* copied */
+    struct bs_h5_node *type_node;  /* the committed type that `type` is, or NULL */
+    struct bs_h5_space space;
+    enum bs_h5_layout layout; /* compact, contiguous or chunked */
+    uint64_t chunk_dims[BS_H5_RANK_MAX];
+    struct bs_pipeline pipeline;
+    const void *fill; /* one element or NULL (zeros); copied */
+    bool stored;      /* contiguous: there are data; else all elements are the fill value */
+};
+/* TOO_LARGE: chunks of 4 GiB or more. A resizable array must be chunked. */
+BS_MUST_USE basalt_status bs_h5_make_array(struct bs_h5_writer *writer, struct bs_h5_node *parent,
+    const char *name, const struct bs_h5_array_spec *spec, struct bs_h5_node **out_dataset,
+    basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_make_type(struct bs_h5_writer *writer, struct bs_h5_node *parent,
+    const char *name, const struct bs_h5_type *type, struct bs_h5_node **out_type,
+    basalt_error *err);
+/* `target` as in struct bs_h5_link: soft or external. */
+BS_MUST_USE basalt_status bs_h5_make_link(struct bs_h5_writer *writer, struct bs_h5_node *parent,
+    const struct bs_h5_link *link, basalt_error *err);
+/* One more hard link to an object of the tree. */
+BS_MUST_USE basalt_status bs_h5_make_alias(struct bs_h5_writer *writer, struct bs_h5_node *parent,
+    const char *name, struct bs_h5_node *object, basalt_error *err);
+/* Any type and rank; in a file that is not plain TOO_LARGE and UNSUPPORTED as bs_h5_set_attribute. */
+BS_MUST_USE basalt_status bs_h5_make_attribute(struct bs_h5_writer *writer, struct bs_h5_node *node,
+    const char *name, const struct bs_h5_type *type, struct bs_h5_node *type_node,
+    const struct bs_h5_space *space, const void *data, basalt_error *err);
+
+BS_MUST_USE basalt_status bs_h5_place(struct bs_h5_writer *writer, basalt_error *err);
+/* Of an object that has been placed: what a reference to it holds. */
+uint64_t bs_h5_node_address(const struct bs_h5_node *node);
+/* New bytes for the value of an attribute, as many as it has; and for a fill value. */
+void bs_h5_change_attribute(
+    struct bs_h5_node *node, const char *name, const void *data, size_t bytes);
+void bs_h5_change_fill(struct bs_h5_node *array, const void *fill);
+/* An encoded chunk; `number` counts the chunks in C order and rises from call to call. One thread at a
+ * time for one array. */
+BS_MUST_USE basalt_status bs_h5_put_chunk(struct bs_h5_writer *writer, struct bs_h5_node *array,
+    uint64_t number, const void *stored, size_t count, uint32_t mask, basalt_error *err);
+/* Bytes [at, at + count) of a compact or contiguous array. THREADS: any, on parts that do not overlap. */
+BS_MUST_USE basalt_status bs_h5_put_bytes(struct bs_h5_writer *writer, struct bs_h5_node *array,
+    uint64_t at, const void *bytes, size_t count, basalt_error *err);
+
+/* Objects of the global heap: what variable-length elements and region references name. A packer is one
+ * thread's; several may work on one writer. */
+struct bs_h5_packer;
+BS_MUST_USE basalt_status bs_h5_packer_create(
+    struct bs_h5_writer *writer, struct bs_h5_packer **out_packer, basalt_error *err);
+void bs_h5_packer_free(
+    struct bs_h5_packer *packer); /* NULL is fine; what was not flushed is lost */
+/* The object's address is final: 12 bytes, collection u64 and index u32, at `out_place`. */
+BS_MUST_USE basalt_status bs_h5_pack(struct bs_h5_packer *packer, const void *bytes, size_t count,
+    uint8_t *out_place, basalt_error *err);
+BS_MUST_USE basalt_status bs_h5_packer_flush(struct bs_h5_packer *packer, basalt_error *err);
 
 /* The commit, in the order in which the store calls (design section 4, "The commit point"):
  *   prepare   writes every changed header, index node and /.basalt into free space and grows the

@@ -89,12 +89,16 @@ basalt_status bs_h5_attribute_decode(struct bs_h5_file *h5, struct bs_cursor *cu
     struct parts parts = {0};
     struct bs_h5_body space = {0};
 
+    const size_t committed_before = committed->count;
     memset(out_attribute, 0, sizeof *out_attribute);
+    out_attribute->type_address = BS_H5_UNDEFINED;
     basalt_status status = split(cursor, &parts, err);
     if (status) return status;
     BS_TRY(copy_name(&parts, &out_attribute->name, err));
     BS_TRY(bs_h5_type_follow(
         h5, &parts.type, parts.flags & TYPE_SHARED, committed, &out_attribute->type, err));
+    if (committed->count > committed_before)
+        out_attribute->type_address = bs_load_u64(committed->data + committed_before);
     BS_TRY(bs_h5_body_find(
         h5, BS_H5_MESSAGE_SPACE, parts.space, parts.flags & SPACE_SHARED, &space, err));
     BS_TRY(bs_h5_space_decode(h5, &space.cursor, &out_attribute->space, err));

@@ -157,6 +157,21 @@ basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5, const struct bs_h5_objec
     return status;
 }
 
+basalt_status bs_h5_chunk_read_stored(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    const struct bs_h5_chunk *chunk, uint8_t *out, basalt_error *err)
+{
+    size_t raw_bytes = 0;
+    basalt_status status = BASALT_OK;
+
+    if (bs_h5_chunk_is_raw(object->dataset, bs_h5_chunk_mask(object, chunk))) {
+        status = bs_h5_chunk_raw_bytes(h5, object, &raw_bytes, err);
+        if (!status)
+            status = bs_h5_chunk_check_raw(h5, chunk->address, chunk->stored_bytes, raw_bytes, err);
+    }
+    if (status) return status;
+    return bs_h5_read_at(h5, chunk->address, out, (size_t)chunk->stored_bytes, "a chunk", err);
+}
+
 basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct bs_h5_object *object,
     const struct bs_h5_chunk *chunk, struct bs_codec_scratch **scratch, uint8_t *out,
     size_t raw_bytes, basalt_error *err)

@@ -353,6 +353,11 @@ const char *bs_h5_file_warning(const struct bs_h5_file *h5)
            "it, and what it had not written yet is missing";
 }
 
+uint64_t bs_h5_file_bytes(const struct bs_h5_file *h5)
+{
+    return h5->bytes;
+}
+
 const struct bs_h5_superblock *bs_h5_file_superblock(const struct bs_h5_file *h5)
 {
     return &h5->superblock;

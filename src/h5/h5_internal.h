@@ -381,15 +381,6 @@ BS_MUST_USE basalt_status bs_h5_fixed_array_walk(
     const struct bs_h5_chunk_walk *walk, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_extensible_array_walk(
     const struct bs_h5_chunk_walk *walk, basalt_error *err);
-/* Bytes of one unfiltered chunk; TOO_LARGE beyond what the file makes plausible. */
-BS_MUST_USE basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5,
-    const struct bs_h5_object *object, size_t *out_bytes, basalt_error *err);
-/* The pipeline's mask for a chunk: as stored, or all filters where a rule of the layout says so. */
-uint32_t bs_h5_chunk_mask(const struct bs_h5_object *object, const struct bs_h5_chunk *chunk);
-/* Reads and decodes one chunk into `out`. *scratch is made when it is needed; the caller frees. */
-BS_MUST_USE basalt_status bs_h5_chunk_read(struct bs_h5_file *h5, const struct bs_h5_object *object,
-    const struct bs_h5_chunk *chunk, struct bs_codec_scratch **scratch, uint8_t *out,
-    size_t raw_bytes, basalt_error *err);
 /* The same of a filtered chunk that has been read already. */
 BS_MUST_USE basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5,
     const struct bs_h5_object *object, uint64_t address, uint32_t mask,
@@ -435,16 +426,9 @@ BS_MUST_USE basalt_status bs_h5_object_open_under(struct bs_h5_file *h5, const c
 
 /* ---- global heap (h5_heap.c) ------------------------------------------------------------------ */
 
-/* What one caller met of it: bs_h5_resolve over several calls, without reading anything again. */
-struct bs_h5_heap;
-BS_MUST_USE basalt_status bs_h5_heap_open(
-    struct bs_h5_file *h5, struct bs_h5_heap **out_heap, basalt_error *err);
-void bs_h5_heap_close(struct bs_h5_heap *heap); /* NULL is fine */
+/* bs_h5_resolve over several calls, without reading anything again. */
 BS_MUST_USE basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const struct bs_h5_type *type,
     const void *elements, uint64_t count, bs_h5_text_fn each, void *context, basalt_error *err);
-/* The object of a number in the collection at `address`; it lives until the next call. */
-BS_MUST_USE basalt_status bs_h5_heap_object(struct bs_h5_heap *heap, uint64_t address,
-    uint32_t index, struct bs_cursor *out_object, basalt_error *err);
 /* Elements of the type name places in the global heap. */
 bool bs_h5_refers_to_heap(const struct bs_h5_type *type);
 /* Bytes of the collection at `address`, after its header was checked. */

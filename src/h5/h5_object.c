@@ -81,8 +81,11 @@ static basalt_status read_dataset(struct bs_h5_file *h5, struct bs_h5_object *ob
     object->dataset = bs_alloc_zeroed(1, sizeof *object->dataset);
     if (!object->dataset) return bs_fail_memory(err, sizeof *object->dataset);
     struct bs_cursor cursor = bs_h5_message_cursor(h5, type);
+    object->dataset->type_address = BS_H5_UNDEFINED;
     basalt_status status = bs_h5_type_follow(
         h5, &cursor, type->shared, &object->committed, &object->dataset->type, err);
+    if (!status && object->committed.count)
+        object->dataset->type_address = bs_load_u64(object->committed.data);
     if (!status) status = read_space(h5, space, &object->dataset->space, err);
     cursor = bs_h5_message_cursor(h5, layout);
     if (!status) status = bs_h5_layout_decode(h5, &cursor, object->dataset, &object->detail, err);
@@ -91,6 +94,7 @@ static basalt_status read_dataset(struct bs_h5_file *h5, struct bs_h5_object *ob
     const struct bs_h5_message *external =
         bs_h5_header_find(object->header, BS_H5_MESSAGE_EXTERNAL);
     object->detail.external = external && object->dataset->layout == BS_H5_CONTIGUOUS;
+    object->dataset->external = object->detail.external;
     if (!status && object->detail.external)
         status = bs_h5_slots_read(h5, external, &object->slots, err);
     if (!status && object->dataset->layout == BS_H5_VIRTUAL)

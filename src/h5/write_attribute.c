@@ -15,7 +15,7 @@ void bs_node_attributes_free(struct bs_h5_node *node)
     node->attribute_count = 0;
 }
 
-static struct bs_node_attribute *attribute_find(const struct bs_h5_node *node, const char *name)
+struct bs_node_attribute *bs_node_attribute(const struct bs_h5_node *node, const char *name)
 {
     for (size_t i = 0; i < node->attribute_count; i++) {
         if (!strcmp(node->attributes[i].name, name)) return &node->attributes[i];
@@ -23,15 +23,18 @@ static struct bs_node_attribute *attribute_find(const struct bs_h5_node *node, c
     return NULL;
 }
 
-static basalt_status attribute_check(const char *name, const struct bs_h5_type *type,
-    const struct bs_h5_space *space, uint64_t *out_bytes, basalt_error *err)
+static basalt_status attribute_check(const struct bs_h5_node *node, const char *name,
+    const struct bs_h5_type *type, const struct bs_h5_space *space, uint64_t *out_bytes,
+    basalt_error *err)
 {
+    const bool plain = node->writer->plain;
     uint64_t count = 0;
-    if (name[0] == 0 || !bs_utf8_valid(name, strlen(name))) {
+    if (!plain && (name[0] == 0 || !bs_utf8_valid(name, strlen(name)))) {
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
             "the name of an attribute is empty or not UTF-8");
     }
-    if (type->kind == BS_H5_VARIABLE || type->kind == BS_H5_REFERENCE || space->rank > 1) {
+    if (!plain &&
+        (type->kind == BS_H5_VARIABLE || type->kind == BS_H5_REFERENCE || space->rank > 1)) {
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "the attribute \"%.100s\" is not a number or fixed-length string, alone or in a row: "
             "others are read but not written",
@@ -43,7 +46,7 @@ static basalt_status attribute_check(const char *name, const struct bs_h5_type *
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
             "the type of the attribute \"%.100s\" has no bytes", name);
     }
-    if (strlen(name) > 1000 || count > BS_H5_ATTRIBUTE_BYTES_MAX / type->size_bytes) {
+    if ((!plain && strlen(name) > 1000) || count > BS_H5_ATTRIBUTE_BYTES_MAX / type->size_bytes) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
             "the attribute \"%.60s\" has more than %d bytes, or its name more than 1,000: store it as "
             "a dataset",
@@ -55,20 +58,24 @@ static basalt_status attribute_check(const char *name, const struct bs_h5_type *
 
 /* Version 3 of the message: the first that says which characters its name has. */
 static basalt_status attribute_encode(const char *name, const struct bs_h5_type *type,
-    const struct bs_h5_space *space, const void *data, size_t bytes, struct bs_bytes *out,
-    basalt_error *err)
+    bool type_shared, const struct bs_h5_space *space, const void *data, size_t bytes,
+    struct bs_bytes *out, basalt_error *err)
 {
     struct bs_bytes type_body = {0}, space_body = {0};
-    basalt_status status = bs_h5_type_encode(type, &type_body, err);
-    if (status) goto out;
+    basalt_status status = BASALT_OK;
+    if (type_shared) {
+        bs_put_shared(&type_body);
+    } else {
+        BS_TRY(bs_h5_type_encode(type, &type_body, err));
+    }
     bs_put_dataspace(&space_body, space);
     BS_TRY(bs_bytes_check(&space_body, err));
     bs_bytes_u8(out, 3);
-    bs_bytes_u8(out, 0); /* type and dataspace are not shared */
+    bs_bytes_u8(out, type_shared); /* flags */
     bs_bytes_u16(out, (uint16_t)(strlen(name) + 1));
     bs_bytes_u16(out, (uint16_t)type_body.count);
     bs_bytes_u16(out, (uint16_t)space_body.count);
-    bs_bytes_u8(out, 1); /* UTF-8 */
+    bs_bytes_u8(out, bs_utf8_valid(name, strlen(name)));
     bs_bytes_put(out, name, strlen(name) + 1);
     bs_bytes_put(out, type_body.data, type_body.count);
     bs_bytes_put(out, space_body.data, space_body.count);
@@ -87,7 +94,7 @@ out:
 basalt_status bs_node_put_attribute(
     struct bs_h5_node *node, const char *name, uint8_t *body, size_t body_bytes, basalt_error *err)
 {
-    struct bs_node_attribute *there = attribute_find(node, name);
+    struct bs_node_attribute *there = bs_node_attribute(node, name);
     if (there) {
         bs_free(there->body);
         there->body = body;
@@ -108,7 +115,7 @@ basalt_status bs_node_put_attribute(
     }
     node->attributes = grown;
     node->attributes[node->attribute_count++] =
-        (struct bs_node_attribute){copy, body, (uint16_t)body_bytes};
+        (struct bs_node_attribute){.name = copy, .body = body, .body_bytes = (uint16_t)body_bytes};
     return BASALT_OK;
 }
 
@@ -118,9 +125,9 @@ basalt_status bs_node_set_attribute(struct bs_h5_node *node, const char *name,
 {
     struct bs_bytes body = {0};
     uint64_t bytes = 0;
-    basalt_status status = attribute_check(name, type, space, &bytes, err);
+    basalt_status status = attribute_check(node, name, type, space, &bytes, err);
     if (status) return status;
-    BS_TRY(attribute_encode(name, type, space, data, (size_t)bytes, &body, err));
+    BS_TRY(attribute_encode(name, type, false, space, data, (size_t)bytes, &body, err));
     BS_TRY(bs_node_put_attribute(node, name, body.data, body.count, err));
     body = (struct bs_bytes){0};
     node->attributes_dirty = true;
@@ -145,9 +152,39 @@ basalt_status bs_node_set_u64(
 
 void bs_node_change_u64(struct bs_h5_node *node, const char *name, uint64_t value)
 {
-    struct bs_node_attribute *there = attribute_find(node, name);
+    struct bs_node_attribute *there = bs_node_attribute(node, name);
     assert(there && there->body_bytes >= 8);
     bs_store_u64(there->body + there->body_bytes - 8, value);
+}
+
+basalt_status bs_h5_make_attribute(struct bs_h5_writer *writer, struct bs_h5_node *node,
+    const char *name, const struct bs_h5_type *type, struct bs_h5_node *type_node,
+    const struct bs_h5_space *space, const void *data, basalt_error *err)
+{
+    struct bs_bytes body = {0};
+    uint64_t bytes = 0;
+    basalt_status status = bs_writer_check(writer, err);
+    if (!status) status = attribute_check(node, name, type, space, &bytes, err);
+    if (status) return status;
+    BS_TRY(attribute_encode(name, type, type_node, space, data, (size_t)bytes, &body, err));
+    BS_TRY(bs_node_put_attribute(node, name, body.data, body.count, err));
+    body = (struct bs_bytes){0};
+    struct bs_node_attribute *attribute = bs_node_attribute(node, name);
+    attribute->type_node = type_node;
+    attribute->type_at = (uint16_t)(9 + strlen(name) + 1 + BS_SHARED_ADDRESS_AT);
+    node->attributes_dirty = true;
+    bs_node_dirty(node);
+out:
+    bs_bytes_free(&body);
+    return status;
+}
+
+void bs_h5_change_attribute(
+    struct bs_h5_node *node, const char *name, const void *data, size_t bytes)
+{
+    struct bs_node_attribute *there = bs_node_attribute(node, name);
+    assert(there && there->body_bytes >= bytes);
+    if (bytes) memcpy(there->body + there->body_bytes - bytes, data, bytes);
 }
 
 /* ---- the calls ----------------------------------------------------------------------------- */

@@ -60,7 +60,7 @@ static struct bs_index_entry *partial_entry(struct bs_column *column)
 {
     const uint64_t partial = column->rows % column->chunk_rows;
     struct bs_index_entry *last = bs_index_last(&column->index);
-    return partial && last && last->first_row == column->rows - partial ? last : NULL;
+    return partial && last && last->first == column->rows - partial ? last : NULL;
 }
 
 uint64_t bs_column_extent_bytes(const struct bs_column *column, const struct bs_index_entry *entry)
@@ -94,7 +94,7 @@ basalt_status bs_column_read_chunk(struct bs_h5_node *node, const struct bs_inde
         entry->bytes > bs_pipeline_bound(column->pipeline, raw_bytes)) {
         return bs_fail(err, BASALT_CORRUPT, entry->address,
             "the chunk at row %" PRIu64 " of \"%.100s\" is outside of the file or too large",
-            entry->first_row, node->name);
+            entry->first, node->name);
     }
     if (is_raw(column, entry)) {
         return bs_file_read_all_at(node->writer->file, out, raw_bytes, entry->address, err);
@@ -106,7 +106,7 @@ basalt_status bs_column_read_chunk(struct bs_h5_node *node, const struct bs_inde
     if (!status) {
         status = bs_pipeline_decode(
             column->pipeline, entry->mask, scratch, stored, entry->bytes, out, raw_bytes, err);
-        if (status) bs_error_prefix(err, "row %" PRIu64 " of %.80s", entry->first_row, node->name);
+        if (status) bs_error_prefix(err, "row %" PRIu64 " of %.80s", entry->first, node->name);
     }
     bs_free(stored);
     return status;
@@ -624,10 +624,10 @@ basalt_status bs_column_lower_strings(struct bs_h5_node *node, struct bs_codec_s
     if (moved.count == 0) goto out;
     bs_node_dirty(node);
     if (is_raw(column, partial)) {
-        BS_TRY(store_tail(
-            &append, partial, partial->first_row, chunk, column->rows % column->chunk_rows));
+        BS_TRY(
+            store_tail(&append, partial, partial->first, chunk, column->rows % column->chunk_rows));
     } else {
-        BS_TRY(store_full(&append, partial, partial->first_row, chunk));
+        BS_TRY(store_full(&append, partial, partial->first, chunk));
     }
     for (size_t i = 0; i < moved.count; i++) {
         bs_space_give_up(append.space, moved.items[i].address, moved.items[i].bytes);

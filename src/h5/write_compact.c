@@ -94,10 +94,10 @@ static basalt_status move_index_node(void *context, uint64_t address, basalt_err
 {
     struct column_move *move = context;
     if (move->look) {
-        move->high |= is_high(move->job, address, bs_index_node_bytes());
+        move->high |= is_high(move->job, address, bs_index_node_bytes(move->node));
         return BASALT_OK;
     }
-    return bs_extents_add(&move->nodes, address, bs_index_node_bytes(), err);
+    return bs_extents_add(&move->nodes, address, bs_index_node_bytes(move->node), err);
 }
 
 static basalt_status column_lower(
@@ -203,7 +203,10 @@ static basalt_status node_lower(struct compaction *job, struct bs_h5_node *node,
     basalt_status status = BASALT_OK;
     switch (node->kind) {
     case BS_NODE_FOREIGN:
-    case BS_NODE_LINK: return BASALT_OK;
+    case BS_NODE_LINK:
+    case BS_NODE_ALIAS:
+    case BS_NODE_ARRAY:
+    case BS_NODE_TYPE: return BASALT_OK; /* the latter three: only in files that are written once */
     case BS_NODE_GROUP:
         for (size_t i = 0; !status && i < node->as.group.count; i++) {
             status = node_lower(job, node->as.group.children[i], err);

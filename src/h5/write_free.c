@@ -20,7 +20,7 @@ static basalt_status column_chunk(
     uint64_t used = 0;
     basalt_status status = bs_extents_add(job->extents, entry->address, entry->bytes, err);
     if (status || !column->variable) return status;
-    const uint64_t rows = BS_MIN(column->chunk_rows, column->rows - entry->first_row);
+    const uint64_t rows = BS_MIN(column->chunk_rows, column->rows - entry->first);
     status = bs_column_read_chunk(job->node, entry, job->scratch, job->chunk, err);
     job->collections.count = 0;
     if (!status) {
@@ -37,7 +37,7 @@ static basalt_status column_chunk(
 static basalt_status column_node(void *context, uint64_t address, basalt_error *err)
 {
     struct listing *job = context;
-    return bs_extents_add(job->extents, address, bs_index_node_bytes(), err);
+    return bs_extents_add(job->extents, address, bs_index_node_bytes(job->node), err);
 }
 
 basalt_status bs_column_extents(struct bs_h5_node *node, struct bs_extents *out, basalt_error *err)
@@ -83,7 +83,9 @@ static basalt_status node_extents(
     basalt_status status = BASALT_OK;
     switch (node->kind) {
     case BS_NODE_FOREIGN:
-    case BS_NODE_LINK: return BASALT_OK;
+    case BS_NODE_LINK:
+    case BS_NODE_ALIAS:
+    case BS_NODE_ARRAY: return BASALT_OK; /* the latter two: only in files that are written once */
     case BS_NODE_GROUP:
         for (size_t i = 0; !status && i < node->as.group.count; i++) {
             status = node_extents(node->as.group.children[i], out, err);
@@ -93,6 +95,7 @@ static basalt_status node_extents(
         }
         break;
     case BS_NODE_COLUMN: status = bs_column_extents(node, out, err); break;
+    case BS_NODE_TYPE: break;
     case BS_NODE_FIXED: status = add(out, node->as.fixed.address, node->as.fixed.bytes, err); break;
     }
     return status ? status : header_extents(node, out, err);

@@ -23,10 +23,25 @@ void bs_put_message(
 }
 
 /* The prefix of a message of `count` bytes that the caller puts itself. */
-static void put_prefix(struct bs_bytes *out, enum bs_h5_message_type type, size_t count)
+void bs_put_prefix(struct bs_bytes *out, enum bs_h5_message_type type, size_t count, uint8_t flags)
 {
     bs_put_message(out, type, NULL, 0);
-    if (!out->failed) bs_store_u16(out->data + out->count - 3, (uint16_t)count);
+    if (out->failed) return;
+    bs_store_u16(out->data + out->count - 3, (uint16_t)count);
+    out->data[out->count - 1] = flags;
+}
+
+/* FF IV.A.2, shared messages, version 3: in the header of a committed datatype. */
+void bs_put_shared(struct bs_bytes *out)
+{
+    bs_bytes_u8(out, 3);
+    bs_bytes_u8(out, 2);
+    bs_bytes_u64(out, BS_H5_UNDEFINED);
+}
+
+static void put_prefix(struct bs_bytes *out, enum bs_h5_message_type type, size_t count)
+{
+    bs_put_prefix(out, type, count, 0);
 }
 
 void bs_put_dataspace(struct bs_bytes *out, const struct bs_h5_space *space)
@@ -58,11 +73,11 @@ void bs_put_contiguous_layout(struct bs_bytes *out, uint64_t address, uint64_t b
     bs_bytes_u64(out, bytes);
 }
 
-static void put_fill(struct bs_bytes *out, const void *fill, size_t bytes, bool chunked)
+void bs_put_fill(struct bs_bytes *out, const void *fill, size_t bytes, enum bs_fill_when when)
 {
     put_prefix(out, BS_H5_MESSAGE_FILL, 8 + (fill ? bytes : 0));
     bs_bytes_u8(out, 2);
-    bs_bytes_u8(out, chunked ? 3 : 2);             /* space is allocated incrementally, or late */
+    bs_bytes_u8(out, (uint8_t)when);
     bs_bytes_u8(out, 2);                           /* filled if the user has set a value */
     bs_bytes_u8(out, 1);                           /* defined: */
     bs_bytes_u32(out, fill ? (uint32_t)bytes : 0); /* 0 bytes are the library's zeros */
@@ -71,7 +86,7 @@ static void put_fill(struct bs_bytes *out, const void *fill, size_t bytes, bool 
 
 /* Version 1, which the oldest readers know. With the filters' names: libhdf5 1.10 reads a message
  * without them, but copies it (h5repack, h5copy) into one that it cannot read. */
-static void put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipeline)
+void bs_put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipeline)
 {
     struct bs_bytes body = {0};
     bs_bytes_u8(&body, 1);
@@ -88,7 +103,7 @@ static void put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipelin
         if (name) bs_bytes_put(&body, name, strlen(name));
         bs_bytes_zeros(&body, name_bytes - (name ? strlen(name) : 0));
         for (unsigned k = 0; k < filter->parameter_count; k++) {
-            bs_bytes_u32(&body, filter->parameters[k]);
+            bs_bytes_u32(&body, bs_filter_parameters(filter)[k]);
         }
         if (filter->parameter_count % 2) bs_bytes_zeros(&body, 4);
     }
@@ -97,23 +112,27 @@ static void put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipelin
     bs_bytes_free(&body);
 }
 
+basalt_status bs_encode_type(const struct bs_h5_type *type, struct bs_bytes *out, basalt_error *err)
+{
+    const basalt_status status = bs_h5_type_encode(type, out, err);
+    if (status || out->count <= UINT16_MAX) return status;
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "the datatype takes %zu bytes; a message has at most 65,535", out->count);
+}
+
 basalt_status bs_put_dataset_messages(struct bs_bytes *out, const struct bs_h5_type *type,
     const struct bs_pipeline *pipeline, const void *fill, bool chunked, basalt_error *err)
 {
     struct bs_bytes body = {0};
-    basalt_status status = bs_h5_type_encode(type, &body, err);
-    if (!status && body.count > UINT16_MAX) {
-        status = bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "the datatype takes %zu bytes; a message has at most 65,535", body.count);
-    }
+    basalt_status status = bs_encode_type(type, &body, err);
     if (!status && fill && type->size_bytes > UINT16_MAX - 8u) {
         status = bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
             "a fill value of %u bytes does not fit a message", (unsigned)type->size_bytes);
     }
     if (!status) {
         bs_put_message(out, BS_H5_MESSAGE_TYPE, body.data, body.count);
-        put_fill(out, fill, type->size_bytes, chunked);
-        if (pipeline->count) put_pipeline(out, pipeline);
+        bs_put_fill(out, fill, type->size_bytes, chunked ? BS_FILL_INCREMENTAL : BS_FILL_LATE);
+        if (pipeline->count) bs_put_pipeline(out, pipeline);
         bs_put_attribute_info(out);
     }
     bs_bytes_free(&body);
@@ -126,14 +145,14 @@ static void put_link(struct bs_bytes *out, const struct bs_h5_node *child)
 {
     const size_t name_bytes = strlen(child->name);
     const size_t width = name_bytes > UINT8_MAX ? 2 : 1;
-    const bool hard = child->kind != BS_NODE_LINK;
+    const bool hard = child->kind != BS_NODE_LINK, utf8 = bs_utf8_valid(child->name, name_bytes);
     const size_t value = hard ? 8 : 2 + child->as.link.target.count;
     put_prefix(out, BS_H5_MESSAGE_LINK, 3 + (hard ? 0u : 1u) + width + name_bytes + value);
     bs_bytes_u8(out, 1);
     /* flags: width of the name's length, kind if not hard, character set */
     bs_bytes_u8(out, (uint8_t)((width - 1) | (hard ? 0u : 8u) | 0x10u));
     if (!hard) bs_bytes_u8(out, child->as.link.type);
-    bs_bytes_u8(out, 1);
+    bs_bytes_u8(out, utf8);
     bs_bytes_uint(out, name_bytes, width);
     bs_bytes_put(out, child->name, name_bytes);
     if (hard) {
@@ -160,9 +179,11 @@ static void put_links(struct bs_bytes *out, const struct bs_h5_node *group)
 
 static void put_symbol_table(struct bs_bytes *out, const struct bs_symbols *symbols)
 {
-    const struct bs_symbol_node *root = symbols->levels[symbols->depth - 1].nodes[0];
+    /* A header that is placed before the table is made has its size all the same. */
+    const struct bs_symbol_node *root =
+        symbols->depth ? symbols->levels[symbols->depth - 1].nodes[0] : NULL;
     put_prefix(out, BS_H5_MESSAGE_SYMBOL_TABLE, 16);
-    bs_bytes_u64(out, root->next_address);
+    bs_bytes_u64(out, root ? root->next_address : BS_H5_UNDEFINED);
     bs_bytes_u64(out, symbols->next_heap.address);
 }
 
@@ -188,6 +209,13 @@ static void put_column(struct bs_bytes *out, const struct bs_column *column)
 
 /* ---- the header ---------------------------------------------------------------------------- */
 
+static void put_links_count(struct bs_bytes *out, uint32_t links)
+{
+    put_prefix(out, BS_H5_MESSAGE_LINK_COUNT, 5);
+    bs_bytes_u8(out, 0); /* version */
+    bs_bytes_u32(out, links);
+}
+
 static void put_attributes(struct bs_bytes *out, const struct bs_h5_node *node)
 {
     for (size_t i = 0; i < node->attribute_count; i++) {
@@ -199,7 +227,9 @@ static void put_attributes(struct bs_bytes *out, const struct bs_h5_node *node)
 static void put_messages(struct bs_bytes *out, const struct bs_h5_node *node)
 {
     bs_bytes_put(out, node->kept.data, node->kept.count);
+    if (node->links > 1) put_links_count(out, node->links);
     if (node->kind == BS_NODE_COLUMN) put_column(out, node->as.column);
+    if (node->kind == BS_NODE_ARRAY) bs_array_put_layout(node->as.array, out);
     if (node->kind == BS_NODE_GROUP && node->as.group.symbols) {
         put_symbol_table(out, node->as.group.symbols);
     } else if (node->kind == BS_NODE_GROUP) {

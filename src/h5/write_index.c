@@ -1,12 +1,14 @@
-/* write_index.c - a column's chunk index: a version-1 B-tree (FF III.A.1), path-copied.
+/* write_index.c - the chunk index of a column or array: a version-1 B-tree (FF III.A.1), path-copied.
  *
  *   0  "TREE", type 1, level, entries used u16, left and right sibling (always undefined)
- *  24  key, child, key, child, … key   a key is {stored bytes u32, filter mask u32, row u64, 0 u64}
+ *  24  key, child, key, child, … key   a key is {stored bytes u32, filter mask u32, and for each
+ *      dimension the first element u64, then 0 u64}
  *
- * Rows only come at the end, so only the nodes at the right edge are in memory. The others never
- * change: a node that is full is written at once and stays where it is, and a commit writes the ones
- * at the edge that changed, to new places, as many as the tree has levels. Siblings are undefined
- * because a copied node's neighbour would name the old one.
+ * An entry is named by the row that a column's chunk begins at, or by the number of an array's chunk
+ * in C order: in both a larger one means a later key. Chunks only come at the end, so only the nodes at
+ * the right edge are in memory. The others never change: a node that is full is written at once and
+ * stays where it is, and a commit writes the ones at the edge that changed, to new places, as many as
+ * the tree has levels. Siblings are undefined because a copied node's neighbour would name the old one.
  *
  *   (1) Level 0 of `levels` is the leaf at the right edge, level `depth` - 1 the root.
  *   (2) A node above the leaves does not list its child at the right edge: that entry is made when
@@ -16,13 +18,27 @@
 #include "h5/writer_internal.h"
 
 #define HEAD_BYTES 24u
-#define KEY_BYTES 24u
-#define NODE_BYTES                                                                                 \
-    (HEAD_BYTES + (BS_INDEX_CHILDREN + 1) * KEY_BYTES + (size_t)BS_INDEX_CHILDREN * 8)
+#define KEY_BYTES_OF(rank) (8u + 8u * ((rank) + 1u))
+#define NODE_BYTES_OF(rank)                                                                        \
+    (HEAD_BYTES + (BS_INDEX_CHILDREN + 1) * (size_t)KEY_BYTES_OF(rank) +                           \
+        (size_t)BS_INDEX_CHILDREN * 8)
+#define KEY_BYTES KEY_BYTES_OF(1u) /* of a column: only those are read back */
+#define NODE_BYTES NODE_BYTES_OF(1u)
+#define NODE_BYTES_MAX NODE_BYTES_OF((unsigned)BS_H5_RANK_MAX)
 
-size_t bs_index_node_bytes(void)
+static unsigned rank_of(const struct bs_h5_node *node)
 {
-    return NODE_BYTES;
+    return node->kind == BS_NODE_ARRAY ? node->as.array->rank : 1;
+}
+
+static struct bs_index *index_of(const struct bs_h5_node *node)
+{
+    return node->kind == BS_NODE_ARRAY ? &node->as.array->index : &node->as.column->index;
+}
+
+size_t bs_index_node_bytes(const struct bs_h5_node *node)
+{
+    return NODE_BYTES_OF(rank_of(node));
 }
 
 void bs_index_free(struct bs_index *index)
@@ -40,7 +56,7 @@ struct bs_index_entry *bs_index_last(struct bs_index *index)
 void bs_index_replace_last(struct bs_index *index, const struct bs_index_entry *entry)
 {
     struct bs_index_entry *last = bs_index_last(index);
-    assert(last && last->first_row == entry->first_row);
+    assert(last && last->first == entry->first);
     *last = *entry;
     index->levels[0].dirty = true;
 }
@@ -58,12 +74,23 @@ static basalt_status entries_reserve(struct bs_index_node *node, basalt_error *e
 
 /* ---- bytes --------------------------------------------------------------------------------- */
 
-static void put_key(uint8_t *out, const struct bs_index_entry *entry)
+/* `last`: of the element's bytes, the dimension behind all others. */
+static void put_key(
+    const struct bs_h5_node *node, uint8_t *out, const struct bs_index_entry *entry, uint64_t last)
 {
+    uint64_t rest = entry->first;
     bs_store_u32(out, entry->bytes);
     bs_store_u32(out + 4, entry->mask);
-    bs_store_u64(out + 8, entry->first_row);
-    bs_store_u64(out + 16, 0);
+    out += 8;
+    if (node->kind == BS_NODE_ARRAY) {
+        const struct bs_array *array = node->as.array;
+        for (unsigned i = array->rank; i-- > 1; rest /= array->grid[i]) {
+            bs_store_u64(out + 8 * i, rest % array->grid[i] * array->chunk_dims[i]);
+        }
+        rest *= array->chunk_dims[0]; /* the one behind the last chunk lies beyond dimension 0 */
+    }
+    bs_store_u64(out, rest);
+    bs_store_u64(out + (size_t)8 * rank_of(node), last);
 }
 
 /* The first chunk under the levels below `level`, as the entry that names it; false: there is none. */
@@ -80,15 +107,16 @@ static bool edge_entry(const struct bs_index *index, unsigned level, struct bs_i
     return true;
 }
 
-static void node_encode(const struct bs_index *index, unsigned level,
-    const struct bs_column *column, uint8_t out[NODE_BYTES])
+static void node_encode(
+    const struct bs_h5_node *owner, const struct bs_index *index, unsigned level, uint8_t *out)
 {
+    const size_t key_bytes = KEY_BYTES_OF(rank_of(owner));
     const struct bs_index_node *node = &index->levels[level];
     struct bs_index_entry edge, end = {0};
     const bool has_edge = edge_entry(index, level, &edge);
     const unsigned count = node->count + has_edge;
     assert(count > 0 && count <= BS_INDEX_CHILDREN);
-    memset(out, 0, NODE_BYTES);
+    memset(out, 0, bs_index_node_bytes(owner));
     memcpy(out, "TREE", 4);
     out[4] = 1;
     out[5] = (uint8_t)level;
@@ -96,25 +124,23 @@ static void node_encode(const struct bs_index *index, unsigned level,
     bs_store_u64(out + 8, BS_H5_UNDEFINED);
     bs_store_u64(out + 16, BS_H5_UNDEFINED);
     uint8_t *at = out + HEAD_BYTES;
-    for (unsigned i = 0; i < count; i++, at += KEY_BYTES + 8) {
+    for (unsigned i = 0; i < count; i++, at += key_bytes + 8) {
         const struct bs_index_entry *entry = i < node->count ? &node->entries[i] : &edge;
-        put_key(at, entry);
-        bs_store_u64(at + KEY_BYTES, entry->address);
+        put_key(owner, at, entry, 0);
+        bs_store_u64(at + key_bytes, entry->address);
     }
-    /* The key behind the last chunk: one chunk on in every dimension, as libhdf5 writes it. */
-    end.first_row = index->last_row + column->chunk_rows;
-    put_key(at, &end);
-    bs_store_u64(at + 16, column->element_bytes);
+    /* The key behind the last chunk: of a column one chunk on in every dimension, as libhdf5 writes it. */
+    const bool array = owner->kind == BS_NODE_ARRAY;
+    end.first = index->last + (array ? 1 : owner->as.column->chunk_rows);
+    put_key(owner, at, &end, array ? 0 : owner->as.column->element_bytes);
 }
 
 void bs_index_encode(
     const struct bs_h5_node *node, const struct bs_index_node *at, struct bs_bytes *out)
 {
-    const struct bs_column *column = node->as.column;
-    uint8_t *bytes = bs_bytes_grow(out, NODE_BYTES);
-    if (bytes) {
-        node_encode(&column->index, (unsigned)(at - column->index.levels), column, bytes);
-    }
+    uint8_t *bytes = bs_bytes_grow(out, bs_index_node_bytes(node));
+    const struct bs_index *index = index_of(node);
+    if (bytes) node_encode(node, index, (unsigned)(at - index->levels), bytes);
 }
 
 /* ---- growing ------------------------------------------------------------------------------- */
@@ -125,10 +151,11 @@ static basalt_status seal(
 {
     struct bs_h5_writer *writer = owner->writer;
     struct bs_index_node *node = &index->levels[level];
-    uint8_t bytes[NODE_BYTES];
+    uint8_t bytes[NODE_BYTES_MAX];
+    const size_t node_bytes = bs_index_node_bytes(owner);
     if (level + 1 >= BS_INDEX_DEPTH_MAX) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "the column \"%.100s\" has more chunks than its index can hold", owner->name);
+            "\"%.100s\" has more chunks than its index can hold", owner->name);
     }
     if (level + 1 == index->depth) {
         index->levels[level + 1].address = index->levels[level + 1].next_address = BS_H5_UNDEFINED;
@@ -138,14 +165,14 @@ static basalt_status seal(
     if (status) return status;
     uint64_t address = node->address;
     if (node->dirty) {
-        address = bs_space_take(&writer->space, NODE_BYTES);
-        node_encode(index, level, owner->as.column, bytes);
-        status = bs_file_write_at(writer->file, bytes, NODE_BYTES, address, err);
+        address = bs_space_take(&writer->space, node_bytes);
+        node_encode(owner, index, level, bytes);
+        status = bs_file_write_at(writer->file, bytes, node_bytes, address, err);
         if (status) {
-            bs_space_untake(&writer->space, address, NODE_BYTES);
+            bs_space_untake(&writer->space, address, node_bytes);
             return status;
         }
-        bs_space_give_up(&writer->space, node->address, NODE_BYTES);
+        bs_space_give_up(&writer->space, node->address, node_bytes);
     }
     above->entries[above->count] = node->entries[0];
     above->entries[above->count++].address = address;
@@ -176,7 +203,7 @@ basalt_status bs_index_push(struct bs_h5_node *node, struct bs_index *index,
     if (status) return status;
     leaf->entries[leaf->count++] = *entry;
     leaf->dirty = true;
-    index->last_row = entry->first_row;
+    index->last = entry->first;
     return BASALT_OK;
 }
 
@@ -192,7 +219,8 @@ static bool subtree_empty(const struct bs_index *index, unsigned level)
 
 basalt_status bs_index_plan(struct bs_h5_node *node, struct bs_plan *plan, basalt_error *err)
 {
-    struct bs_index *index = &node->as.column->index;
+    struct bs_index *index = index_of(node);
+    const size_t node_bytes = bs_index_node_bytes(node);
     bool changed = false;
     for (unsigned level = 0; level < index->depth; level++) {
         struct bs_index_node *at = &index->levels[level];
@@ -202,8 +230,8 @@ basalt_status bs_index_plan(struct bs_h5_node *node, struct bs_plan *plan, basal
         at->dirty = changed;
         if (!changed) continue;
         basalt_status status =
-            bs_plan_add(plan, BS_BLOCK_INDEX, at, node, BS_H5_UNDEFINED, NODE_BYTES, err);
-        if (!status) status = bs_plan_give_up(plan, at->address, NODE_BYTES, err);
+            bs_plan_add(plan, BS_BLOCK_INDEX, at, node, BS_H5_UNDEFINED, node_bytes, err);
+        if (!status) status = bs_plan_give_up(plan, at->address, node_bytes, err);
         if (status) return status;
     }
     return BASALT_OK;
@@ -251,7 +279,7 @@ static basalt_status node_read(
     for (unsigned i = 0; i < out->count; i++, at += KEY_BYTES + 8) {
         out->entries[i] = (struct bs_index_entry){
             bs_load_u64(at + 8), bs_load_u64(at + KEY_BYTES), bs_load_u32(at), bs_load_u32(at + 4)};
-        if (i > 0 && out->entries[i].first_row <= out->entries[i - 1].first_row) {
+        if (i > 0 && out->entries[i].first <= out->entries[i - 1].first) {
             return bs_fail(err, BASALT_CORRUPT, address,
                 "the keys of the chunk index node at %" PRIu64 " do not rise", address);
         }
@@ -279,7 +307,7 @@ static basalt_status entries_check(
 {
     const uint64_t chunk_rows = node->as.column->chunk_rows;
     for (unsigned i = 0; i < raw->count; i++) {
-        const uint64_t row = raw->entries[i].first_row;
+        const uint64_t row = raw->entries[i].first;
         if (row % chunk_rows || row >= node->as.column->rows) {
             return bs_fail(err, BASALT_CORRUPT, address,
                 "the chunk index node at %" PRIu64 " has a chunk at row %" PRIu64
@@ -318,7 +346,7 @@ basalt_status bs_index_load(struct bs_h5_node *node, basalt_error *err)
         expected = raw.level - 1;
     } while (raw.level > 0);
     if (raw.count > 0) {
-        loaded.last_row = raw.entries[raw.count - 1].first_row;
+        loaded.last = raw.entries[raw.count - 1].first;
     } else {
         bs_space_give_up(&node->writer->space, address, NODE_BYTES);
     }

@@ -31,7 +31,10 @@ static void free_content(struct bs_h5_node *node)
         break;
     case BS_NODE_COLUMN: bs_column_free(node->as.column); break;
     case BS_NODE_LINK: bs_bytes_free(&node->as.link.target); break;
+    case BS_NODE_ARRAY: bs_array_free(node->as.array); break;
     case BS_NODE_FIXED:
+    case BS_NODE_TYPE:
+    case BS_NODE_ALIAS:
     case BS_NODE_FOREIGN: break;
     }
     bs_node_attributes_free(node);
@@ -162,7 +165,8 @@ basalt_status bs_h5_child(struct bs_h5_writer *writer, struct bs_h5_node *group,
         return bs_fail(err, BASALT_NOT_FOUND, BASALT_NO_OFFSET,
             "there is no link called \"%.100s\" in the group", name);
     }
-    if (node->kind == BS_NODE_FOREIGN || node->kind == BS_NODE_LINK) {
+    if (node->kind == BS_NODE_FOREIGN || node->kind == BS_NODE_LINK ||
+        node->kind == BS_NODE_ALIAS) {
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "\"%.100s\" is a link or an object of another program, or has a second hard link: it "
             "keeps its place and is not written to",
@@ -194,7 +198,7 @@ static basalt_status name_check(
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
             "\"%.100s\" cannot be the name of a link: it is empty, a dot, or has a slash", name);
     }
-    if (!bs_utf8_valid(name, strlen(name))) {
+    if (!parent->writer->plain && !bs_utf8_valid(name, strlen(name))) {
         return bs_fail(
             err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "the name of a link is not UTF-8");
     }
@@ -210,8 +214,7 @@ static basalt_status name_check(
     return BASALT_OK;
 }
 
-/* A node that is not yet among its parent's children. */
-static basalt_status node_begin(struct bs_h5_writer *writer, struct bs_h5_node *parent,
+basalt_status bs_node_begin(struct bs_h5_writer *writer, struct bs_h5_node *parent,
     enum bs_node_kind kind, const char *name, struct bs_h5_node **out_node, basalt_error *err)
 {
     *out_node = NULL;
@@ -225,9 +228,7 @@ static basalt_status node_begin(struct bs_h5_writer *writer, struct bs_h5_node *
     return bs_node_create(writer, parent, kind, name, out_node, err);
 }
 
-/* Takes over *node: it is in the tree, or freed. */
-static basalt_status node_end(
-    struct bs_h5_node *node, struct bs_h5_node **out_node, basalt_error *err)
+basalt_status bs_node_end(struct bs_h5_node *node, struct bs_h5_node **out_node, basalt_error *err)
 {
     basalt_status status = bs_bytes_check(&node->kept, err);
     if (!status && node->parent->as.group.count >= BS_LINK_MESSAGES_MAX &&
@@ -239,7 +240,12 @@ static basalt_status node_end(
         bs_node_free(node);
         return status;
     }
-    bs_node_dirty(node);
+    if (node->kind == BS_NODE_LINK || node->kind == BS_NODE_ALIAS) {
+        bs_node_dirty(node->parent); /* they have no header of their own */
+    } else {
+        bs_node_dirty(node);
+    }
+    node->attributes_inline = node->writer->plain;
     *out_node = node;
     return BASALT_OK;
 }
@@ -249,10 +255,10 @@ basalt_status bs_h5_make_group(struct bs_h5_writer *writer, struct bs_h5_node *p
 {
     struct bs_h5_node *node;
     *out_group = NULL;
-    basalt_status status = node_begin(writer, parent, BS_NODE_GROUP, name, &node, err);
+    basalt_status status = bs_node_begin(writer, parent, BS_NODE_GROUP, name, &node, err);
     if (status) return status;
     bs_put_attribute_info(&node->kept);
-    return node_end(node, out_group, err);
+    return bs_node_end(node, out_group, err);
 }
 
 static basalt_status type_check(const struct bs_h5_type *type, const char *what, basalt_error *err)
@@ -301,7 +307,7 @@ basalt_status bs_h5_make_fixed(struct bs_h5_writer *writer, struct bs_h5_node *p
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
             "the dataset \"%.100s\" would have more than 2^63 bytes", name);
     }
-    status = node_begin(writer, parent, BS_NODE_FIXED, name, &node, err);
+    status = bs_node_begin(writer, parent, BS_NODE_FIXED, name, &node, err);
     if (status) return status;
     const struct bs_pipeline none = {0};
     struct bs_bytes body = {0};
@@ -317,7 +323,7 @@ basalt_status bs_h5_make_fixed(struct bs_h5_writer *writer, struct bs_h5_node *p
     }
     bs_put_contiguous_layout(&node->kept, node->as.fixed.address, count * type->size_bytes);
     const struct bs_h5_extent extent = node->as.fixed;
-    status = node_end(node, out_dataset, err);
+    status = bs_node_end(node, out_dataset, err);
     if (status) bs_space_untake(&writer->space, extent.address, extent.bytes);
     return status;
 }
@@ -381,7 +387,7 @@ basalt_status bs_h5_make_column(struct bs_h5_writer *writer, struct bs_h5_node *
     struct bs_h5_node *node;
     *out_dataset = NULL;
     basalt_status status = column_check(spec, name, err);
-    if (!status) status = node_begin(writer, parent, BS_NODE_COLUMN, name, &node, err);
+    if (!status) status = bs_node_begin(writer, parent, BS_NODE_COLUMN, name, &node, err);
     if (status) return status;
     status = column_create(writer, spec, &node->as.column, err);
     if (!status) {
@@ -392,7 +398,7 @@ basalt_status bs_h5_make_column(struct bs_h5_writer *writer, struct bs_h5_node *
         bs_node_free(node);
         return status;
     }
-    return node_end(node, out_dataset, err);
+    return bs_node_end(node, out_dataset, err);
 }
 
 basalt_status bs_h5_unlink(

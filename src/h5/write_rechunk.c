@@ -83,16 +83,16 @@ static basalt_status old_chunk(void *context, const struct bs_index_entry *entry
     struct rechunk *job = context;
     const uint64_t done = job->new->rows + job->count;
     basalt_status status = BASALT_OK;
-    if (entry->first_row < done || entry->first_row >= job->old->rows) {
+    if (entry->first < done || entry->first >= job->old->rows) {
         return bs_fail(err, BASALT_CORRUPT, entry->address,
             "the chunk index of \"%.100s\" has a chunk at row %" PRIu64 " where none can be",
-            job->node->name, entry->first_row);
+            job->node->name, entry->first);
     }
     BS_TRY(bs_extents_add(&job->extents, entry->address, entry->bytes, err));
-    BS_TRY(rows_put(job, NULL, entry->first_row - done, err));
+    BS_TRY(rows_put(job, NULL, entry->first - done, err));
     BS_TRY(bs_column_read_chunk(job->node, entry, job->scratch, job->chunk, err));
     BS_TRY(rows_put(
-        job, job->chunk, BS_MIN(job->old->chunk_rows, job->old->rows - entry->first_row), err));
+        job, job->chunk, BS_MIN(job->old->chunk_rows, job->old->rows - entry->first), err));
 out:
     return status;
 }
@@ -100,7 +100,7 @@ out:
 static basalt_status old_node(void *context, uint64_t address, basalt_error *err)
 {
     struct rechunk *job = context;
-    return bs_extents_add(&job->extents, address, bs_index_node_bytes(), err);
+    return bs_extents_add(&job->extents, address, bs_index_node_bytes(job->node), err);
 }
 
 static basalt_status new_column(struct rechunk *job, uint64_t chunk_rows, basalt_error *err)

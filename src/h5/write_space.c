@@ -253,7 +253,7 @@ void bs_space_destroy(struct bs_space *space)
 static uint64_t take_free_locked(struct bs_space *space, uint64_t bytes)
 {
     uint64_t address = BS_H5_UNDEFINED;
-    if (largest_of(space->free) < bytes) return BS_H5_UNDEFINED;
+    if (bytes == 0 || largest_of(space->free) < bytes) return BS_H5_UNDEFINED;
     space->free = take_front(space->free, bytes, &address);
     space->free_bytes -= bytes;
     return address;

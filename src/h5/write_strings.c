@@ -22,6 +22,40 @@ static uint64_t padded(uint64_t bytes)
     return (bytes + 7) & ~(uint64_t)7;
 }
 
+/* ---- one collection ------------------------------------------------------------------------ */
+
+void bs_collection_begin(struct bs_bytes *out)
+{
+    out->count = 0;
+    bs_bytes_put(out, "GCOL\1\0\0\0", 8);
+    bs_bytes_u64(out, 0);
+}
+
+uint64_t bs_collection_object_bytes(uint64_t bytes)
+{
+    return HEAD_BYTES + padded(bytes);
+}
+
+void bs_collection_put(struct bs_bytes *out, unsigned index, const void *bytes, size_t count)
+{
+    bs_bytes_u16(out, (uint16_t)index);
+    bs_bytes_zeros(out, 6);
+    bs_bytes_u64(out, count);
+    if (count) bs_bytes_put(out, bytes, count);
+    bs_bytes_zeros(out, (size_t)(padded(count) - count));
+}
+
+void bs_collection_end(struct bs_bytes *out)
+{
+    if (out->count < COLLECTION_BYTES_MIN) {
+        const size_t rest = COLLECTION_BYTES_MIN - out->count;
+        const size_t head = out->count;
+        bs_bytes_zeros(out, rest);
+        if (rest >= HEAD_BYTES && !out->failed) bs_store_u64(out->data + head + 8, rest);
+    }
+    if (!out->failed) bs_store_u64(out->data + 8, out->count);
+}
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 struct packer {
@@ -36,11 +70,9 @@ struct packer {
 
 static void packer_start(struct packer *packer)
 {
-    packer->bytes.count = 0;
     packer->objects = 0;
     packer->first_open = packer->references;
-    bs_bytes_put(&packer->bytes, "GCOL\1\0\0\0", 8);
-    bs_bytes_u64(&packer->bytes, 0);
+    bs_collection_begin(&packer->bytes);
 }
 
 static basalt_status packer_flush(struct packer *packer, basalt_error *err)
@@ -48,15 +80,9 @@ static basalt_status packer_flush(struct packer *packer, basalt_error *err)
     struct bs_bytes *bytes = &packer->bytes;
     if (packer->objects == 0) return BASALT_OK;
     packer->used += bytes->count;
-    if (bytes->count < COLLECTION_BYTES_MIN) {
-        const size_t rest = COLLECTION_BYTES_MIN - bytes->count;
-        const size_t head = bytes->count;
-        bs_bytes_zeros(bytes, rest);
-        if (rest >= HEAD_BYTES && !bytes->failed) bs_store_u64(bytes->data + head + 8, rest);
-    }
+    bs_collection_end(bytes);
     basalt_status status = bs_bytes_check(bytes, err);
     if (status) return status;
-    bs_store_u64(bytes->data + 8, bytes->count);
     const uint64_t address = bs_space_take(&packer->writer->space, bytes->count);
     status = bs_file_write_at(packer->writer->file, bytes->data, bytes->count, address, err);
     if (!status) status = bs_extents_add(packer->collections, address, bytes->count, err);
@@ -83,16 +109,11 @@ static basalt_status packer_put(
         return BASALT_OK;
     }
     if (packer->objects == COLLECTION_OBJECTS_MAX ||
-        bytes->count + HEAD_BYTES + padded(length) > COLLECTION_BYTES) {
+        bytes->count + bs_collection_object_bytes(length) > COLLECTION_BYTES) {
         status = packer_flush(packer, err);
         if (status) return status;
     }
-    packer->objects++;
-    bs_bytes_u16(bytes, (uint16_t)packer->objects);
-    bs_bytes_zeros(bytes, 6);
-    bs_bytes_u64(bytes, length);
-    bs_bytes_put(bytes, element, length);
-    bs_bytes_zeros(bytes, (size_t)(padded(length) - length));
+    bs_collection_put(bytes, ++packer->objects, element, length);
     bs_store_u32(packer->references, length);
     bs_store_u64(packer->references + 4, 0);
     bs_store_u32(packer->references + 12, packer->objects);

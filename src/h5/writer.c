@@ -2,7 +2,7 @@
  *
  *   bytes 0 .. 4095      superblock version 2 (FF II.A) and nothing else
  *   from 4096 on         object headers, indexes, chunks, collections, wherever there was room
- *   /.basalt             a group whose attributes are the file's identity
+ *   /.basalt             a group whose attributes are the file's identity; a plain file has none
  *
  * The tree of groups and datasets is in memory. A change marks the object and all groups above as
  * dirty, for every header that is written anew has a new address, which its parent must say. Raw data
@@ -158,13 +158,15 @@ basalt_status bs_h5_writer_create(struct bs_file *file, const struct bs_h5_ident
     }
     BS_TRY(writer_new(file, &writer, err));
     writer->is_new = true;
-    writer->identity = *identity;
+    writer->plain = writer->closed = !identity;
+    if (identity) writer->identity = *identity;
     writer->identity.commit = 0;
     if (writer->identity.format_version == 0) writer->identity.format_version = FORMAT_VERSION;
     bs_put_attribute_info(&writer->root->kept);
     BS_TRY(bs_bytes_check(&writer->root->kept, err));
     bs_node_dirty(writer->root);
-    BS_TRY(identity_create(writer, err));
+    if (identity) BS_TRY(identity_create(writer, err));
+    writer->root->attributes_inline = writer->plain;
     *out_writer = writer;
     writer = NULL;
 out:
@@ -304,7 +306,8 @@ static basalt_status plan_node(
             if (status) return status;
         }
         if (node->as.group.symbols) status = bs_symbols_plan(node, plan, err);
-    } else if (node->kind == BS_NODE_COLUMN) {
+    } else if (node->kind == BS_NODE_COLUMN ||
+        (node->kind == BS_NODE_ARRAY && node->as.array->layout == BS_H5_CHUNKED)) {
         status = bs_index_plan(node, plan, err);
     }
     if (!status) status = plan_attributes(node, scratch, plan, err);
@@ -313,8 +316,10 @@ static basalt_status plan_node(
     bs_header_encode(node, scratch);
     status = bs_bytes_check(scratch, err);
     if (status) return status;
+    assert(!node->placed || node->next_header_bytes == scratch->count);
     node->next_header_bytes = scratch->count;
-    status = bs_plan_add(plan, BS_BLOCK_HEADER, node, node, BS_H5_UNDEFINED, scratch->count, err);
+    status = bs_plan_add(plan, BS_BLOCK_HEADER, node, node,
+        node->placed ? node->next_address : BS_H5_UNDEFINED, scratch->count, err);
     if (!status) status = bs_plan_give_up(plan, node->address, node->header_bytes, err);
     for (size_t i = 0; !status && i < node->old_blocks.count; i++) {
         status = bs_plan_give_up(
@@ -431,6 +436,7 @@ static void superblock_make(struct bs_h5_writer *writer)
 static void identity_change(struct bs_h5_writer *writer)
 {
     const struct bs_h5_identity *identity = &writer->next_identity;
+    if (!writer->identity_node) return;
     bs_node_change_u64(writer->identity_node, "feature_read_only", identity->feature_read_only);
     bs_node_change_u64(writer->identity_node, "closed", identity->closed);
     bs_node_change_u64(writer->identity_node, "commit", identity->commit);
@@ -490,7 +496,7 @@ basalt_status bs_h5_prepare(struct bs_h5_writer *writer, uint64_t commit, uint64
     writer->next_identity.log_position = log_position;
     writer->next_identity.feature_read_only |= BS_H5_FEATURE_CLOSED_MARK;
     writer->next_identity.closed = writer->closed;
-    bs_node_dirty(writer->identity_node);
+    if (writer->identity_node) bs_node_dirty(writer->identity_node);
     BS_TRY(plan_node(writer->root, &scratch, &writer->plan, err));
 #ifdef BASALT_MUTANT_reuse_one_commit_early
     for (size_t i = 0; i < writer->plan.given_up.count; i++) {

@@ -7,6 +7,8 @@
  *   write_symbols.c    groups of more than 1,024 links
  *   write_index.c      the chunk index of a column
  *   write_column.c     rows into chunks and tails
+ *   write_array.c      arrays of any rank, committed types, links: what a copy is made of
+ *   write_heap.c       their variable-length elements
  *   write_strings.c    variable-length elements
  *   write_free.c       everything that an unlinked object occupied
  *   write_compact.c    what lies high moves down
@@ -79,25 +81,33 @@ enum bs_node_kind {
     BS_NODE_GROUP,
     BS_NODE_FIXED, /* a dataset that is not appended to; its layout and dataspace are `kept` */
     BS_NODE_COLUMN,
+    BS_NODE_ARRAY,   /* a dataset of any rank, written once */
+    BS_NODE_TYPE,    /* a committed datatype; all of it is `kept` */
     BS_NODE_FOREIGN, /* an object that must stay where it is: only its address is known */
-    BS_NODE_LINK     /* a soft or external link */
+    BS_NODE_LINK,    /* a soft or external link */
+    BS_NODE_ALIAS    /* one more hard link to another node */
 };
 
 struct bs_node_attribute {
     char *name;
     uint8_t *body; /* the message, without its prefix */
     uint16_t body_bytes;
+    struct bs_h5_node *type_node; /* whose type it shares, or NULL */
+    uint16_t type_at;             /* in the body: the address of that */
 };
 
 struct bs_symbol_node;
 struct bs_symbols;
 struct bs_column;
+struct bs_array;
 
 struct bs_h5_node {
     enum bs_node_kind kind;
     bool dirty;             /* its header must be written; then so must its parent's. By the lock */
     bool attributes_dirty;  /* its continuation block must be written */
-    bool attributes_inline; /* they change with every commit: no continuation block */
+    bool attributes_inline; /* no continuation block: they change with every commit, or never */
+    bool placed;    /* next_address is where the header will be, whatever is written first */
+    uint32_t links; /* hard ones, of an object with aliases; else 0 */
     struct bs_h5_writer *writer;
     struct bs_h5_node *parent;
     char *name;
@@ -118,6 +128,8 @@ struct bs_h5_node {
         } group;
         struct bs_h5_extent fixed; /* contiguous data; undefined if it has none */
         struct bs_column *column;
+        struct bs_array *array;
+        struct bs_h5_node *alias; /* the object itself */
         struct {
             uint8_t type; /* 1 soft, 64 external, as in a link message */
             struct bs_bytes target;
@@ -148,6 +160,12 @@ void bs_node_change_u64(struct bs_h5_node *node, const char *name, uint64_t valu
 /* Takes over `body` on success. */
 BS_MUST_USE basalt_status bs_node_put_attribute(
     struct bs_h5_node *node, const char *name, uint8_t *body, size_t body_bytes, basalt_error *err);
+struct bs_node_attribute *bs_node_attribute(const struct bs_h5_node *node, const char *name);
+/* A node that is not yet among its parent's children; then puts it there, or frees it. */
+BS_MUST_USE basalt_status bs_node_begin(struct bs_h5_writer *writer, struct bs_h5_node *parent,
+    enum bs_node_kind kind, const char *name, struct bs_h5_node **out_node, basalt_error *err);
+BS_MUST_USE basalt_status bs_node_end(
+    struct bs_h5_node *node, struct bs_h5_node **out_node, basalt_error *err);
 void bs_node_attributes_free(struct bs_h5_node *node);
 
 /* ---- headers ------------------------------------------------------------------------------- */
@@ -156,6 +174,15 @@ void bs_put_message(
     struct bs_bytes *out, enum bs_h5_message_type type, const void *body, size_t count);
 void bs_put_dataspace(struct bs_bytes *out, const struct bs_h5_space *space); /* body alone */
 void bs_put_attribute_info(struct bs_bytes *out);
+void bs_put_prefix(struct bs_bytes *out, enum bs_h5_message_type type, size_t count, uint8_t flags);
+/* The body of a message that is in another object's header; whose address is still undefined. */
+void bs_put_shared(struct bs_bytes *out);
+#define BS_SHARED_ADDRESS_AT 2u
+enum bs_fill_when { BS_FILL_EARLY = 1, BS_FILL_LATE = 2, BS_FILL_INCREMENTAL = 3 }; /* allocation */
+void bs_put_fill(struct bs_bytes *out, const void *fill, size_t bytes, enum bs_fill_when when);
+void bs_put_pipeline(struct bs_bytes *out, const struct bs_pipeline *pipeline);
+BS_MUST_USE basalt_status bs_encode_type(
+    const struct bs_h5_type *type, struct bs_bytes *out, basalt_error *err);
 void bs_put_contiguous_layout(struct bs_bytes *out, uint64_t address, uint64_t bytes);
 /* Type, fill value, filters and attribute info. */
 BS_MUST_USE basalt_status bs_put_dataset_messages(struct bs_bytes *out,
@@ -166,6 +193,7 @@ void bs_header_encode(const struct bs_h5_node *node, struct bs_bytes *out);
 void bs_attribute_block_encode(const struct bs_h5_node *node, struct bs_bytes *out);
 static inline uint64_t bs_node_next(const struct bs_h5_node *node)
 {
+    if (node->kind == BS_NODE_ALIAS) node = node->as.alias;
     return node->dirty ? node->next_address : node->address;
 }
 
@@ -221,9 +249,9 @@ BS_MUST_USE basalt_status bs_symbols_note_old(struct bs_h5_node *group, struct b
 /* ---- the chunk index ----------------------------------------------------------------------- */
 
 struct bs_index_entry {
-    uint64_t first_row; /* of the chunk, or of the first chunk below */
-    uint64_t address;   /* of the chunk, or of the node below */
-    uint32_t bytes;     /* stored */
+    uint64_t first;   /* row of a column's chunk, number of an array's; above: of the first below */
+    uint64_t address; /* of the chunk, or of the node below */
+    uint32_t bytes;   /* stored */
     uint32_t mask;
 };
 
@@ -237,11 +265,11 @@ struct bs_index_node { /* at the right edge; the rest of the tree is only in the
 struct bs_index {
     struct bs_index_node levels[BS_INDEX_DEPTH_MAX];
     unsigned depth;       /* 0: no chunk is stored */
-    uint64_t last_row;    /* first row of the last chunk stored */
+    uint64_t last;        /* `first` of the last chunk stored */
     uint64_t loaded_root; /* to be read before the first change; undefined: is in `levels` */
 };
 
-size_t bs_index_node_bytes(void);
+size_t bs_index_node_bytes(const struct bs_h5_node *node);
 BS_MUST_USE basalt_status bs_index_load(struct bs_h5_node *node, basalt_error *err);
 /* The last chunk stored, or NULL. */
 struct bs_index_entry *bs_index_last(struct bs_index *index);
@@ -300,7 +328,34 @@ BS_MUST_USE basalt_status bs_extent_lower(struct bs_h5_writer *writer, uint64_t 
     uint64_t stored_bytes, uint64_t extent_bytes, uint64_t *out_address, basalt_error *err);
 void bs_column_fill(const struct bs_column *column, uint8_t *out, uint64_t rows);
 
+/* ---- arrays -------------------------------------------------------------------------------- */
+
+struct bs_array {
+    enum bs_h5_layout layout;
+    unsigned rank;
+    uint32_t element_bytes;
+    uint64_t chunk_dims[BS_H5_RANK_MAX];
+    uint64_t grid[BS_H5_RANK_MAX]; /* chunks along each dimension as it is now */
+    uint64_t chunks;
+    struct bs_index index;      /* chunked */
+    struct bs_h5_extent extent; /* contiguous; undefined: nothing is stored */
+    struct bs_bytes compact;
+    struct bs_h5_node *type_node; /* whose type it shares, or NULL */
+    size_t type_at, fill_at;      /* in `kept`: the address of that; the fill value */
+    size_t fill_bytes;
+};
+
+void bs_array_free(struct bs_array *array); /* NULL is fine */
+void bs_array_put_layout(const struct bs_array *array, struct bs_bytes *out);
+
 /* ---- strings ------------------------------------------------------------------------------- */
+
+/* One collection of the global heap, in memory: begin, objects by rising index, end. */
+void bs_collection_begin(struct bs_bytes *out);
+void bs_collection_put(struct bs_bytes *out, unsigned index, const void *bytes, size_t count);
+void bs_collection_end(struct bs_bytes *out);
+uint64_t bs_collection_object_bytes(
+    uint64_t bytes); /* with its head; of 0 bytes: also of the start */
 
 struct bs_row_source { /* walks the pieces of an append */
     const struct bs_h5_piece *pieces;
@@ -375,6 +430,7 @@ struct bs_h5_writer {
     struct bs_h5_identity identity;      /* of the commit in force */
     struct bs_h5_identity next_identity; /* of the prepared one */
     bool closed;                         /* what the next ones say */
+    bool plain; /* a file of one commit, without /.basalt: no identity, no room behind its end */
     struct bs_pipeline_shared *pipelines;
     struct bs_plan plan;
     enum bs_writer_state state;

@@ -7,10 +7,6 @@
  * or the lock of the backup, which spans the time from the first one's release to the rename. */
 #include "store/store_internal.h"
 
-#include <inttypes.h>
-
-static const char infix[] = ".part-";
-
 struct backup {
     struct bs_store *from, *to;
     struct bs_file *guard; /* of what is being made; holds the lock of the backup */
@@ -110,14 +106,9 @@ static bool is_dead(struct bs_vfs *vfs, const char *path)
     struct bs_file *file = NULL;
     struct bs_h5_file *h5 = NULL;
     struct bs_h5_identity identity;
-    struct bs_lock_holder holder = {0};
     if (bs_file_open(vfs, path, BS_OPEN_READ, &file, NULL)) return false;
     const bool dead = !bs_h5_file_open(file, &h5, NULL) &&
-        !bs_h5_identity_read(h5, &identity, NULL) &&
-        !file->ops->probe(file, BS_LOCK_EXCLUSIVE, BS_LOCK_BACKUP, 1, &holder, NULL) &&
-        !holder.held &&
-        !file->ops->probe(file, BS_LOCK_EXCLUSIVE, BS_LOCK_WRITER, 1, &holder, NULL) &&
-        !holder.held;
+        !bs_h5_identity_read(h5, &identity, NULL) && !bs_part_is_held(file);
     bs_h5_file_close(h5);
     bs_file_close(file);
     return dead;
@@ -127,15 +118,6 @@ static bool remove_dead(struct bs_vfs *vfs, const char *path)
 {
     if (is_dead(vfs, path)) remove_partial(vfs, path);
     return true;
-}
-
-static basalt_status part_path(const char *destination, struct bs_bytes *out, basalt_error *err)
-{
-    uint64_t chance;
-    bs_random_bytes(&chance, sizeof chance);
-    bs_bytes_text(out, "%s%s%016" PRIx64, destination, infix, chance);
-    bs_bytes_u8(out, 0);
-    return bs_bytes_check(out, err);
 }
 
 static basalt_status guard_part(struct bs_vfs *vfs, const char *part, struct backup *backup)
@@ -165,26 +147,13 @@ static basalt_status open_both(const struct bs_env_parts *parts, const char *pat
     return status;
 }
 
-static basalt_status put_in_place(
-    struct bs_vfs *vfs, const char *part, const char *destination, basalt_error *err)
-{
-    char *directory = bs_path_directory(destination);
-    basalt_status status = BASALT_OK;
-    if (!directory) return bs_fail_memory(err, strlen(destination));
-    BS_TRY(vfs->ops->rename(vfs, part, destination, false, err));
-    BS_TRY(vfs->ops->sync_directory(vfs, directory, err));
-out:
-    bs_free(directory);
-    return status;
-}
-
 basalt_status bs_store_backup(const struct bs_env_parts *parts, const char *path,
     const char *destination, basalt_progress_fn progress, void *context, basalt_error *err)
 {
     struct backup backup = {.progress = progress, .context = context, .err = err};
     struct bs_bytes part = {0};
     struct bs_file_info info;
-    basalt_status status = part_path(destination, &part, err);
+    basalt_status status = bs_part_path(destination, &part, err);
     if (status) goto out;
     const char *part_name = (const char *)part.data;
     status = parts->vfs->ops->info(parts->vfs, destination, &info, err);
@@ -195,12 +164,12 @@ basalt_status bs_store_backup(const struct bs_env_parts *parts, const char *path
         }
         goto out;
     }
-    const unsigned left = bs_leftovers_remove(parts->vfs, destination, infix, remove_dead);
+    const unsigned left = bs_part_leftovers_remove(parts->vfs, destination, remove_dead);
     (void)left; /* what stays has a name that says what it is */
     status = open_both(parts, path, part_name, &backup, err);
     if (!status) status = copy_everything(&backup);
     if (!status) status = bs_store_close(&backup.to, err);
-    if (!status) status = put_in_place(parts->vfs, part_name, destination, err);
+    if (!status) status = bs_part_place(parts->vfs, part_name, destination, false, err);
     bs_store_abandon(backup.to);
     if (status) {
         remove_partial(parts->vfs, part_name);

@@ -145,4 +145,26 @@ BS_MUST_USE basalt_status bs_links_create(
     const struct bs_schema *schema, char ***out_links, basalt_error *err);
 void bs_links_free(char **links, size_t count); /* NULL is fine */
 
+/* ---- files that get their name when they are whole (part.c) ---------------------------------- */
+
+/* TARGET.part-HEX, NUL-terminated. */
+BS_MUST_USE basalt_status bs_part_path(const char *target, struct bs_bytes *out, basalt_error *err);
+/* Of the files of such a name, at most 16: calls `remove`, which removes one if it is a dead process's,
+ * and is false if that failed. How many times anything failed. */
+typedef bool (*bs_leftover_fn)(struct bs_vfs *vfs, const char *path);
+unsigned bs_part_leftovers_remove(struct bs_vfs *vfs, const char *target, bs_leftover_fn remove);
+/* Until `file` is closed others see that it is being made. */
+BS_MUST_USE basalt_status bs_part_hold(struct bs_file *file, basalt_error *err);
+/* Somebody else makes it, or it is a store and somebody writes to it; or that cannot be known. */
+bool bs_part_is_held(struct bs_file *file);
+/* The rename, durable. Without `replace` EXISTS if `target` is there. */
+BS_MUST_USE basalt_status bs_part_place(
+    struct bs_vfs *vfs, const char *part, const char *target, bool replace, basalt_error *err);
+
+/* The byte of a store's file on which a reader of this commit has a shared lock. */
+uint64_t bs_store_pin_byte(uint64_t commit);
+/* CONFLICT if the file has a log beside it: its rows would lose the file that they belong to. */
+BS_MUST_USE basalt_status bs_store_refuse_log(
+    struct bs_vfs *vfs, const char *path, basalt_error *err);
+
 #endif

@@ -577,7 +577,6 @@ void bs_create_clean_up(struct bs_store *store);
 /* Of the files called `path`, `infix` and 16 digits, at most BS_LEFTOVERS_MAX: calls `remove`, which
  * removes one if it is a dead process's, and is false if that failed. How many times anything failed. */
 #define BS_LEFTOVERS_MAX 16u
-typedef bool (*bs_leftover_fn)(struct bs_vfs *vfs, const char *path);
 unsigned bs_leftovers_remove(
     struct bs_vfs *vfs, const char *path, const char *infix, bs_leftover_fn remove);
 /* UNSUPPORTED for superblock versions that Basalt never wrote; says nothing about damage. */
