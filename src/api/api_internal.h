@@ -5,10 +5,6 @@
 #include "basalt/basalt.h"
 #include "store/store.h"
 
-struct basalt_cancel {
-    struct bs_cancel cancel;
-};
-
 struct basalt_scheduler {
     struct bs_sched *sched;
     atomic_uint environments; /* that it was given to */

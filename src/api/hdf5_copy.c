@@ -37,7 +37,7 @@ basalt_status basalt_hdf5_copy(const char *source, const char *target,
         .sched = env->parts.sched,
         .budget = env->parts.budget,
         .filters = env->filters,
-        .cancel = filled.cancel ? &filled.cancel->cancel : NULL};
+        .cancel = bs_cancel_of(filled.cancel)};
     status = bs_copy(&parts, source, target, &filled, out_report, err);
     bs_env_leave(env, owned);
     return status;
