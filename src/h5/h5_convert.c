@@ -251,23 +251,35 @@ TO_INTEGER(u16, uint16_t, 0, UINT16_MAX, 0x1p16)
 TO_INTEGER(u32, uint32_t, 0, UINT32_MAX, 0x1p32)
 TO_INTEGER(u64, uint64_t, 0, UINT64_MAX, 0x1p64)
 
+/* No integer is beyond either type, and no float beyond a double. */
 #define TO_FLOAT(name_, type_, word_, member_)                                                     \
     static size_t word_##_to_##name_(const union block *from, uint8_t *out, size_t count)          \
     {                                                                                              \
-        size_t bad = count;                                                                        \
-        for (size_t i = count; i-- > 0;) {                                                         \
+        for (size_t i = 0; i < count; i++) {                                                       \
             const type_ result = (type_)from->member_[i];                                          \
-            if (isinf(result) && !isinf((double)from->member_[i])) bad = i;                        \
             memcpy(out + i * sizeof result, &result, sizeof result);                               \
         }                                                                                          \
-        return bad;                                                                                \
+        return count;                                                                              \
     }
 TO_FLOAT(f32, float, signed, i)
 TO_FLOAT(f32, float, unsigned, u)
-TO_FLOAT(f32, float, float, f)
 TO_FLOAT(f64, double, signed, i)
 TO_FLOAT(f64, double, unsigned, u)
 TO_FLOAT(f64, double, float, f)
+
+static size_t float_to_f32(const union block *from, uint8_t *out, size_t count)
+{
+    unsigned infinite = 0;
+    for (size_t i = 0; i < count; i++) {
+        const float result = (float)from->f[i];
+        infinite |= isinf(result) != 0;
+        memcpy(out + i * sizeof result, &result, sizeof result);
+    }
+    for (size_t i = 0; infinite && i < count; i++) {
+        if (isinf((float)from->f[i]) && !isinf(from->f[i])) return i;
+    }
+    return count;
+}
 
 typedef size_t (*narrow_fn)(const union block *from, uint8_t *out, size_t count);
 static const narrow_fn narrow[][3] = {
@@ -289,14 +301,22 @@ static bool is_foreign(const struct bs_h5_type *type) /* the byte order is not t
     return type->size_bytes > 1 && type->big_endian == (*(const uint8_t *)&one == 1);
 }
 
-static void swap(uint8_t *bytes, size_t width, size_t count)
+#define SWAP(type_, swapped_)                                                                      \
+    for (size_t i = 0; i < count; i++) {                                                           \
+        type_ value;                                                                               \
+        memcpy(&value, bytes + i * sizeof value, sizeof value);                                    \
+        value = swapped_(value);                                                                   \
+        memcpy(bytes + i * sizeof value, &value, sizeof value);                                    \
+    }
+
+static void swap(uint8_t *bytes, size_t width, size_t count) /* of plain numbers */
 {
-    for (size_t i = 0; i < count; i++, bytes += width)
-        for (size_t a = 0, b = width - 1; a < b; a++, b--) {
-            const uint8_t byte = bytes[a];
-            bytes[a] = bytes[b];
-            bytes[b] = byte;
-        }
+    switch (width) {
+    case 2: SWAP(uint16_t, __builtin_bswap16) return;
+    case 4: SWAP(uint32_t, __builtin_bswap32) return;
+    case 8: SWAP(uint64_t, __builtin_bswap64) return;
+    default: return;
+    }
 }
 
 /* As the narrow functions; at most BLOCK numbers. */
@@ -307,6 +327,11 @@ static size_t convert_block(const struct bs_h5_conversion *plan, const uint8_t *
     uint8_t bytes[BLOCK * 8];
     union block block;
 
+    if (plan->from_lane == plan->to_lane) { /* the order of the bytes is all that differs */
+        gather(out, from, step_bytes, from_bytes, count);
+        if (is_foreign(plan->from) != is_foreign(plan->to)) swap(out, to_bytes, count);
+        return count;
+    }
     gather(bytes, from, step_bytes, from_bytes, count);
     if (is_foreign(plan->from)) swap(bytes, from_bytes, count);
     const enum wide wide = widen(plan->from_lane, bytes, count, &block);
