@@ -1,10 +1,10 @@
 # The command, the examples, the installation, the rules of the house.
-foreach(example hello append)
+foreach(example hello append read)
     add_executable(example_${example} ${PROJECT_SOURCE_DIR}/examples/${example}.c)
     target_link_libraries(example_${example} PRIVATE basalt_static basalt_flags)
 endforeach()
 add_test(NAME examples COMMAND ${BASALT_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/cli/examples_test.py
-    $<TARGET_FILE:example_hello> $<TARGET_FILE:example_append>)
+    $<TARGET_FILE:example_hello> $<TARGET_FILE:example_append> $<TARGET_FILE:example_read>)
 
 if(TARGET basalt_command)
     add_test(NAME cli COMMAND ${BASALT_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/cli/cli_test.py
