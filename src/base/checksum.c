@@ -120,3 +120,8 @@ uint32_t bs_lookup3(const void *data, size_t count, uint32_t seed)
     end_step(&c, b, 24);
     return c;
 }
+
+bool bs_lookup3_is(const void *data, size_t count, uint32_t sum)
+{
+    return bs_lookup3(data, count, 0) == sum;
+}

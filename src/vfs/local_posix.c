@@ -17,7 +17,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#ifdef SYS_openat2
+#include <linux/openat2.h>
+#endif
 
 #define TRANSFER_BYTES_MAX ((size_t)1 << 30) /* a call; the kernel stops a little below 2 GiB */
 #define LINKS_FOLLOWED_MAX 40                /* as the kernel */
@@ -223,6 +227,25 @@ static basalt_status check_regular(const struct bs_local_file *self, basalt_erro
         SHOWN " is a pipe, socket or device, not a file", self->file.path);
 }
 
+/* Without that system call the last part of the path alone is looked at. */
+static int open_without_links(const char *path, int flags)
+{
+#ifdef SYS_openat2
+    struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_NO_SYMLINKS};
+    const long descriptor = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (descriptor >= 0 || (errno != ENOSYS && errno != EPERM)) return (int)descriptor;
+#endif
+    return open(path, flags | O_NOFOLLOW);
+}
+
+static basalt_status fail_open(const char *path, unsigned flags, basalt_error *err)
+{
+    if (errno != ELOOP || !(flags & BS_OPEN_NO_LINKS))
+        return bs_vfs_fail_open(errno, flags, path, err);
+    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+        SHOWN " is reached through a symbolic link, which was not there a moment ago", path);
+}
+
 static basalt_status local_open(struct bs_vfs *vfs, const char *path, unsigned flags,
     struct bs_file **out_file, basalt_error *err)
 {
@@ -242,10 +265,11 @@ static basalt_status local_open(struct bs_vfs *vfs, const char *path, unsigned f
         goto out;
     }
     do {
-        self->descriptor = open(path, open_flags(flags), 0666);
+        self->descriptor = flags & BS_OPEN_NO_LINKS ? open_without_links(path, open_flags(flags))
+                                                    : open(path, open_flags(flags), 0666);
     } while (self->descriptor < 0 && errno == EINTR);
     if (self->descriptor < 0) {
-        status = bs_vfs_fail_open(errno, flags, path, err);
+        status = fail_open(path, flags, err);
         goto out;
     }
     BS_TRY(check_regular(self, err));

@@ -20,7 +20,10 @@ enum bs_open_flags {
     BS_OPEN_WRITE = 1,     /* and read */
     BS_OPEN_CREATE = 2,    /* with WRITE: make it if it is absent */
     BS_OPEN_EXCLUSIVE = 4, /* with CREATE: EXISTS if it is there */
-    BS_OPEN_TRUNCATE = 8
+    BS_OPEN_TRUNCATE = 8,
+    BS_OPEN_NO_LINKS =
+        16 /* UNSUPPORTED if a part of the path is a symbolic link: for a path that was
+                           * found to have none, and may have been changed since */
 };
 
 struct bs_file_info {

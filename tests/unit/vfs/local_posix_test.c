@@ -26,6 +26,25 @@ static int in_child(int (*body)(struct vfs_case *at), struct vfs_case *at)
 
 /* ---- names --------------------------------------------------------------------------------------- */
 
+TEST_LOCAL(a_path_without_links_is_opened_as_it_is)
+{
+    const unsigned flags = BS_OPEN_READ | BS_OPEN_NO_LINKS;
+    struct bs_file *file = NULL;
+    char *real = NULL;
+    bs_file_close(case_open(at, "x", CASE_CREATE));
+    CHECK_OK(at->vfs->ops->real_path(at->vfs, case_path(at, "x"), &real, err));
+    REQUIRE(real);
+    CHECK_OK(bs_file_open(at->vfs, real, flags, &file, err));
+    bs_file_close(file);
+    file = NULL;
+    REQUIRE(rename(real, case_path(at, "y")) == 0 && symlink("y", real) == 0);
+    CHECK_EQ(bs_file_open(at->vfs, real, flags, &file, NULL), BASALT_UNSUPPORTED);
+    CHECK(!file);
+    CHECK_OK(bs_file_open(at->vfs, real, BS_OPEN_READ, &file, err));
+    bs_file_close(file);
+    bs_free(real);
+}
+
 TEST_LOCAL(links_lead_to_one_identity)
 {
     struct bs_file_info a, b, c;
