@@ -34,7 +34,8 @@ typedef struct basalt_hdf5_options {
     basalt_env *env; /* whose threads and registered filters the file uses; NULL (default): threads
                           * of its own, once they are needed, and no such filters */
     basalt_hdf5_follow follow;
-    uint64_t cache_bytes; /* of decoded chunks kept between small reads; default 256 MiB, 0: none */
+    uint64_t cache_bytes; /* of decoded chunks kept between small reads; default 256 MiB (at
+                           * most 12 MiB and 3 times the file), 0: none */
 } basalt_hdf5_options;
 BASALT_API void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes);
 /* `options` may be NULL. The environment cannot be closed before the file. */

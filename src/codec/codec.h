@@ -103,6 +103,11 @@ BS_MUST_USE basalt_status bs_pipeline_decode(const struct bs_pipeline *pipeline,
     struct bs_codec_scratch *scratch, const void *stored, size_t stored_bytes, void *out,
     size_t raw_bytes, basalt_error *err);
 
+/* Memory that decoding takes at most beside `out`: buffers between filters, and what the library of a
+ * filter needs for itself. SIZE_MAX if a filter is not known. */
+size_t bs_pipeline_work_bytes(const struct bs_pipeline *pipeline, uint32_t mask,
+    struct bs_codec_scratch *scratch, size_t raw_bytes);
+
 /* HDF5's fletcher32 of `count` bytes, as the filter appends it (little-endian, 4 bytes). */
 uint32_t bs_fletcher32(const void *bytes, size_t count);
 

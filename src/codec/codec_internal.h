@@ -48,6 +48,7 @@ struct bs_filter_kind {
     uint16_t id;
     bool decodes_in_place; /* the result is the beginning of the input: `out` is NULL */
     bool keeps_size;       /* what it gives is as long as what it gets */
+    uint8_t work_times;    /* memory that undoing takes for itself: so many times what it gives */
     const char *name;
     /* CORRUPT if there are too few parameters, or one that cannot be. */
     basalt_status (*check)(const struct bs_filter *filter, basalt_error *err);

@@ -318,6 +318,7 @@ static size_t bitshuffle_bound(const struct bs_filter *filter, size_t raw_bytes)
 
 const struct bs_filter_kind bs_filter_bitshuffle = {
     .id = BS_FILTER_BITSHUFFLE,
+    .work_times = 2,
     .name = "bitshuffle",
     .check = bitshuffle_check,
     .bound = bitshuffle_bound,

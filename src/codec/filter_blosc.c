@@ -59,6 +59,7 @@ static size_t blosc_bound(const struct bs_filter *filter, size_t raw_bytes)
 
 const struct bs_filter_kind bs_filter_blosc = {
     .id = BS_FILTER_BLOSC,
+    .work_times = 3,
     .name = "blosc",
     .bound = blosc_bound,
     .decode = blosc_decode,

@@ -53,6 +53,7 @@ static size_t szip_bound(const struct bs_filter *filter, size_t raw_bytes)
 
 const struct bs_filter_kind bs_filter_szip = {
     .id = BS_FILTER_SZIP,
+    .work_times = 2,
     .name = "szip",
     .check = szip_check,
     .bound = szip_bound,

@@ -176,6 +176,26 @@ static basalt_status plan(const struct bs_pipeline *pipeline, uint32_t mask,
     return BASALT_OK;
 }
 
+size_t bs_pipeline_work_bytes(const struct bs_pipeline *pipeline, uint32_t mask,
+    struct bs_codec_scratch *scratch, size_t raw_bytes)
+{
+    size_t size_max[BS_FILTERS_MAX], buffers[2] = {0}, own = 0;
+    unsigned mover, next = 0;
+    if (pipeline->count > BS_FILTERS_MAX || raw_bytes > SIZE_MAX / 16 ||
+        plan(pipeline, mask, scratch, raw_bytes, size_max, &mover, NULL)) {
+        return SIZE_MAX;
+    }
+    for (unsigned i = pipeline->count; i-- > 0;) {
+        struct bs_filter_job job = {.scratch = scratch, .filter = &pipeline->filters[i]};
+        if (mask >> i & 1 || bs_filter_find(&job, NULL)) continue;
+        own = BS_MAX(own, job.kind->work_times * size_max[i]);
+        if (job.kind->decodes_in_place || (i == mover && size_max[i] == raw_bytes)) continue;
+        buffers[next] = BS_MAX(buffers[next], size_max[i]);
+        next = !next;
+    }
+    return buffers[0] + buffers[1] + own;
+}
+
 /* Undoes job->filter at job->input. `last_out` is where the last one writes, else NULL. */
 static basalt_status filter_decode(
     struct bs_filter_job *job, size_t size_max, uint8_t *last_out, basalt_error *err)

@@ -159,6 +159,14 @@ BS_MUST_USE basalt_status bs_h5_file_open_at(struct bs_file *file,
     const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], struct bs_h5_file **out_h5,
     basalt_error *err);
 void bs_h5_file_close(struct bs_h5_file *h5); /* NULL is fine; no object may be open */
+/* That the file has for addresses: what limits of memory count from. */
+uint64_t bs_h5_file_bytes(const struct bs_h5_file *h5);
+/* The same file for one walk over all of it, by one thread: as soon as much more is read than there is,
+ * every read is TOO_LARGE. A hostile file's structures lead to the same bytes again and again. Objects that
+ * were opened with the view are closed before it; NULL is fine. */
+BS_MUST_USE basalt_status bs_h5_view_create(
+    struct bs_h5_file *h5, struct bs_h5_file **out_view, basalt_error *err);
+void bs_h5_view_free(struct bs_h5_file *view);
 const struct bs_h5_superblock *bs_h5_file_superblock(const struct bs_h5_file *h5);
 uint64_t bs_h5_file_bytes(
     const struct bs_h5_file *h5); /* that addresses can name, of all its parts */
@@ -209,6 +217,8 @@ void bs_h5_object_close(struct bs_h5_object *object); /* NULL is fine */
 struct bs_h5_file *bs_h5_object_file(const struct bs_h5_object *object);
 enum bs_h5_object_kind bs_h5_object_kind(const struct bs_h5_object *object);
 uint64_t bs_h5_object_address(const struct bs_h5_object *object);
+/* Bytes of the file that it was read from, with its attributes. */
+uint64_t bs_h5_object_bytes(const struct bs_h5_object *object);
 uint32_t bs_h5_object_links(const struct bs_h5_object *object); /* hard links to it */
 const struct bs_h5_dataset *bs_h5_object_dataset(const struct bs_h5_object *object); /* or NULL */
 const struct bs_h5_type *bs_h5_object_type(
@@ -315,6 +325,8 @@ void bs_h5_file_set_filters(struct bs_h5_file *h5, const struct bs_filter_regist
  * file's type in the file's byte order. `out` holds count x row bytes. */
 BS_MUST_USE basalt_status bs_h5_read(struct bs_h5_file *h5, const struct bs_h5_object *dataset,
     uint64_t first, uint64_t count, void *out, basalt_error *err);
+/* Memory that reading a part of the dataset takes at most, beside the output. */
+uint64_t bs_h5_work_bytes(const struct bs_h5_object *dataset);
 /* Bytes of one row; TOO_LARGE if that overflows. */
 BS_MUST_USE basalt_status bs_h5_row_bytes(
     const struct bs_h5_object *dataset, uint64_t *out_bytes, basalt_error *err);

@@ -324,18 +324,26 @@ static basalt_status read_filtered(struct bs_h5_reader *reader, struct bs_h5_wor
     basalt_status status;
 
     *out_busy = false;
+    const uint32_t mask = batch->entries[at].mask;
     bs_h5_choice_tile(&reader->choice, batch->entries[at].number, &tile);
     const bool whole = bs_h5_tile_is_whole(&reader->choice, &tile);
     if (whole && reader->as_stored && bs_h5_tile_one_run(&reader->choice, &tile, &run) &&
-        run.count == reader->choice.tile_elements)
-        return decode(
-            reader, workspace, batch, at, reader->out + run.out * reader->plan.target_bytes, err);
+        run.count == reader->choice.tile_elements) {
+        status = bs_h5_chunk_check_work(reader->object, mask, reader->tile_bytes, 0, err);
+        return status ? status
+                      : decode(reader, workspace, batch, at,
+                            reader->out + run.out * reader->plan.target_bytes, err);
+    }
     if (reader->cache && !whole) {
         status = read_cached(reader, workspace, batch, at, &tile, wait, &answer, err);
         *out_busy = answer == BS_H5_CACHE_BUSY;
         if (status || answer != BS_H5_CACHE_FULL) return status;
     }
-    status = reserve(&workspace->tile, &workspace->tile_capacity, (size_t)reader->tile_bytes, err);
+    status =
+        bs_h5_chunk_check_work(reader->object, mask, reader->tile_bytes, reader->tile_bytes, err);
+    if (!status)
+        status =
+            reserve(&workspace->tile, &workspace->tile_capacity, (size_t)reader->tile_bytes, err);
     if (!status) status = decode(reader, workspace, batch, at, workspace->tile, err);
     return status ? status : bs_h5_tile_place(reader, &tile, workspace->tile, 0, err);
 }

@@ -54,10 +54,59 @@ static void patch(
     }
 }
 
+/* ---- views that count ------------------------------------------------------------------------- */
+
+#define METER_BYTES_FREE ((uint64_t)64 << 20)
+#define METER_TO_FILE 16
+#define READ_COST 256 /* of one more read, in bytes */
+
+basalt_status bs_h5_view_create(
+    struct bs_h5_file *h5, struct bs_h5_file **out_view, basalt_error *err)
+{
+    struct bs_h5_file *view = bs_alloc_zeroed(1, sizeof *view + sizeof *view->meter);
+
+    *out_view = view;
+    if (!view) return bs_fail_memory(err, sizeof *view + sizeof *view->meter);
+    view->meter = (struct bs_h5_meter *)(view + 1);
+    view->meter->left = METER_BYTES_FREE + METER_TO_FILE * h5->bytes;
+    view->file = h5->file;
+    view->filters = h5->filters;
+    view->superblock = h5->superblock;
+    view->bytes = h5->bytes;
+    view->free_space = h5->free_space;
+    view->range_count = h5->range_count;
+    memcpy(view->ranges, h5->ranges, sizeof view->ranges);
+    view->parts = h5->parts; /* lent: a view is not closed, but freed */
+    view->family_bytes = h5->family_bytes;
+    view->shared = h5->shared;
+    view->image = h5->image;
+    view->follow = h5->follow;
+    view->first = h5->first;
+    return BASALT_OK;
+}
+
+void bs_h5_view_free(struct bs_h5_file *view)
+{
+    bs_free(view);
+}
+
+static basalt_status spend(struct bs_h5_meter *meter, uint64_t count, basalt_error *err)
+{
+    if (meter->left >= count + READ_COST) {
+        meter->left -= count + READ_COST;
+        return BASALT_OK;
+    }
+    meter->left = 0;
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "the structures of the file lead to the same bytes again and again: over 16 times the file "
+        "was read");
+}
+
 basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out, size_t count,
     const char *what, basalt_error *err)
 {
     basalt_status status = bs_h5_check_range(h5, address, count, what, err);
+    if (!status && h5->meter) status = spend(h5->meter, count, err);
     if (status || !count) return status;
     status = bs_file_read_all_at(h5->file, out, count, bs_h5_offset(h5, address), err);
     if (status)
@@ -121,7 +170,7 @@ basalt_status bs_h5_check_sum(const struct bs_h5_file *h5, const void *bytes, si
     uint64_t address, const char *what, basalt_error *err)
 {
     if (count >= 4 &&
-        bs_load_u32((const uint8_t *)bytes + count - 4) == bs_lookup3(bytes, count - 4, 0))
+        bs_lookup3_is(bytes, count - 4, bs_load_u32((const uint8_t *)bytes + count - 4)))
         return BASALT_OK;
     return bs_fail(err, BASALT_CORRUPT, bs_h5_offset(h5, address),
         "the checksum of %s at %" PRIu64 " does not match", what, address);

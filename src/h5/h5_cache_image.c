@@ -73,7 +73,7 @@ static basalt_status decode_entries(
     for (size_t i = 0; !status && i < count; i++)
         status = decode_entry(h5, &cursor, &image->entries[i], err);
     if (status) return status;
-    qsort(image->entries, count, sizeof *image->entries, compare_entries);
+    if (count) qsort(image->entries, count, sizeof *image->entries, compare_entries);
     for (size_t i = 1; i < count; i++)
         if (image->entries[i - 1].bytes > image->entries[i].address - image->entries[i - 1].address)
             return bad_image(h5, image->address, "has entries that overlap", err);

@@ -5,7 +5,13 @@
 #include <inttypes.h>
 
 #define CHUNK_BYTES_FREE_MAX ((uint64_t)64 << 20) /* chunks of this size need no further reason */
-#define CHUNK_TO_FILE_MAX 8 /* larger ones are at most so many times the file, see I6 */
+#define CHUNK_TO_FILE_MAX                                                                          \
+    8 /* larger ones are at most so many times the file: docs/format/coverage.md */
+
+#define WORK_BYTES_FREE_MAX                                                                        \
+    ((uint64_t)32 << 20)   /* memory to decode a chunk in, whatever the file */
+#define WORK_TO_FILE_MAX 4 /* and so many times the file: docs/format/coverage.md */
+#define SHARED_WORK_PART 4 /* of that, for chunks that are decoded at the same time */
 
 /* ---- shapes ----------------------------------------------------------------------------------- */
 
@@ -26,6 +32,50 @@ basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5, const struct bs
             object->header->address);
     *out_bytes = (size_t)bytes;
     return BASALT_OK;
+}
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+static uint64_t work_max(const struct bs_h5_file *h5)
+{
+    return WORK_BYTES_FREE_MAX + WORK_TO_FILE_MAX * h5->bytes;
+}
+
+static uint64_t decode_bytes(const struct bs_h5_object *object, uint32_t mask, uint64_t raw_bytes)
+{
+    const uint64_t bytes =
+        bs_pipeline_work_bytes(&object->dataset->pipeline, mask, NULL, (size_t)raw_bytes);
+    return bytes == SIZE_MAX ? 0 : bytes; /* an unknown filter is told of where it is needed */
+}
+
+basalt_status bs_h5_chunk_check_work(const struct bs_h5_object *object, uint32_t mask,
+    uint64_t raw_bytes, uint64_t beside_bytes, basalt_error *err)
+{
+    const uint64_t bytes = decode_bytes(object, mask, raw_bytes) + beside_bytes;
+
+    if (bytes <= work_max(object->h5)) return BASALT_OK;
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "decoding one chunk of the dataset at %" PRIu64 " (%" PRIu64 " bytes) would take %" PRIu64
+        " bytes of memory, and the whole file has %" PRIu64 ": over 32 MiB and 4 times the file "
+        "is not done",
+        object->header->address, raw_bytes, bytes, object->h5->bytes);
+}
+
+uint64_t bs_h5_work_bytes(const struct bs_h5_object *object)
+{
+    size_t raw_bytes = 0;
+
+    if (object->dataset->layout != BS_H5_CHUNKED ||
+        bs_h5_chunk_raw_bytes(object->h5, object, &raw_bytes, NULL))
+        return 0;
+    const uint64_t bytes = decode_bytes(object, 0, raw_bytes) + raw_bytes;
+    return BS_MIN(BS_MAX(bytes, work_max(object->h5) / SHARED_WORK_PART), work_max(object->h5));
+}
+
+bool bs_h5_may_share_work(const struct bs_h5_object *object, uint64_t raw_bytes, unsigned threads)
+{
+    const uint64_t bytes = decode_bytes(object, 0, raw_bytes) + raw_bytes;
+    return bytes <= work_max(object->h5) / SHARED_WORK_PART / (threads + 1);
 }
 
 /* ---- the grid --------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ static enum bs_h5_lane integer_lane(const struct bs_h5_type *type)
 
 static bool is_ieee(const struct bs_h5_type *type, uint8_t mantissa_bits, uint8_t exponent_bits)
 {
-    return type->mantissa_at == 0 && type->mantissa_bits == mantissa_bits &&
+    return !type->vax && type->mantissa_at == 0 && type->mantissa_bits == mantissa_bits &&
         type->exponent_at == mantissa_bits && type->exponent_bits == exponent_bits &&
         type->sign_at == mantissa_bits + exponent_bits && type->normalization == 2 &&
         type->exponent_bias == ((uint32_t)1 << (exponent_bits - 1)) - 1 && !type->bit_offset &&

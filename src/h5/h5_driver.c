@@ -133,7 +133,7 @@ static basalt_status open_member(
     if (h5->follow == BS_H5_FOLLOW_NOWHERE)
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "the file is one of several parts, and opening other files was forbidden");
-    basalt_status status = bs_file_open(h5->file->vfs, path, BS_OPEN_READ, out_file, err);
+    basalt_status status = bs_h5_part_open(h5, path, out_file, err);
     if (status) bs_error_prefix(err, "a part of the file");
     return status;
 }

@@ -132,8 +132,8 @@ void bs_h5_other_use(
 static basalt_status open_at(struct bs_h5_file *first, const char *path, bool raw,
     struct bs_h5_opened *out_opened, basalt_error *err)
 {
-    basalt_status status =
-        bs_file_open(first->file->vfs, path, BS_OPEN_READ, &out_opened->file, err);
+    basalt_status status = bs_file_open(
+        first->file->vfs, path, BS_OPEN_READ | BS_OPEN_NO_LINKS, &out_opened->file, err);
 
     if (!status && !raw)
         status = bs_h5_file_open_led(out_opened->file, first->follow, first, &out_opened->h5, err);
@@ -189,15 +189,17 @@ static basalt_status is_beside(
     return BASALT_OK;
 }
 
-/* Opens `path` if that is allowed and there. */
-static basalt_status try_path(struct bs_h5_file *first, const char *path, bool raw,
-    struct bs_h5_opened *out_opened, basalt_error *err)
+/* Where `path` really is, if it may be followed; what is opened is that, without links, so that nobody
+ * who swaps one in between leads elsewhere. */
+static basalt_status allow_path(
+    struct bs_h5_file *first, const char *path, char **out_real, basalt_error *err)
 {
     struct bs_vfs *vfs = first->file->vfs;
     char *real = NULL;
     bool beside = true;
     basalt_status status = vfs->ops->real_path(vfs, path, &real, err);
 
+    *out_real = NULL;
     if (status == BASALT_IO_ERROR) status = BASALT_NOT_FOUND; /* no such folder, say */
     if (status) return status;
     if (first->follow == BS_H5_FOLLOW_BESIDE) status = is_beside(first, real, &beside, err);
@@ -206,8 +208,35 @@ static basalt_status try_path(struct bs_h5_file *first, const char *path, bool r
             "\"%.120s\" lies outside the folder of the file that names it: such files are followed "
             "only when that is asked for",
             path);
+    if (status)
+        bs_free(real);
+    else
+        *out_real = real;
+    return status;
+}
+
+/* Opens `path` if that is allowed and there. */
+static basalt_status try_path(struct bs_h5_file *first, const char *path, bool raw,
+    struct bs_h5_opened *out_opened, basalt_error *err)
+{
+    char *real = NULL;
+    basalt_status status = allow_path(first, path, &real, err);
+
     if (!status) status = take_at(first, real, raw, out_opened, err);
     if (status) bs_free(real);
+    return status;
+}
+
+basalt_status bs_h5_part_open(
+    struct bs_h5_file *h5, const char *path, struct bs_file **out_file, basalt_error *err)
+{
+    struct bs_vfs *vfs = h5->first->file->vfs;
+    char *real = NULL;
+    basalt_status status = allow_path(h5->first, path, &real, err);
+
+    *out_file = NULL;
+    if (!status) status = bs_file_open(vfs, real, BS_OPEN_READ | BS_OPEN_NO_LINKS, out_file, err);
+    bs_free(real);
     return status;
 }
 

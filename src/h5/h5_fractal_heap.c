@@ -295,7 +295,7 @@ static basalt_status check_direct(const struct bs_h5_fractal_heap *heap, uint8_t
     const uint32_t stored = bs_cursor_u32(&cursor);
     if (cursor.failed) return bad_heap(heap, err, "has a block without room for its checksum");
     memset(place, 0, 4);
-    const bool right = stored == bs_lookup3(bytes, (size_t)count, 0);
+    const bool right = bs_lookup3_is(bytes, (size_t)count, stored);
     bs_store_u32(place, stored);
     return right ? BASALT_OK : bad_heap(heap, err, "has a block whose checksum does not match");
 }
@@ -599,7 +599,7 @@ static basalt_status tiny_object(const struct bs_h5_fractal_heap *heap, uint8_t 
 {
     size_t bytes = first & 0x0f;
 
-    if (heap->id_bytes - 1 > TINY_SHORT_BYTES_MAX) bytes = bytes << 8 | bs_cursor_u8(id);
+    if (heap->id_bytes - 1 > TINY_SHORT_BYTES_MAX + 1) bytes = bytes << 8 | bs_cursor_u8(id);
     bytes++;
     const uint64_t offset = bs_cursor_offset(id);
     const uint8_t *data = bs_cursor_bytes(id, bytes);

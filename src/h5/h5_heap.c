@@ -27,11 +27,15 @@ struct collection {
     size_t slot_count;
 };
 
+#define GIVEN_BYTES_FREE_MAX ((uint64_t)64 << 20) /* elements with a fill value share one object */
+#define GIVEN_TO_FILE_MAX 8
+
 struct bs_h5_heap {
     struct bs_h5_file *h5;
     size_t count, room, last;       /* last: the one used before */
     struct collection *collections; /* by address */
     uint64_t cached_bytes;
+    uint64_t given_bytes; /* by the resolving at hand */
 };
 
 static void drop(struct bs_h5_heap *heap, struct collection *collection)
@@ -275,6 +279,11 @@ static basalt_status resolve_one(struct bs_h5_heap *heap, const struct bs_h5_typ
             "object %" PRIu32 " of the global heap collection at %" PRIu64 " is shorter than the "
             "element that refers to it",
             index, address);
+    heap->given_bytes += bytes;
+    if (!status && heap->given_bytes > GIVEN_BYTES_FREE_MAX + GIVEN_TO_FILE_MAX * heap->h5->bytes)
+        status = bs_fail(err, BASALT_TOO_LARGE, bs_cursor_offset(&object),
+            "many elements of variable length lead to the same bytes: together they are over 64 MiB "
+            "and 8 times the file");
     return status ? status : each(context, at, object.at, (size_t)bytes, err);
 }
 
@@ -285,6 +294,7 @@ basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const struct bs_h5_typ
     basalt_status status = BASALT_OK;
 
     assert(type->kind == BS_H5_VARIABLE);
+    heap->given_bytes = 0;
     for (uint64_t i = 0; !status && i < count; i++, element += type->size_bytes)
         status = resolve_one(heap, type, element, i, each, context, err);
     return status;

@@ -21,7 +21,12 @@ struct bs_h5_cache_image;
 struct bs_h5_other;
 #define BS_H5_RANGES_MAX 6 /* parts of a multi file */
 
+struct bs_h5_meter {
+    uint64_t left; /* bytes that may still be read */
+};
+
 struct bs_h5_file {
+    struct bs_h5_meter *meter;                /* NULL: nobody counts what is read */
     struct bs_file *file;                     /* borrowed, or `parts` */
     const struct bs_filter_registry *filters; /* of the user; borrowed, or NULL */
     struct bs_h5_superblock superblock;
@@ -123,6 +128,9 @@ struct bs_h5_opened {
 BS_MUST_USE basalt_status bs_h5_other_take(struct bs_h5_file *h5, const char *name, bool raw,
     struct bs_h5_opened *out_opened, basalt_error *err);
 void bs_h5_other_give(struct bs_h5_file *h5, const struct bs_h5_opened *opened);
+/* A part of a file in parts, by the rule for other files. */
+BS_MUST_USE basalt_status bs_h5_part_open(
+    struct bs_h5_file *h5, const char *path, struct bs_file **out_file, basalt_error *err);
 /* One more user of what is in use. */
 void bs_h5_other_use(
     struct bs_h5_file *h5, const struct bs_h5_opened *opened, struct bs_h5_opened *out_opened);
@@ -381,6 +389,12 @@ BS_MUST_USE basalt_status bs_h5_fixed_array_walk(
     const struct bs_h5_chunk_walk *walk, basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_extensible_array_walk(
     const struct bs_h5_chunk_walk *walk, basalt_error *err);
+/* TOO_LARGE if decoding a chunk takes more memory than such a file may cost; `beside_bytes` more are taken
+ * at the same time. */
+BS_MUST_USE basalt_status bs_h5_chunk_check_work(const struct bs_h5_object *object, uint32_t mask,
+    uint64_t raw_bytes, uint64_t beside_bytes, basalt_error *err);
+/* Whether so many threads and the caller may each decode a chunk at the same time. */
+bool bs_h5_may_share_work(const struct bs_h5_object *object, uint64_t raw_bytes, unsigned threads);
 /* The same of a filtered chunk that has been read already. */
 BS_MUST_USE basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5,
     const struct bs_h5_object *object, uint64_t address, uint32_t mask,

@@ -83,11 +83,18 @@ static unsigned bit_length(struct wide value)
     return count;
 }
 
-static struct wide load(const uint8_t *bytes, unsigned count, bool big_endian)
+/* Where byte `i` of the number, from its low end, lies in memory. */
+static unsigned place_of(const struct bs_h5_type *type, unsigned i)
+{
+    if (type->vax) return type->size_bytes - 2 - (i & ~1u) + (i & 1);
+    return type->big_endian ? type->size_bytes - 1 - i : i;
+}
+
+static struct wide load(const struct bs_h5_type *type, const uint8_t *bytes)
 {
     struct wide value = {0, 0};
-    for (unsigned i = 0; i < count; i++) {
-        const uint64_t byte = bytes[big_endian ? count - 1 - i : i];
+    for (unsigned i = 0; i < type->size_bytes; i++) {
+        const uint64_t byte = bytes[place_of(type, i)];
         if (i < 8)
             value.low |= byte << (8 * i);
         else
@@ -96,11 +103,11 @@ static struct wide load(const uint8_t *bytes, unsigned count, bool big_endian)
     return value;
 }
 
-static void store(struct wide value, uint8_t *bytes, unsigned count, bool big_endian)
+static void store(const struct bs_h5_type *type, struct wide value, uint8_t *bytes)
 {
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < type->size_bytes; i++) {
         const uint64_t word = i < 8 ? value.low >> (8 * i) : value.high >> (8 * (i - 8));
-        bytes[big_endian ? count - 1 - i : i] = (uint8_t)word;
+        bytes[place_of(type, i)] = (uint8_t)word;
     }
 }
 
@@ -284,12 +291,12 @@ static enum bs_h5_fit put_float(
 enum bs_h5_fit bs_h5_number_convert(const struct bs_h5_type *from, const uint8_t *bytes,
     const struct bs_h5_type *to, uint8_t *out, bool clip)
 {
-    const struct wide raw = load(bytes, from->size_bytes, from->big_endian);
+    const struct wide raw = load(from, bytes);
     const struct number number = is_float(from) ? take_float(from, raw) : take_integer(from, raw);
     struct wide result = {0, 0};
     const enum bs_h5_fit fit =
         is_float(to) ? put_float(to, number, &result) : put_integer(to, number, &result);
 
-    store(result, out, to->size_bytes, to->big_endian);
+    store(to, result, out);
     return clip ? BS_H5_FITS : fit;
 }

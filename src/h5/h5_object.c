@@ -184,6 +184,16 @@ struct bs_h5_file *bs_h5_object_file(const struct bs_h5_object *object)
     return object->h5;
 }
 
+uint64_t bs_h5_object_bytes(const struct bs_h5_object *object)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < object->header->block_count; i++)
+        bytes += object->header->blocks[i].bytes;
+    for (size_t i = 0; i < object->attribute_count; i++) bytes += object->attributes[i].byte_count;
+    return bytes;
+}
+
 uint32_t bs_h5_object_links(const struct bs_h5_object *object)
 {
     return object->header->links;

@@ -23,6 +23,7 @@
 #define BOX_TILE_BYTES ((uint64_t)16 << 20) /* of one that is made of others */
 #define BATCH_BYTES ((uint64_t)512 << 10)
 #define PEEK_TILES_MAX 16
+#define ELEMENT_BYTES_FREE_MAX ((uint64_t)16 << 20) /* larger ones: see check_element */
 
 /* ---- batches ------------------------------------------------------------------------------------ */
 
@@ -32,7 +33,7 @@ static basalt_status send_batch(struct bs_h5_reader *reader, basalt_error *err)
     struct bs_h5_batch *batch = NULL;
     basalt_status status = BASALT_OK;
 
-    if (reader->how->sched && !reader->job)
+    if (reader->how->sched && !reader->job && !reader->alone)
         status = bs_job_create(
             reader->how->sched, BS_PRIORITY_FOREGROUND, reader->how->cancel, &reader->job, err);
     if (status) return status;
@@ -235,6 +236,9 @@ static basalt_status read_chunked(struct bs_h5_reader *reader, basalt_error *err
         if (!reader->seen) return bs_fail_memory(err, words * sizeof *reader->seen);
     }
     choose_cache(reader);
+    reader->alone = reader->how->sched && reader->dataset->pipeline.count &&
+        !bs_h5_may_share_work(
+            reader->object, reader->tile_bytes, bs_sched_threads(reader->how->sched));
     if (reader->cache && reader->choice.tiles <= PEEK_TILES_MAX)
         status = peek_cache(reader, &all, err);
     if (!status && !all && reader->dataset->address != BS_H5_UNDEFINED)
@@ -307,6 +311,19 @@ static basalt_status check_out(
         count, element, out_bytes);
 }
 
+/* Where elements do not go straight to the output, one of them at least is in memory. */
+static basalt_status check_element(const struct bs_h5_reader *reader, basalt_error *err)
+{
+    const uint64_t bytes = reader->plan.stored_bytes;
+
+    if (reader->as_stored && !reader->storage->read_box) return BASALT_OK;
+    if (bytes <= ELEMENT_BYTES_FREE_MAX || bytes / 2 <= reader->h5->bytes) return BASALT_OK;
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "an element of the dataset at %" PRIu64 " has %" PRIu64
+        " bytes, over 16 MiB and more than twice as many as the whole file",
+        reader->object->header->address, bytes);
+}
+
 static basalt_status divide(struct bs_h5_reader *reader, basalt_error *err)
 {
     size_t raw_bytes = 0;
@@ -355,6 +372,7 @@ static void begin_reader(struct bs_h5_reader *reader, struct bs_h5_file *h5,
     reader->seen = NULL;
     reader->few_seen[0] = 0;
     reader->job = NULL;
+    reader->alone = false;
     reader->batches = NULL;
     reader->idle = NULL;
     reader->first.reader = reader;
@@ -379,6 +397,7 @@ basalt_status bs_h5_read_selection(struct bs_h5_file *h5, const struct bs_h5_obj
     BS_TRY(check_out(&reader, out_bytes, err));
     reader.as_stored = reader.plan.identity && reader.plan.source_bytes == reader.plan.stored_bytes;
     if (!out_bytes) goto out;
+    BS_TRY(check_element(&reader, err));
     BS_TRY(bs_cancel_check(reader.how->cancel, err));
     BS_TRY(divide(&reader, err));
     if (dataset->dataset->layout == BS_H5_CHUNKED)

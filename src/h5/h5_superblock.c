@@ -96,7 +96,7 @@ static basalt_status decode_new(
         bs_cursor_skip(&tail, (size_t)4 * out->offset_bytes);
         const uint32_t stored = bs_cursor_u32(&tail);
         status = bs_cursor_check(&tail, "the superblock", err);
-        if (!status && stored != bs_lookup3(cursor->start, summed, 0))
+        if (!status && !bs_lookup3_is(cursor->start, summed, stored))
             status = bs_fail(err, BASALT_CORRUPT, cursor->file_offset,
                 "the checksum of the superblock at %" PRIu64 " does not match",
                 cursor->file_offset);

@@ -21,7 +21,8 @@
 #define BLOCKS_MAX 65536     /* of one name with a number in it */
 #define CREDIT                                                                                     \
     ((int64_t)1 << 20) /* mappings looked at and pieces copied, by nested datasets, for a read */
-#define OPEN_COST 100
+#define OPEN_COST 15   /* and one more for each COST_BYTES of it */
+#define COST_BYTES 256
 #define PIECES_MAX 256
 #define BATCH_BYTES                                                                                \
     ((uint64_t)4 << 20) /* read of a source at once, around pieces that are wanted */
@@ -142,8 +143,7 @@ static basalt_status decode(struct bs_h5_virtual *all, struct bs_cursor cursor, 
     if (!cursor.failed && version > 1)
         return bs_fail(err, BASALT_UNSUPPORTED, cursor.file_offset,
             "virtual datasets of version %u are newer than this reader", version);
-    if (bytes < 4 ||
-        bs_load_u32(cursor.start + bytes - 4) != bs_lookup3(cursor.start, bytes - 4, 0))
+    if (bytes < 4 || !bs_lookup3_is(cursor.start, bytes - 4, bs_load_u32(cursor.start + bytes - 4)))
         return bs_fail(err, BASALT_CORRUPT, cursor.file_offset,
             "the checksum of a virtual dataset's mappings does not match");
     if (count > bs_cursor_left(&cursor) / MAPPING_BYTES_MIN)
@@ -209,11 +209,11 @@ static basalt_status open_source(struct bs_h5_virtual *all, const struct mapping
             open_named(all, (const char *)file.data, (const char *)dataset.data, out_object, err);
     bs_bytes_free(&file);
     bs_bytes_free(&dataset);
-    if (!status && !(*out_object)->dataset) {
-        bs_h5_object_close(*out_object);
-        *out_object = NULL;
-        return bs_fail(err, BASALT_NOT_FOUND, BASALT_NO_OFFSET, "a source is no dataset");
-    }
+    if (!status) status = spend(all, bs_h5_object_bytes(*out_object) / COST_BYTES, err);
+    if (!status && !(*out_object)->dataset)
+        status = bs_fail(err, BASALT_NOT_FOUND, BASALT_NO_OFFSET, "a source is no dataset");
+    if (status) bs_h5_object_close(*out_object);
+    if (status) *out_object = NULL;
     return status;
 }
 
@@ -244,9 +244,11 @@ static basalt_status take_source(struct bs_h5_virtual *all, struct mapping *mapp
 
 /* ---- the extent ------------------------------------------------------------------------------- */
 
+/* Of a source that is there, but more than this reader follows, the dataset cannot do without. */
 static bool is_missing(basalt_status status)
 {
-    return status && status != BASALT_NO_MEMORY && status != BASALT_IO_ERROR;
+    return status && status != BASALT_NO_MEMORY && status != BASALT_IO_ERROR &&
+        status != BASALT_TOO_LARGE && status != BASALT_UNSUPPORTED;
 }
 
 static uint64_t end_of(const struct bs_h5_strip *axis, uint64_t places)
@@ -280,6 +282,9 @@ static basalt_status find_end(
         if (status) break;
         bs_h5_object_close(object);
     }
+    if (!status)
+        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "a virtual dataset has over %d numbered sources, \"%.80s\"", BLOCKS_MAX, mapping->file);
     *out_end = end_of(target, mapping->blocks * BS_MIN(target->block, UINT64_MAX / BLOCKS_MAX));
     return is_missing(status) ? BASALT_OK : status;
 }

@@ -292,6 +292,8 @@ static basalt_status read_chunk(
     basalt_status status = bs_h5_chunk_raw_bytes(walker->h5, walker->object, &raw_bytes, err);
 
     if (status) return status;
+    status = bs_h5_chunk_check_work(walker->object, 0, raw_bytes, raw_bytes, err);
+    if (status) return status;
     if (!walker->chunk) walker->chunk = bs_alloc(raw_bytes);
     if (!walker->chunk) return bs_fail_memory(err, raw_bytes);
     status = bs_h5_chunk_read(
@@ -513,11 +515,12 @@ static basalt_status begin(struct walker *walker, basalt_error *err)
 basalt_status bs_h5_walk(struct bs_h5_file *h5, const struct bs_h5_walk_hooks *hooks,
     bool *out_complete, basalt_error *err)
 {
-    struct walker walker = {.h5 = h5, .hooks = *hooks};
-    basalt_status status = BASALT_OK;
+    struct walker walker = {.hooks = *hooks};
+    basalt_status status = bs_h5_view_create(h5, &walker.h5, err);
 
     *out_complete = false;
-    BS_TRY(bs_h5_heap_open(h5, &walker.heap, err));
+    if (status) return status;
+    BS_TRY(bs_h5_heap_open(walker.h5, &walker.heap, err));
     BS_TRY(begin(&walker, err));
     for (walker.at = 0; walker.at < walker.count; walker.at++) BS_TRY(walk_object(&walker, err));
     *out_complete = walker.complete;
@@ -528,6 +531,7 @@ out:
     bs_free(walker.chunk);
     bs_codec_scratch_free(walker.scratch);
     bs_h5_heap_close(walker.heap);
+    bs_h5_view_free(walker.h5);
     return status;
 }
 

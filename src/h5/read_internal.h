@@ -198,6 +198,7 @@ struct bs_h5_reader {
     uint64_t *seen;        /* a bit a tile */
     uint64_t few_seen[1];
     struct bs_job *job;
+    bool alone;                  /* chunks are too large for several at the same time */
     struct bs_h5_batch *batches; /* given away; main thread only */
     bs_mutex mutex;              /* guards `idle` */
     struct bs_h5_workspace *idle;

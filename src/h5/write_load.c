@@ -432,7 +432,7 @@ basalt_status bs_writer_find_free(
     bool complete = false;
     basalt_status status = BASALT_OK;
     BS_TRY(bs_h5_walk_extents(h5, reached, &extents, &complete, err));
-    qsort(extents.items, extents.count, sizeof *extents.items, by_address);
+    if (extents.count) qsort(extents.items, extents.count, sizeof *extents.items, by_address);
     if (complete) {
         BS_TRY(gaps_retire(&writer->space, &extents, writer->identity.commit, err));
     } else {

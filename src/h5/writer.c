@@ -396,7 +396,7 @@ static basalt_status plan_write(struct bs_h5_writer *writer, basalt_error *err)
     struct bs_bytes out = {0};
     uint64_t start = 0;
     basalt_status status = BASALT_OK;
-    qsort(plan->blocks, plan->count, sizeof *plan->blocks, by_address);
+    if (plan->count) qsort(plan->blocks, plan->count, sizeof *plan->blocks, by_address);
     for (size_t i = 0; i < plan->count; i++) {
         const struct bs_block *block = &plan->blocks[i];
         if (out.count == 0) start = block->address;

@@ -1,6 +1,9 @@
 /* hdf5_dataset.c - the elements of one dataset into the caller's memory. */
 #include "tables/tables_internal.h"
 
+#define CACHE_BYTES_FREE_MAX ((uint64_t)12 << 20) /* whatever the file: docs/format/coverage.md */
+#define CACHE_TO_FILE_MAX 3
+
 struct bs_hdf5_dataset {
     struct bs_hdf5 *file;
     struct bs_h5_object *object;
@@ -26,6 +29,19 @@ basalt_status bs_hdf5_sched(struct bs_hdf5 *file, struct bs_sched **out_sched, b
     return status;
 }
 
+uint64_t bs_hdf5_cache_bytes_free(const struct bs_h5_file *h5)
+{
+    return BS_MIN(
+        BS_HDF5_CACHE_BYTES, CACHE_BYTES_FREE_MAX + CACHE_TO_FILE_MAX * bs_h5_file_bytes(h5));
+}
+
+/* A small file that claims to be large gets little, unless its user has said how much. */
+static uint64_t cache_bytes(const struct bs_hdf5 *file)
+{
+    if (file->cache_bytes_max != BS_HDF5_CACHE_BYTES) return file->cache_bytes_max;
+    return BS_MIN(file->cache_bytes_max, bs_hdf5_cache_bytes_free(file->h5));
+}
+
 basalt_status bs_hdf5_cache(struct bs_hdf5 *file, struct bs_h5_cache **out_cache, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
@@ -35,7 +51,7 @@ basalt_status bs_hdf5_cache(struct bs_hdf5 *file, struct bs_h5_cache **out_cache
     bs_mutex_lock(&file->mutex);
     *out_cache = atomic_load(&file->cache);
     if (!*out_cache) {
-        status = bs_h5_cache_create(file->cache_bytes_max, out_cache, err);
+        status = bs_h5_cache_create(cache_bytes(file), out_cache, err);
         if (!status) atomic_store(&file->cache, *out_cache);
     }
     bs_mutex_unlock(&file->mutex);
@@ -45,7 +61,7 @@ basalt_status bs_hdf5_cache(struct bs_hdf5 *file, struct bs_h5_cache **out_cache
 void bs_hdf5_get_stats(struct bs_hdf5 *file, basalt_hdf5_stats *out_stats)
 {
     struct bs_h5_cache *cache = atomic_load(&file->cache);
-    struct bs_h5_cache_stats stats = {.bytes_max = file->cache_bytes_max};
+    struct bs_h5_cache_stats stats = {.bytes_max = cache_bytes(file)};
 
     if (cache) bs_h5_cache_stats(cache, &stats);
     *out_stats = (basalt_hdf5_stats){

@@ -98,7 +98,7 @@ struct seen {
 };
 
 struct walk {
-    struct bs_hdf5 *file;
+    struct bs_h5_file *h5; /* a view of the file */
     basalt_hdf5_entry_fn each;
     void *context;
     unsigned depth_max;
@@ -157,7 +157,7 @@ static basalt_status stored_bytes(struct walk *walk, const struct bs_h5_object *
 {
     *out_bytes = 0;
     if (dataset->layout == BS_H5_CHUNKED) {
-        return bs_h5_chunks_each(walk->file->h5, object, add_chunk, out_bytes, err);
+        return bs_h5_chunks_each(walk->h5, object, add_chunk, out_bytes, err);
     }
     const bool stored = dataset->layout == BS_H5_COMPACT || dataset->address != BS_H5_UNDEFINED;
     if (stored && dataset->layout != BS_H5_VIRTUAL) *out_bytes = dataset->stored_bytes;
@@ -311,7 +311,7 @@ static basalt_status walk_group(
     struct walk *walk, const struct bs_h5_object *group, basalt_error *err)
 {
     struct links links = {0};
-    basalt_status status = bs_h5_group_each(walk->file->h5, group, keep_link, &links, err);
+    basalt_status status = bs_h5_group_each(walk->h5, group, keep_link, &links, err);
     if (!status && links.count) qsort(links.list, links.count, sizeof *links.list, compare_links);
     for (size_t i = 0; !status && !walk->stopped && i < links.count; i++) {
         status = walk_link(walk, &links.list[i], err);
@@ -335,7 +335,7 @@ static basalt_status walk_object(struct walk *walk, uint64_t address, basalt_err
     bool is_new = false;
     basalt_status status = seen_add(&walk->seen, address, &is_new, err);
     if (status || !is_new) return status;
-    status = bs_h5_object_open(walk->file->h5, address, &object, &reason);
+    status = bs_h5_object_open(walk->h5, address, &object, &reason);
     if (status == BASALT_UNSUPPORTED) return show_unknown(walk, &reason, err);
     if (status) {
         if (err) *err = reason;
@@ -358,18 +358,19 @@ out:
 basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned depth_max,
     basalt_hdf5_entry_fn each, void *context, basalt_error *err)
 {
-    struct walk walk = {.file = file, .each = each, .context = context, .depth_max = depth_max};
-    struct bs_h5_object *object = NULL;
+    struct walk walk = {.each = each, .context = context, .depth_max = depth_max};
+    struct bs_h5_object *object = NULL; /* open until the end: it may be all that holds its file */
     basalt_status status = bs_path_open(file->h5, path, &walk.path, &object, err);
+    if (!status) status = bs_h5_view_create(bs_h5_object_file(object), &walk.h5, err);
     if (!status) {
-        const uint64_t address = bs_h5_object_address(object);
-        bs_h5_object_close(object);
         walk.path.count--; /* its NUL */
-        status = walk_object(&walk, address, err);
+        status = walk_object(&walk, bs_h5_object_address(object), err);
     }
     bs_free(walk.seen.slots);
     bs_bytes_free(&walk.path);
     bs_bytes_free(&walk.type);
     bs_bytes_free(&walk.filters);
+    bs_h5_view_free(walk.h5);
+    bs_h5_object_close(object);
     return status;
 }

@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-#define PATHS_BYTES_MAX ((size_t)64 << 20)
+#define PATHS_BYTES_MAX ((uint64_t)64 << 20)
+#define PATHS_BYTES_FREE_MAX ((uint64_t)8 << 20) /* whatever the file */
+#define PATHS_TO_FILE_MAX 2
 
 struct place {
     uint64_t address;
@@ -57,9 +59,11 @@ static basalt_status add_link(void *context, const struct bs_h5_link *link, basa
         if (is_root) paths->texts.count--;
     }
     bs_bytes_put(&paths->places, &place, sizeof place);
-    if (paths->texts.count + paths->places.count > PATHS_BYTES_MAX) {
+    const uint64_t bytes_max = BS_MIN(
+        PATHS_BYTES_MAX, PATHS_BYTES_FREE_MAX + PATHS_TO_FILE_MAX * bs_h5_file_bytes(paths->h5));
+    if (paths->texts.count + paths->places.count > bytes_max) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "the paths that references could lead to are more than %zu bytes", PATHS_BYTES_MAX);
+            "the paths that references could lead to are more than %" PRIu64 " bytes", bytes_max);
     }
     const basalt_status status = bs_bytes_check(&paths->texts, err);
     return status ? status : bs_bytes_check(&paths->places, err);
@@ -132,7 +136,7 @@ static basalt_status list_all(struct bs_paths *paths, basalt_error *err)
         }
     }
     bs_free(seen.slots);
-    if (!status) {
+    if (!status && paths->places.count) {
         qsort(paths->places.data, place_count(paths), sizeof(struct place), compare_places);
     }
     return status;
@@ -149,8 +153,10 @@ basalt_status bs_paths_find(struct bs_h5_file *h5, struct bs_paths **paths_at, u
     if (!*paths_at) {
         struct bs_paths *made = bs_alloc_zeroed(1, sizeof *made);
         if (!made) return bs_fail_memory(err, sizeof *made);
+        basalt_status status = bs_h5_view_create(h5, &made->h5, err);
+        if (!status) status = list_all(made, err);
+        bs_h5_view_free(made->h5);
         made->h5 = h5;
-        const basalt_status status = list_all(made, err);
         if (status) {
             bs_paths_free(made);
             return status;

@@ -162,3 +162,49 @@ basalt_status bs_table_schema(
     if (status) out->release(out);
     return status;
 }
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+#define ROOM_BYTES_FREE                                                                            \
+    ((uint64_t)60 << 20) /* of all that a scan takes, whatever the file: docs/format/coverage.md */
+#define ROOM_TO_FILE 8
+
+basalt_status bs_room_take(struct bs_room *room, uint64_t bytes, basalt_error *err)
+{
+    if (bytes > room->left) {
+        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "the rows of one array would take over 60 MiB and 8 times the file of memory");
+    }
+    room->left -= bytes;
+    return BASALT_OK;
+}
+
+basalt_status bs_room_check_text(const struct bs_room *room, uint64_t bytes, basalt_error *err)
+{
+    struct bs_room copy = *room;
+    if (bytes <= BS_TABLE_TEXT_BYTES_MAX) return bs_room_take(&copy, 3 * bytes, err);
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "the texts are more than %" PRIu64 " bytes in one array", BS_TABLE_TEXT_BYTES_MAX);
+}
+
+/* Dictionaries and coordinates. */
+static uint64_t held_bytes(const struct bs_column_of *column)
+{
+    const struct bs_dictionary_values *values =
+        column->dictionary ? atomic_load(&column->dictionary->values) : NULL;
+    const uint64_t coordinates =
+        column->elements ? column->modulo * column->value.element_bytes : 0;
+    return coordinates + (values ? values->bytes : 0);
+}
+
+uint64_t bs_table_room(const struct bs_table *table)
+{
+    const uint64_t all = ROOM_BYTES_FREE + ROOM_TO_FILE * bs_h5_file_bytes(table->h5);
+    uint64_t taken = bs_hdf5_cache_bytes_free(table->h5), work = 0;
+    for (size_t i = 0; i < table->block_count; i++) {
+        work = BS_MAX(work, bs_h5_work_bytes(table->blocks[i].object));
+    }
+    taken += work;
+    for (size_t i = 0; i < table->column_count; i++) taken += held_bytes(&table->columns[i]);
+    return all > taken ? all - taken : 0;
+}

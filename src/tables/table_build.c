@@ -22,16 +22,30 @@ basalt_status bs_find_child(struct bs_h5_file *h5, const struct bs_h5_object *gr
     return status == BASALT_NOT_FOUND ? BASALT_OK : status;
 }
 
-bool bs_has_text(
-    struct bs_h5_file *h5, const struct bs_h5_object *object, const char *name, const char *value)
+basalt_status bs_text_begins(struct bs_h5_file *h5, const struct bs_h5_attribute *attribute,
+    const char *value, size_t count, bool *out_begins, basalt_error *err)
 {
-    const struct bs_h5_attribute *attribute = bs_h5_attribute_find(object, name);
+    basalt_error fault = {0};
     char *text = NULL;
-    if (!attribute) return false;
-    if (attribute->type->kind != BS_H5_STRING && !attribute->type->variable_string) return false;
-    const bool same = !bs_h5_attribute_text(h5, attribute, &text, NULL) && !strcmp(text, value);
+    *out_begins = false;
+    if (!attribute) return BASALT_OK;
+    if (attribute->type->kind != BS_H5_STRING && !attribute->type->variable_string) {
+        return BASALT_OK;
+    }
+    const basalt_status status = bs_h5_attribute_text(h5, attribute, &text, &fault);
+    if (!status) *out_begins = !strncmp(text, value, count);
     bs_free(text);
-    return same;
+    /* Another shape of text, or a damaged one, is not that text; the rest is nobody's word. */
+    if (status != BASALT_NO_MEMORY && status != BASALT_IO_ERROR) return BASALT_OK;
+    if (err) *err = fault;
+    return status;
+}
+
+basalt_status bs_has_text(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    const char *name, const char *value, bool *out_has, basalt_error *err)
+{
+    return bs_text_begins(
+        h5, bs_h5_attribute_find(object, name), value, strlen(value) + 1, out_has, err);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------ */

@@ -17,11 +17,13 @@ static void destroy_values(struct bs_shared *shared)
 }
 
 static basalt_status make_dictionary(const struct bs_table_cursor *cursor,
-    const struct bs_dictionary *dictionary, struct ArrowArray *out, basalt_error *err)
+    const struct bs_dictionary *dictionary, struct bs_dictionary_values *values, basalt_error *err)
 {
     struct bs_h5_file *h5 = bs_h5_object_file(dictionary->object);
     struct bs_paths *paths = NULL; /* no category is a reference */
-    const struct bs_value_source source = {h5, &paths};
+    struct bs_room room = {bs_table_room(cursor->table) / 2};
+    const struct bs_value_source source = {h5, &paths, &room};
+    const uint64_t before = room.left;
     const uint64_t count = bs_dataset_rows(bs_h5_object_dataset(dictionary->object));
     const uint64_t width = dictionary->value.element_bytes;
     if (count > BS_TABLE_CATEGORIES_MAX || count > BS_TABLE_TEXT_BYTES_MAX / BS_MAX(width, 1)) {
@@ -29,13 +31,16 @@ static basalt_status make_dictionary(const struct bs_table_cursor *cursor,
             "it has %" PRIu64 " categories; at most %" PRIu64 " are possible", count,
             BS_TABLE_CATEGORIES_MAX);
     }
+    basalt_status status = bs_room_take(&room, count * width, err);
+    if (status) return status;
     uint8_t *bytes = bs_alloc((size_t)(count * width));
     if (!bytes) return bs_fail_memory(err, (size_t)(count * width));
-    basalt_status status =
-        bs_cursor_read_rows(cursor, dictionary->object, 0, count, bytes, count * width, err);
+    status = bs_cursor_read_rows(cursor, dictionary->object, 0, count, bytes, count * width, err);
     if (!status) {
-        status = bs_value_array(&source, &dictionary->value, bytes, width, count, out, err);
+        status =
+            bs_value_array(&source, &dictionary->value, bytes, width, count, &values->array, err);
     }
+    values->bytes = before - room.left;
     bs_free(bytes);
     return status;
 }
@@ -49,7 +54,7 @@ static basalt_status read_dictionary(
     struct bs_dictionary_values *made = bs_alloc_zeroed(1, sizeof *made);
     if (!made) return bs_fail_memory(err, sizeof *made);
     bs_shared_init(&made->shared, destroy_values);
-    const basalt_status status = make_dictionary(cursor, dictionary, &made->array, err);
+    const basalt_status status = make_dictionary(cursor, dictionary, made, err);
     if (!status && atomic_compare_exchange_strong(&dictionary->values, &none, made)) {
         return BASALT_OK;
     }
@@ -65,14 +70,16 @@ static basalt_status wrong_code(
         values->length);
 }
 
-static basalt_status make_codes(const struct bs_column_of *column, const uint8_t *bytes,
-    uint64_t stride, uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
+static basalt_status make_codes(struct bs_room *room, const struct bs_column_of *column,
+    const uint8_t *bytes, uint64_t stride, uint64_t first, uint64_t count, struct ArrowArray *out,
+    basalt_error *err)
 {
     struct bs_dictionary_values *shared = atomic_load(&column->dictionary->values);
     const struct ArrowArray *values = &shared->array;
     const struct bs_h5_type *type = column->value.type;
     uint8_t *data;
-    basalt_status status = bs_array_make(out, 2, 0, true, err);
+    basalt_status status = bs_room_take(room, count * type->size_bytes, err);
+    if (!status) status = bs_array_make(out, 2, 0, true, err);
     if (status) return status;
     out->length = (int64_t)count;
     status = bs_array_buffer(out, 1, (size_t)count * type->size_bytes, &data, err);
@@ -117,8 +124,9 @@ static void put_text(const struct ArrowArray *values, int64_t code, struct bs_by
     if (size) bs_bytes_put(text, bytes + offsets[code], (size_t)size);
 }
 
-static basalt_status make_values(const struct bs_column_of *column, const uint8_t *bytes,
-    uint64_t stride, uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
+static basalt_status make_values(struct bs_room *room, const struct bs_column_of *column,
+    const uint8_t *bytes, uint64_t stride, uint64_t first, uint64_t count, struct ArrowArray *out,
+    basalt_error *err)
 {
     struct bs_dictionary *dictionary = column->dictionary;
     const struct ArrowArray *values = &atomic_load(&dictionary->values)->array;
@@ -126,7 +134,8 @@ static basalt_status make_values(const struct bs_column_of *column, const uint8_
     const size_t width = is_text ? 4 : (size_t)dictionary->value.element_bytes;
     struct bs_bytes text = {0};
     uint8_t *data;
-    basalt_status status = bs_array_make(out, is_text ? 3 : 2, 0, false, err);
+    basalt_status status = bs_room_take(room, (count + 1) * width, err);
+    if (!status) status = bs_array_make(out, is_text ? 3 : 2, 0, false, err);
     if (status) return status;
     out->length = (int64_t)count;
     status = bs_array_buffer(out, 1, (size_t)(count + 1) * width, &data, err);
@@ -143,12 +152,10 @@ static basalt_status make_values(const struct bs_column_of *column, const uint8_
             put_fixed(dictionary, values, code, i, data);
         }
         if (is_text) bs_store_u32(data + (i + 1) * 4, (uint32_t)text.count);
-        if (!status && text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) {
-            status = bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-                "the texts are more than %" PRIu64 " bytes in one array", BS_TABLE_TEXT_BYTES_MAX);
-        }
+        if (!status) status = bs_room_check_text(room, text.count, err);
     }
     if (!status) status = bs_bytes_check(&text, err);
+    if (!status) status = bs_room_take(room, text.capacity, err);
     if (!status && is_text) bs_array_give(out, 2, text.data, text.data);
     if (status) {
         bs_bytes_free(&text);
@@ -157,13 +164,13 @@ static basalt_status make_values(const struct bs_column_of *column, const uint8_
     return status;
 }
 
-basalt_status bs_cursor_read_codes(const struct bs_table_cursor *cursor,
+basalt_status bs_cursor_read_codes(struct bs_table_cursor *cursor,
     const struct bs_column_of *column, const uint8_t *bytes, uint64_t stride, uint64_t first,
     uint64_t count, struct ArrowArray *out, basalt_error *err)
 {
     const basalt_status status = read_dictionary(cursor, column->dictionary, err);
     if (status) return status;
     return cursor->table->options.without_dictionaries
-        ? make_values(column, bytes, stride, first, count, out, err)
-        : make_codes(column, bytes, stride, first, count, out, err);
+        ? make_values(&cursor->room, column, bytes, stride, first, count, out, err)
+        : make_codes(&cursor->room, column, bytes, stride, first, count, out, err);
 }

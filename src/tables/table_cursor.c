@@ -184,6 +184,7 @@ static uint64_t chunk_rows(const struct bs_block *block)
 uint64_t bs_cursor_batch_rows(const struct bs_table_cursor *cursor, uint64_t first)
 {
     const struct bs_table *table = cursor->table;
+    const uint64_t chunk_bytes_max = BS_MIN(CHUNK_BYTES_MAX, bs_table_room(table) / 3);
     uint64_t bytes = 0, rows_each = 1, chunk = 0;
     for (size_t i = 0; i < cursor->piece_count; i++) {
         bytes += cursor->pieces[i].high - cursor->pieces[i].low;
@@ -201,7 +202,7 @@ uint64_t bs_cursor_batch_rows(const struct bs_table_cursor *cursor, uint64_t fir
     for (size_t i = 0; i < cursor->piece_count;
          i++) { /* the largest chunks that are not too large */
         const uint64_t found = chunk_rows(&table->blocks[cursor->pieces[i].block]);
-        if (found <= BS_MAX(rows, CHUNK_BYTES_MAX / bytes)) chunk = BS_MAX(chunk, found);
+        if (found <= BS_MAX(rows, chunk_bytes_max / bytes)) chunk = BS_MAX(chunk, found);
     }
     if (!chunk) return rows;
     rows = BS_MAX(rows, chunk);
@@ -270,7 +271,7 @@ static basalt_status count_bytes(
 }
 
 /* The piece holds rows [first, first + count) of the table, as far as its block has them. */
-static basalt_status load_piece(const struct bs_table_cursor *cursor, struct bs_piece *piece,
+static basalt_status load_piece(struct bs_table_cursor *cursor, struct bs_piece *piece,
     uint64_t first, uint64_t count, basalt_error *err)
 {
     const struct bs_block *block = &cursor->table->blocks[piece->block];
@@ -283,6 +284,7 @@ static basalt_status load_piece(const struct bs_table_cursor *cursor, struct bs_
     piece->bytes = NULL;
     basalt_status status =
         count_bytes(high - low, block->rows_each, piece->high - piece->low, &bytes, err);
+    if (!status) status = bs_room_take(&cursor->room, bytes, err);
     if (status) return status;
     piece->bytes = bs_alloc(bytes);
     if (!piece->bytes) return bs_fail_memory(err, bytes);
@@ -305,7 +307,7 @@ static const uint8_t *piece_row(const struct bs_table_cursor *cursor, const stru
 /* ---- columns ----------------------------------------------------------------------------------- */
 
 /* Rows that the mask does not have are there. */
-static basalt_status apply_mask(const struct bs_table_cursor *cursor, const struct bs_taken *taken,
+static basalt_status apply_mask(struct bs_table_cursor *cursor, const struct bs_taken *taken,
     uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
 {
     struct bs_piece *piece = &cursor->pieces[taken->mask];
@@ -356,13 +358,16 @@ static basalt_status make_direct(const struct bs_value *value, uint64_t count,
 }
 
 /* Chunk to array, with nothing between. *out_bytes are the values, as they lie in the file. */
-static basalt_status read_direct(const struct bs_table_cursor *cursor, const struct bs_taken *taken,
+static basalt_status read_direct(struct bs_table_cursor *cursor, const struct bs_taken *taken,
     uint64_t first, uint64_t count, struct ArrowArray *out, const uint8_t **out_bytes,
     basalt_error *err)
 {
     const struct bs_value *value = &cursor->table->columns[taken->column].value;
     uint8_t *data = NULL;
-    basalt_status status = make_direct(value, count, out, &data, err);
+    size_t bytes = 0;
+    basalt_status status = count_bytes(count, 1, value->element_bytes, &bytes, err);
+    if (!status) status = bs_room_take(&cursor->room, bytes, err);
+    if (!status) status = make_direct(value, count, out, &data, err);
     if (status) return status;
     status = read_piece(cursor, &cursor->pieces[taken->piece], first, count, data,
         count * value->element_bytes, err);
@@ -379,7 +384,8 @@ static basalt_status read_apart(struct bs_table_cursor *cursor, const struct bs_
     const struct bs_column_of *column = &cursor->table->columns[taken->column];
     struct bs_piece *piece = &cursor->pieces[taken->piece];
     const struct bs_block *block = &cursor->table->blocks[piece->block];
-    const struct bs_value_source source = {bs_h5_object_file(block->object), &cursor->paths};
+    const struct bs_value_source source = {
+        bs_h5_object_file(block->object), &cursor->paths, &cursor->room};
     const uint64_t stride = piece->high - piece->low;
     const basalt_status status = load_piece(cursor, piece, first, count, err);
     if (status) return status;
@@ -409,11 +415,12 @@ static basalt_status read_elements(struct bs_table_cursor *cursor, const struct 
     return status;
 }
 
-static basalt_status number_rows(const struct bs_column_of *column, uint64_t first, uint64_t count,
-    struct ArrowArray *out, basalt_error *err)
+static basalt_status number_rows(struct bs_table_cursor *cursor, const struct bs_column_of *column,
+    uint64_t first, uint64_t count, struct ArrowArray *out, basalt_error *err)
 {
     uint8_t *data;
-    basalt_status status = bs_array_make(out, 2, 0, false, err);
+    basalt_status status = bs_room_take(&cursor->room, count * 8, err);
+    if (!status) status = bs_array_make(out, 2, 0, false, err);
     if (status) return status;
     out->length = (int64_t)count;
     status = bs_array_buffer(out, 1, (size_t)count * 8, &data, err);
@@ -428,16 +435,18 @@ static basalt_status read_coordinates(struct bs_table_cursor *cursor,
     const struct bs_column_of *column, uint64_t first, uint64_t count, struct ArrowArray *out,
     basalt_error *err)
 {
-    const struct bs_value_source source = {bs_h5_object_file(column->object), &cursor->paths};
+    const struct bs_value_source source = {
+        bs_h5_object_file(column->object), &cursor->paths, &cursor->room};
     const uint64_t width = column->value.element_bytes;
+    basalt_status status = bs_room_take(&cursor->room, count * width, err);
+    if (status) return status;
     uint8_t *bytes = bs_alloc((size_t)(count * width));
     if (!bytes) return bs_fail_memory(err, (size_t)(count * width));
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t at = (first + i) / column->divide % column->modulo;
         memcpy(bytes + i * width, column->elements + at * width, (size_t)width);
     }
-    const basalt_status status =
-        bs_value_array(&source, &column->value, bytes, width, count, out, err);
+    status = bs_value_array(&source, &column->value, bytes, width, count, out, err);
     bs_free(bytes);
     return status;
 }
@@ -448,11 +457,25 @@ static basalt_status read_column(struct bs_table_cursor *cursor, struct bs_taken
     const struct bs_column_of *column = &cursor->table->columns[taken->column];
     switch (column->kind) {
     case BS_COLUMN_BLOCK: return read_elements(cursor, taken, first, count, out, err);
-    case BS_COLUMN_ROW: return number_rows(column, first, count, out, err);
+    case BS_COLUMN_ROW: return number_rows(cursor, column, first, count, out, err);
     case BS_COLUMN_COORDINATE: return read_coordinates(cursor, column, first, count, out, err);
     case BS_COLUMN_MAJOR: break;
     }
     return bs_sparse_read_major(cursor, taken, first, count, out, err);
+}
+
+/* What pieces keep from the rows before is taken already. */
+static void set_room(struct bs_table_cursor *cursor)
+{
+    uint64_t kept = 0;
+    for (size_t i = 0; i < cursor->piece_count; i++) {
+        const struct bs_piece *piece = &cursor->pieces[i];
+        const uint64_t rows_each = cursor->table->blocks[piece->block].rows_each;
+        if (piece->bytes)
+            kept += (piece->end - piece->first) * rows_each * (piece->high - piece->low);
+    }
+    cursor->room.left = bs_table_room(cursor->table);
+    cursor->room.left -= BS_MIN(kept, cursor->room.left);
 }
 
 basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first, uint64_t count,
@@ -468,6 +491,7 @@ basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first, uin
     basalt_status status = bs_array_make(out, 1, cursor->column_count, false, err);
     if (status) return status;
     out->length = (int64_t)count;
+    set_room(cursor);
     for (size_t i = 0; !status && i < cursor->column_count; i++) {
         struct bs_taken *taken = &cursor->columns[i];
         status = read_column(cursor, taken, first, count, out->children[i], err);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define LINKS_MAX BS_FIELDS_MAX /* a group with more is no table */
+#define OBJECT_BYTES_FREE_MAX ((uint64_t)1 << 20)
 
 struct member {
     char *name;
@@ -21,6 +22,7 @@ struct members {
     struct bs_h5_file *h5;
     struct member *list;
     size_t count, capacity;
+    uint64_t object_bytes;
     bool too_many;
 };
 
@@ -52,6 +54,19 @@ static basalt_status keep(
     return BASALT_OK;
 }
 
+/* Each dataset is open while the table is. They are apart in an honest file; many links to one large header
+ * would take its memory as often. */
+static basalt_status check_bytes(
+    struct members *members, const struct bs_h5_object *object, basalt_error *err)
+{
+    if (object) members->object_bytes += bs_h5_object_bytes(object);
+    if (members->object_bytes <= OBJECT_BYTES_FREE_MAX + bs_h5_file_bytes(members->h5)) {
+        return BASALT_OK;
+    }
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "the headers of the group's datasets are together larger than the file");
+}
+
 static basalt_status look_at(void *context, const struct bs_h5_link *link, basalt_error *err)
 {
     struct members *members = context;
@@ -60,12 +75,12 @@ static basalt_status look_at(void *context, const struct bs_h5_link *link, basal
     members->too_many = members->count >= LINKS_MAX;
     basalt_status status = bs_h5_object_open(members->h5, link->address, &object, err);
     if (status && status != BASALT_UNSUPPORTED) return status;
-    if (object && (!bs_h5_object_dataset(object) || bs_is_bare_dimension(members->h5, object))) {
-        bs_h5_object_close(object);
-        return BASALT_OK;
-    }
-    status = keep(members, link->name, object, err);
-    if (status) bs_h5_object_close(object);
+    bool is_bare = object && !bs_h5_object_dataset(object);
+    status = BASALT_OK;
+    if (object && !is_bare) status = bs_is_bare_dimension(members->h5, object, &is_bare, err);
+    if (!status && !is_bare) status = check_bytes(members, object, err);
+    if (!status && !is_bare) status = keep(members, link->name, object, err);
+    if (status || is_bare) bs_h5_object_close(object);
     return status;
 }
 

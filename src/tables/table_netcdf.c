@@ -96,24 +96,25 @@ static basalt_status take_reference(
     return BASALT_OK;
 }
 
-bool bs_is_bare_dimension(struct bs_h5_file *h5, const struct bs_h5_object *scale)
+basalt_status bs_is_bare_dimension(
+    struct bs_h5_file *h5, const struct bs_h5_object *scale, bool *out_bare, basalt_error *err)
 {
     static const char words[] = "This is a netCDF dimension but not a netCDF variable.";
-    const struct bs_h5_attribute *name = bs_h5_attribute_find(scale, "NAME");
-    char *text = NULL;
-    const bool bare = name && name->type->kind == BS_H5_STRING &&
-        !bs_h5_attribute_text(h5, name, &text, NULL) && !strncmp(text, words, sizeof words - 1);
-    bs_free(text);
-    return bare;
+    return bs_text_begins(
+        h5, bs_h5_attribute_find(scale, "NAME"), words, sizeof words - 1, out_bare, err);
 }
 
-static basalt_status load_elements(struct bs_column_of *column, uint64_t count, basalt_error *err)
+static basalt_status load_elements(
+    struct bs_table *table, struct bs_column_of *column, uint64_t count, basalt_error *err)
 {
     const uint64_t width = column->value.element_bytes;
     if (count > BS_TABLE_COORDINATE_BYTES_MAX / BS_MAX(width, 1)) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
             "the coordinates are more than %" PRIu64 " bytes", BS_TABLE_COORDINATE_BYTES_MAX);
     }
+    struct bs_room room = {bs_table_room(table) / 2};
+    const basalt_status status = bs_room_take(&room, count * width, err);
+    if (status) return status;
     column->elements = bs_alloc((size_t)(count * width));
     if (!column->elements) return bs_fail_memory(err, (size_t)(count * width));
     return bs_h5_read(
@@ -127,10 +128,11 @@ static basalt_status add_coordinate(struct bs_table *table, const char *name,
     const struct bs_value_options options = {
         table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_dataset *dataset = scale ? bs_h5_object_dataset(scale) : NULL;
-    const bool has_values =
-        dataset && dataset->space.rank == 1 && !bs_is_bare_dimension(table->h5, scale);
     struct bs_value value = {0};
     basalt_status status = BASALT_OK;
+    bool is_bare = false;
+    if (dataset) status = bs_is_bare_dimension(table->h5, scale, &is_bare, err);
+    const bool has_values = !status && dataset && dataset->space.rank == 1 && !is_bare;
     if (has_values && bs_dataset_rows(dataset) < count) {
         status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "the dimension \"%.80s\" has fewer coordinates than elements: ask for it as a dataset",
@@ -151,7 +153,7 @@ static basalt_status add_coordinate(struct bs_table *table, const char *name,
     column->kind = BS_COLUMN_COORDINATE;
     column->value = value;
     column->nullable = bs_value_has_nulls(&value);
-    status = load_elements(column, count, err);
+    status = load_elements(table, column, count, err);
     return status ? status : describe(table, column, scale, err);
 }
 

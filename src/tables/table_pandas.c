@@ -169,7 +169,10 @@ static basalt_status check_axes(
 {
     static const char *const names[] = {"axis0_variety", "axis1_variety", "index_variety"};
     for (size_t i = 0; i < BS_ARRAY_LENGTH(names); i++) {
-        if (bs_has_text(h5, group, names[i], "multi")) {
+        bool is_multi = false;
+        const basalt_status status = bs_has_text(h5, group, names[i], "multi", &is_multi, err);
+        if (status) return status;
+        if (is_multi) {
             return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
                 "it is a pandas frame with an index of several levels");
         }

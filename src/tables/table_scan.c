@@ -8,6 +8,7 @@ struct scan {
     struct bs_table *table;
     struct bs_table_cursor *cursor;
     uint64_t row, end;
+    uint64_t rows_fit; /* of an array that was cut short the last time, twice; 0: it was not */
 };
 
 static basalt_status shape_schema(void *context, struct ArrowSchema *schema, basalt_error *err)
@@ -36,15 +37,19 @@ static basalt_status next(void *context, struct ArrowArray *out, basalt_error *e
     struct scan *scan = context;
     if (scan->row == scan->end) return BASALT_OK;
     uint64_t rows = BS_MIN(bs_cursor_batch_rows(scan->cursor, scan->row), scan->end - scan->row);
+    bool cut = false;
     basalt_status status;
+    if (scan->rows_fit) rows = BS_MIN(rows, scan->rows_fit);
     for (;;) {
         status = bs_cancel_check(scan->cursor->how.cancel, err);
         if (status) return status;
         status = bs_cursor_read(scan->cursor, scan->row, rows, out, err);
         if (status != BASALT_TOO_LARGE || rows == 1) break;
         rows = (rows + 1) / 2;
+        cut = true;
     }
     if (status) return status;
+    scan->rows_fit = cut ? rows : scan->rows_fit * 2;
     scan->row += rows;
     return BASALT_OK;
 }

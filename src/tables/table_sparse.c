@@ -54,8 +54,12 @@ basalt_status bs_table_open_sparse(
     *out_found = false;
     basalt_status status = bs_group_encoding(table->h5, group, &encoding, err);
     if (status) return status;
-    if (bs_has_text(table->h5, group, "h5sparse_format", "csr")) encoding = BS_ENCODING_CSR;
-    if (bs_has_text(table->h5, group, "h5sparse_format", "csc")) encoding = BS_ENCODING_CSC;
+    bool is_csr = false, is_csc = false;
+    status = bs_has_text(table->h5, group, "h5sparse_format", "csr", &is_csr, err);
+    if (!status) status = bs_has_text(table->h5, group, "h5sparse_format", "csc", &is_csc, err);
+    if (status) return status;
+    if (is_csr) encoding = BS_ENCODING_CSR;
+    if (is_csc) encoding = BS_ENCODING_CSC;
     if (encoding != BS_ENCODING_CSR && encoding != BS_ENCODING_CSC) return BASALT_OK;
     *out_found = true;
     const bool by_row = encoding == BS_ENCODING_CSR;

@@ -32,6 +32,7 @@ struct bs_hdf5 {
  * there is one processor. */
 BS_MUST_USE basalt_status bs_hdf5_sched(
     struct bs_hdf5 *file, struct bs_sched **out_sched, basalt_error *err);
+uint64_t bs_hdf5_cache_bytes_free(const struct bs_h5_file *h5); /* of a cache, unless it is said */
 BS_MUST_USE basalt_status bs_hdf5_cache(
     struct bs_hdf5 *file, struct bs_h5_cache **out_cache, basalt_error *err);
 
@@ -109,9 +110,21 @@ void bs_paths_free(struct bs_paths *paths);
 BS_MUST_USE basalt_status bs_paths_find(struct bs_h5_file *h5, struct bs_paths **paths,
     uint64_t address, const char **out_path, basalt_error *err);
 
+/* Memory that the array at hand may still take. A small file that claims to be large must not take much:
+ * what does not fit is TOO_LARGE, and fewer rows are tried. */
+struct bs_room {
+    uint64_t left;
+};
+BS_MUST_USE basalt_status bs_room_take(struct bs_room *room, uint64_t bytes, basalt_error *err);
+
+/* Texts that grow to `bytes`: their memory, and that which they are copied from when it doubles. */
+BS_MUST_USE basalt_status bs_room_check_text(
+    const struct bs_room *room, uint64_t bytes, basalt_error *err);
+
 struct bs_value_source {
     struct bs_h5_file *h5;
     struct bs_paths **paths;
+    struct bs_room *room;
 };
 /* `count` elements as they lie in the file, the first at `bytes`, `stride` bytes apart. */
 BS_MUST_USE basalt_status bs_value_array(const struct bs_value_source *source,
@@ -146,6 +159,7 @@ struct bs_block {
 /* The values of a dictionary, lent to every array, which may outlive the file. */
 struct bs_dictionary_values {
     struct bs_shared shared;
+    uint64_t bytes; /* of memory */
     struct ArrowArray array;
 };
 
@@ -199,6 +213,8 @@ struct bs_table {
     struct bs_bytes metadata;
     basalt_hdf5_scan_options options;
 };
+/* Bytes that an array may take beside the decoding of chunks, the cache, and what the table holds. */
+uint64_t bs_table_room(const struct bs_table *table);
 
 /* ---- rows of a table (table_cursor.c, its essay) ---- */
 
@@ -226,6 +242,7 @@ struct bs_table_cursor {
     size_t column_count, piece_count;
     struct bs_taken *columns;
     struct bs_piece *pieces;
+    struct bs_room room; /* of the array at hand */
 };
 
 /* Rows [first, first + count) of a dataset, as bs_h5_read gives them, in the cursor's way. */
@@ -235,7 +252,7 @@ BS_MUST_USE basalt_status bs_cursor_read_rows(const struct bs_table_cursor *curs
 
 /* table_codes.c: codes of a column with a dictionary, the first at `bytes`, `stride` bytes apart. `first`
  * is the row of that, for messages. */
-BS_MUST_USE basalt_status bs_cursor_read_codes(const struct bs_table_cursor *cursor,
+BS_MUST_USE basalt_status bs_cursor_read_codes(struct bs_table_cursor *cursor,
     const struct bs_column_of *column, const uint8_t *bytes, uint64_t stride, uint64_t first,
     uint64_t count, struct ArrowArray *out, basalt_error *err);
 
@@ -254,9 +271,14 @@ BS_MUST_USE basalt_status bs_open_child(struct bs_h5_file *h5, const struct bs_h
 /* As that; NOT_FOUND is OK and NULL. */
 BS_MUST_USE basalt_status bs_find_child(struct bs_h5_file *h5, const struct bs_h5_object *group,
     const char *name, struct bs_h5_object **out_child, basalt_error *err);
-/* Whether a scalar text attribute has this value. */
-bool bs_has_text(struct bs_h5_file *h5, const struct bs_h5_object *object, const char *attribute,
-    const char *value);
+/* Whether a scalar text attribute, which may be NULL, begins with the first `count` bytes of `value`. Only
+ * what says nothing of the text fails: NO_MEMORY, IO_ERROR. */
+BS_MUST_USE basalt_status bs_text_begins(struct bs_h5_file *h5,
+    const struct bs_h5_attribute *attribute, const char *value, size_t count, bool *out_begins,
+    basalt_error *err);
+/* As that, for all of an object's attribute. */
+BS_MUST_USE basalt_status bs_has_text(struct bs_h5_file *h5, const struct bs_h5_object *object,
+    const char *attribute, const char *value, bool *out_has, basalt_error *err);
 /* Takes over `object`, a dataset, also when it fails. CORRUPT if it has other rows than the table. */
 BS_MUST_USE basalt_status bs_table_add_block(
     struct bs_table *table, struct bs_h5_object *object, size_t *out_block, basalt_error *err);
@@ -336,7 +358,8 @@ BS_MUST_USE basalt_status bs_column_set_missing(struct bs_table *table, struct b
     const struct bs_h5_object *dataset, basalt_error *err);
 bool bs_is_variable(const struct bs_h5_object *dataset); /* of netCDF: its dimensions have scales */
 /* A dimension of netCDF without values, which needs a dataset all the same. */
-bool bs_is_bare_dimension(struct bs_h5_file *h5, const struct bs_h5_object *scale);
+BS_MUST_USE basalt_status bs_is_bare_dimension(
+    struct bs_h5_file *h5, const struct bs_h5_object *scale, bool *out_bare, basalt_error *err);
 bool bs_netcdf_hides(const char *attribute);
 
 /* path.c. The object at `path`, which is a path of the file or made of plain names ("a/b" for the group

@@ -134,17 +134,12 @@ static void put_offset(const struct offsets *offsets, uint64_t index, uint64_t v
     }
 }
 
-static basalt_status too_much_text(basalt_error *err)
-{
-    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-        "the texts are more than %" PRIu64 " bytes in one array", BS_TABLE_TEXT_BYTES_MAX);
-}
-
 /* The end of every array of texts: what was gathered goes to `out`, or is freed with the failure. */
-static basalt_status give_text(
-    struct ArrowArray *out, struct bs_bytes *text, basalt_status status, basalt_error *err)
+static basalt_status give_text(struct bs_room *room, struct ArrowArray *out, struct bs_bytes *text,
+    basalt_status status, basalt_error *err)
 {
     if (!status) status = bs_bytes_check(text, err);
+    if (!status) status = bs_room_take(room, text->capacity, err);
     if (status) {
         bs_bytes_free(text);
         return status;
@@ -163,8 +158,9 @@ static basalt_status check_text(
         "a text is not UTF-8, element %" PRIu64 " of those read", index);
 }
 
-static basalt_status make_fixed_texts(const struct bs_value *value, const uint8_t *bytes,
-    uint64_t stride, uint64_t count, struct ArrowArray *out, basalt_error *err)
+static basalt_status make_fixed_texts(const struct bs_value_source *source,
+    const struct bs_value *value, const uint8_t *bytes, uint64_t stride, uint64_t count,
+    struct ArrowArray *out, basalt_error *err)
 {
     struct offsets offsets;
     struct bs_bytes text = {0};
@@ -175,12 +171,13 @@ static basalt_status make_fixed_texts(const struct bs_value *value, const uint8_
         status = check_text(value, at, size, i, err);
         bs_bytes_put(&text, at, size);
         put_offset(&offsets, i + 1, text.count);
-        if (text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) status = too_much_text(err);
+        if (!status) status = bs_room_check_text(source->room, text.count, err);
     }
-    return give_text(out, &text, status, err);
+    return give_text(source->room, out, &text, status, err);
 }
 
 struct target { /* of the bytes of variable-length elements */
+    struct bs_room *room;
     const struct bs_value *value;
     struct offsets offsets;
     struct bs_bytes bytes;
@@ -198,14 +195,10 @@ static basalt_status put_resolved(
         const basalt_status status = check_text(target->value, bytes, count, index, err);
         if (status) return status;
     }
-    if (count > BS_TABLE_TEXT_BYTES_MAX - BS_MIN(target->bytes.count, BS_TABLE_TEXT_BYTES_MAX) &&
-        target->bytes.count > 0) {
-        return too_much_text(err);
-    }
+    const basalt_status room =
+        bs_room_check_text(target->room, (uint64_t)target->bytes.count + count, err);
+    if (room) return room;
     bs_bytes_put(&target->bytes, bytes, count);
-    if (!target->offsets.large && target->bytes.count / target->item_bytes > INT32_MAX) {
-        return too_much_text(err);
-    }
     put_offset(&target->offsets, index + 1, target->bytes.count / target->item_bytes);
     return bs_bytes_check(&target->bytes, err);
 }
@@ -216,6 +209,8 @@ static basalt_status resolve(const struct bs_value_source *source, const struct 
 {
     uint8_t *together = NULL;
     if (stride != value->element_bytes) {
+        const basalt_status room = bs_room_take(source->room, count * value->element_bytes, err);
+        if (room) return room;
         together = bs_alloc((size_t)(count * value->element_bytes));
         if (!together) return bs_fail_memory(err, (size_t)(count * value->element_bytes));
         gather(together, bytes, stride, value->element_bytes, count);
@@ -231,10 +226,10 @@ static basalt_status make_variable_texts(const struct bs_value_source *source,
     const struct bs_value *value, const uint8_t *bytes, uint64_t stride, uint64_t count,
     struct ArrowArray *out, basalt_error *err)
 {
-    struct target target = {.value = value, .item_bytes = 1};
+    struct target target = {.room = source->room, .value = value, .item_bytes = 1};
     basalt_status status = make_offsets(out, count, value->large, &target.offsets, err);
     if (!status && count > 0) status = resolve(source, value, bytes, stride, count, &target, err);
-    return give_text(out, &target.bytes, status, err);
+    return give_text(source->room, out, &target.bytes, status, err);
 }
 
 static basalt_status make_list(const struct bs_value_source *source, const struct bs_value *value,
@@ -242,7 +237,8 @@ static basalt_status make_list(const struct bs_value_source *source, const struc
     basalt_error *err)
 {
     const struct bs_value *item = &value->children[0];
-    struct target target = {.value = value, .item_bytes = BS_MAX(item->element_bytes, 1)};
+    struct target target = {
+        .room = source->room, .value = value, .item_bytes = BS_MAX(item->element_bytes, 1)};
     basalt_status status = make_offsets(out, count, false, &target.offsets, err);
     if (!status && count > 0) status = resolve(source, value, bytes, stride, count, &target, err);
     if (!status) {
@@ -261,6 +257,8 @@ static basalt_status make_array(const struct bs_value_source *source, const stru
     const uint64_t row = value->count * item->element_bytes;
     uint8_t *together = NULL;
     if (stride != row) {
+        const basalt_status room = bs_room_take(source->room, count * row, err);
+        if (room) return room;
         together = bs_alloc((size_t)(count * row));
         if (!together) return bs_fail_memory(err, (size_t)(count * row));
         gather(together, bytes, stride, row, count);
@@ -300,8 +298,8 @@ static const struct named *find_number(const struct named *named, size_t count, 
     return low < count && named[low].number == number ? &named[low] : NULL;
 }
 
-static basalt_status make_names(
-    const struct bs_h5_type *type, struct ArrowArray *out, basalt_error *err)
+static basalt_status make_names(const struct bs_value_source *source, const struct bs_h5_type *type,
+    struct ArrowArray *out, basalt_error *err)
 {
     struct offsets offsets;
     struct bs_bytes text = {0};
@@ -313,7 +311,7 @@ static basalt_status make_names(
         bs_bytes_put(&text, type->members[i].name, strlen(type->members[i].name));
         put_offset(&offsets, i + 1, text.count);
     }
-    status = give_text(out, &text, status, err);
+    status = give_text(source->room, out, &text, status, err);
     if (status) out->release(out);
     return status;
 }
@@ -334,8 +332,9 @@ static basalt_status sort_numbers(
     return BASALT_OK;
 }
 
-static basalt_status make_enumeration(const struct bs_value *value, const uint8_t *bytes,
-    uint64_t stride, uint64_t count, struct ArrowArray *out, basalt_error *err)
+static basalt_status make_enumeration(const struct bs_value_source *source,
+    const struct bs_value *value, const uint8_t *bytes, uint64_t stride, uint64_t count,
+    struct ArrowArray *out, basalt_error *err)
 {
     const struct bs_h5_type *type = value->type;
     const size_t width = value->format[0] == 'c' ? 1 : value->format[0] == 's' ? 2 : 4;
@@ -344,7 +343,7 @@ static basalt_status make_enumeration(const struct bs_value *value, const uint8_
     basalt_status status = sort_numbers(type, &named, err);
     if (status) return status;
     status = bs_array_buffer(out, 1, (size_t)count * width, &data, err);
-    if (!status) status = make_names(type, out->dictionary, err);
+    if (!status) status = make_names(source, type, out->dictionary, err);
     for (uint64_t i = 0; !status && i < count; i++) {
         const int64_t number = bs_value_integer(type->base, bytes + i * stride);
         const struct named *found = find_number(named, type->member_count, number);
@@ -357,8 +356,9 @@ static basalt_status make_enumeration(const struct bs_value *value, const uint8_
 }
 
 /* The same as texts. */
-static basalt_status make_name_texts(const struct bs_value *value, const uint8_t *bytes,
-    uint64_t stride, uint64_t count, struct ArrowArray *out, basalt_error *err)
+static basalt_status make_name_texts(const struct bs_value_source *source,
+    const struct bs_value *value, const uint8_t *bytes, uint64_t stride, uint64_t count,
+    struct ArrowArray *out, basalt_error *err)
 {
     const struct bs_h5_type *type = value->type;
     struct offsets offsets;
@@ -374,10 +374,10 @@ static basalt_status make_name_texts(const struct bs_value *value, const uint8_t
         bs_bytes_put(&text, name, strlen(name));
         put_offset(&offsets, i + 1, text.count);
         if (!found) status = bs_array_null(out, (int64_t)i, err);
-        if (!status && text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) status = too_much_text(err);
+        if (!status) status = bs_room_check_text(source->room, text.count, err);
     }
     bs_free(named);
-    return give_text(out, &text, status, err);
+    return give_text(source->room, out, &text, status, err);
 }
 
 /* ---- references -------------------------------------------------------------------------------- */
@@ -398,9 +398,9 @@ static basalt_status make_references(const struct bs_value_source *source,
         if (!status && !path) status = bs_array_null(out, (int64_t)i, err);
         if (path) bs_bytes_put(&text, path, strlen(path));
         put_offset(&offsets, i + 1, text.count);
-        if (text.count > BS_TABLE_TEXT_BYTES_MAX && i > 0) status = too_much_text(err);
+        if (!status) status = bs_room_check_text(source->room, text.count, err);
     }
-    return give_text(out, &text, status, err);
+    return give_text(source->room, out, &text, status, err);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------- */
@@ -413,14 +413,14 @@ static basalt_status fill(const struct bs_value_source *source, const struct bs_
     switch (value->kind) {
     case BS_VALUE_FIXED: return make_fixed(value, bytes, stride, count, out, err);
     case BS_VALUE_BOOL: return make_bools(bytes, stride, count, out, err);
-    case BS_VALUE_ENUM: return make_enumeration(value, bytes, stride, count, out, err);
+    case BS_VALUE_ENUM: return make_enumeration(source, value, bytes, stride, count, out, err);
     case BS_VALUE_LIST: return make_list(source, value, bytes, stride, count, out, err);
     case BS_VALUE_ARRAY: return make_array(source, value, bytes, stride, count, out, err);
     case BS_VALUE_REFERENCE: return make_references(source, value, bytes, stride, count, out, err);
-    case BS_VALUE_NAME: return make_name_texts(value, bytes, stride, count, out, err);
+    case BS_VALUE_NAME: return make_name_texts(source, value, bytes, stride, count, out, err);
     case BS_VALUE_TEXT:
         if (value->type->kind == BS_H5_STRING) {
-            return make_fixed_texts(value, bytes, stride, count, out, err);
+            return make_fixed_texts(source, value, bytes, stride, count, out, err);
         }
         return make_variable_texts(source, value, bytes, stride, count, out, err);
     case BS_VALUE_STRUCT: break;
@@ -434,13 +434,29 @@ static basalt_status fill(const struct bs_value_source *source, const struct bs_
     return status;
 }
 
+/* Memory of its own, without that of texts and children. */
+static uint64_t bytes_of(const struct bs_value *value, uint64_t count)
+{
+    switch (value->kind) {
+    case BS_VALUE_FIXED: return count * value->element_bytes;
+    case BS_VALUE_STRUCT:
+    case BS_VALUE_ARRAY: return count / 8;
+    case BS_VALUE_ENUM: return count * 4 + value->type->member_count * sizeof(struct named);
+    case BS_VALUE_NAME: return count * 8 + value->type->member_count * sizeof(struct named);
+    case BS_VALUE_BOOL: return count / 4;
+    default: return count * 8;
+    }
+}
+
 static basalt_status make(const struct bs_value_source *source, const struct bs_value *value,
     const uint8_t *bytes, uint64_t stride, uint64_t count, struct ArrowArray *out,
     basalt_error *err)
 {
     static const unsigned buffers[] = {2, 2, 3, 1, 1, 2, 2, 3, 3};
     if (count > INT64_MAX / BS_MAX(value->element_bytes, 1)) return bs_fail_memory(err, SIZE_MAX);
-    basalt_status status = bs_array_make(
+    basalt_status status = bs_room_take(source->room, bytes_of(value, count), err);
+    if (status) return status;
+    status = bs_array_make(
         out, buffers[value->kind], value->child_count, value->kind == BS_VALUE_ENUM, err);
     if (status) return status;
     out->length = (int64_t)count;

@@ -125,6 +125,83 @@ TEST(h5_elsewhere, only_files_that_may_be_followed_are)
     CHECK_EQ(test_live_allocations(), live);
 }
 
+static struct place swapped; /* whose files change while they are looked for */
+static basalt_status (*real_path_before)(
+    struct bs_vfs *vfs, const char *path, char **out_path, basalt_error *err);
+
+/* Just after a file was found to lie beside, it is a link to a secret. */
+static basalt_status real_path_then_swap(
+    struct bs_vfs *vfs, const char *path, char **out_path, basalt_error *err)
+{
+    char beside[1200], secret[1200];
+    const basalt_status status = real_path_before(vfs, path, out_path, err);
+
+    snprintf(beside, sizeof beside, "%s/beside.h5", swapped.inner);
+    snprintf(secret, sizeof secret, "%s/secret.h5", swapped.outside);
+    if (status || strcmp(bs_path_name(path), "file.h5") != 0) return status;
+    (void)unlink(beside); /* the folder of the file itself is what is asked for last */
+    CHECK(!symlink(secret, beside));
+    return status;
+}
+
+TEST(h5_elsewhere, a_file_that_is_swapped_for_a_link_is_not_followed)
+{
+    struct bs_vfs *vfs = NULL;
+    struct bs_file *file = NULL;
+    struct bs_h5_file *h5 = NULL;
+
+    make_place(&swapped, "outside then", "inner then");
+    CHECK_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE(vfs);
+    struct bs_vfs_ops ops = *vfs->ops;
+    const struct bs_vfs_ops *before = vfs->ops;
+    CHECK_OK(bs_file_open(vfs, swapped.file, BS_OPEN_READ, &file, err));
+    CHECK_OK(bs_h5_file_open(file, &h5, err));
+    real_path_before = ops.real_path;
+    ops.real_path = real_path_then_swap;
+    vfs->ops = &ops;
+    CHECK_EQ(read_at(h5, "/beside", NULL), BASALT_UNSUPPORTED);
+    vfs->ops = before;
+    bs_h5_file_close(h5);
+    bs_file_close(file);
+    bs_vfs_free(vfs);
+}
+
+TEST(h5_elsewhere, a_part_of_a_file_is_no_way_out)
+{
+    char name[1000], part[1100], elsewhere[1100];
+    struct bs_vfs *vfs = NULL;
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    const hsize_t dims[1] = {COUNT};
+
+    snprintf(name, sizeof name, "%s/split", test_path("parts"));
+    snprintf(part, sizeof part, "%s-r.h5", name);
+    snprintf(elsewhere, sizeof elsewhere, "%s", test_path("elsewhere.h5"));
+    REQUIRE(!mkdir(test_path("parts"), 0700));
+    CHECK(H5Pset_fapl_split(access, "-m.h5", H5P_DEFAULT, "-r.h5", H5P_DEFAULT) >= 0);
+    hid_t made = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t space = H5Screate_simple(1, dims, NULL);
+    H5Dclose(H5Dcreate2(made, "data", H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Fclose(made);
+    H5Pclose(access);
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    snprintf(name, sizeof name, "%s/split-m.h5", test_path("parts"));
+    for (unsigned i = 0; i < 2; i++) {
+        struct bs_file *file = NULL;
+        struct bs_h5_file *h5 = NULL;
+        if (i) CHECK(!rename(part, elsewhere) && !symlink(elsewhere, part));
+        CHECK_OK(bs_file_open(vfs, name, BS_OPEN_READ, &file, err));
+        CHECK_EQ(bs_h5_file_open(file, &h5, NULL), i ? BASALT_UNSUPPORTED : BASALT_OK);
+        bs_h5_file_close(h5);
+        h5 = NULL;
+        CHECK_EQ(bs_h5_file_open_with(file, BS_H5_FOLLOW_ANYWHERE, &h5, NULL), BASALT_OK);
+        bs_h5_file_close(h5);
+        bs_file_close(file);
+    }
+    bs_vfs_free(vfs);
+}
+
 /* ---- families that do not say so ---------------------------------------------------------------- */
 
 #define MEMBER_BYTES 600
