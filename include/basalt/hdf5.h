@@ -238,10 +238,26 @@ BASALT_CHECKED basalt_status basalt_hdf5_read_size(const basalt_hdf5_dataset *da
  * stored is the fill value. BAD_ARGUMENT for what is not in the dataset and for another `out_bytes`
  * than is needed; TOO_LARGE names the element that does not fit `type` (an integer out of range, a
  * fraction or NaN as an integer, a float that would be infinite, a text that would be cut); UNSUPPORTED
- * for variable-length elements, which basalt_hdf5_scan gives; CORRUPT names dataset and chunk. After a
- * failure `out` holds anything. */
+ * for elements of variable length, which basalt_hdf5_read_variable gives; CORRUPT names dataset and chunk.
+ * After a failure `out` holds anything. */
 BASALT_CHECKED basalt_status basalt_hdf5_read(const basalt_hdf5_dataset *dataset,
     const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err);
+
+/* Element `index` of a selection; `bytes` are lent during the call. A false return stops, which is no
+ * failure. */
+typedef bool (*basalt_hdf5_element_fn)(
+    void *context, uint64_t index, const void *bytes, uint64_t byte_count);
+/* The selected elements, one after the other, in the order of basalt_hdf5_read, on the calling thread; of
+ * any type, but made for those of variable length. `options` as there, but `type` must be NULL.
+ *
+ * A text is its bytes, as they are stored; a sequence its items, end to end. Inside of those, and of
+ * records, a text or sequence begins with the number of its items, 8 bytes in this machine's order; the
+ * members of a record follow each other without padding, and so do the elements of an array. All else is
+ * as it lies in the file, in its byte order.
+ * TOO_LARGE: one element with parts inside parts of more than 64 MiB or 8 times the file. */
+BASALT_CHECKED basalt_status basalt_hdf5_read_variable(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, basalt_hdf5_element_fn each, void *context,
+    basalt_error *err);
 
 typedef struct basalt_hdf5_mapping {
     const void *bytes; /* NULL: none; aligned only as the file has them */

@@ -303,6 +303,17 @@ basalt_status basalt_hdf5_read(const basalt_hdf5_dataset *dataset,
     return bs_hdf5_read(dataset->dataset, &filled, out, out_bytes, err);
 }
 
+basalt_status basalt_hdf5_read_variable(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, basalt_hdf5_element_fn each, void *context,
+    basalt_error *err)
+{
+    basalt_hdf5_read_options filled;
+    BS_API_NEEDS(dataset);
+    BS_API_NEEDS(each);
+    fill_options(&filled, options);
+    return bs_hdf5_read_variable(dataset->dataset, &filled, each, context, err);
+}
+
 basalt_status basalt_hdf5_map(
     const basalt_hdf5_dataset *dataset, basalt_hdf5_mapping *out_mapping, basalt_error *err)
 {

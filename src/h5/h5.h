@@ -7,7 +7,7 @@
  *
  * Reading: h5_bytes.c (bounded reads), h5_file.c (superblock), h5_header.c (object headers), h5_group.c,
  * h5_type.c, h5_dataset.c, h5_read.c (essay), h5_select.c, h5_convert.c, h5_cache.c, h5_storage.c,
- * h5_chunk.c, h5_chunk_index.c, h5_heap.c, h5_walk.c.
+ * h5_chunk.c, h5_chunk_index.c, h5_heap.c, h5_variable.c, h5_walk.c.
  * Writing: writer.c (essay, commit), write_*.c.
  * Byte by byte: docs/format/file.md. */
 #ifndef BS_H5_H
@@ -43,6 +43,14 @@ enum bs_h5_class {
 
 struct bs_h5_type;
 
+enum bs_h5_reference_kind {
+    BS_H5_REFERENCE_OBJECT = 0,
+    BS_H5_REFERENCE_REGION = 1,
+    BS_H5_REFERENCE_OBJECT_2 = 2, /* of HDF5 1.12: each may be any of these three */
+    BS_H5_REFERENCE_REGION_2 = 3,
+    BS_H5_REFERENCE_ATTRIBUTE = 4
+};
+
 struct bs_h5_member { /* of a compound or an enumeration */
     char *name;
     uint32_t offset;         /* compound: bytes from the start */
@@ -64,7 +72,7 @@ struct bs_h5_type {
     uint8_t padding;        /* string, variable string: 0 NUL-terminated, 1 NUL pad, 2 space pad */
     bool utf8;              /* string, variable string */
     bool variable_string;   /* class VARIABLE: text, not a sequence */
-    uint8_t reference_kind; /* 0 object, 1 dataset region, 2.. the newer ones */
+    uint8_t reference_kind; /* enum bs_h5_reference_kind */
     char *tag;              /* opaque */
     size_t member_count;
     struct bs_h5_member *members;
@@ -336,6 +344,11 @@ typedef basalt_status (*bs_h5_text_fn)(
  * their bytes in order. For a sequence, bytes = length x base size. */
 BS_MUST_USE basalt_status bs_h5_resolve(struct bs_h5_file *h5, const struct bs_h5_type *type,
     const void *elements, uint64_t count, bs_h5_text_fn each, void *context, basalt_error *err);
+
+/* Each selected element (of `how` without `as`) in its flat form: h5_variable.c. Lent during the call. */
+BS_MUST_USE basalt_status bs_h5_read_variable(struct bs_h5_file *h5,
+    const struct bs_h5_object *dataset, const struct bs_h5_selection *selection,
+    const struct bs_h5_read_how *how, bs_h5_text_fn each, void *context, basalt_error *err);
 
 struct bs_h5_chunk {
     uint64_t offset[BS_H5_RANK_MAX]; /* element coordinates of its first element */

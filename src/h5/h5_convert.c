@@ -57,10 +57,13 @@ static enum bs_h5_lane lane_of(const struct bs_h5_type *type)
     return BS_H5_LANE_NONE;
 }
 
-static basalt_status find_member(const struct bs_h5_object *dataset,
-    const struct bs_h5_read_how *how, const struct bs_h5_type **type, uint64_t *out_offset,
+basalt_status bs_h5_member_find(const struct bs_h5_object *dataset,
+    const struct bs_h5_read_how *how, const struct bs_h5_type **out_type, uint64_t *out_offset,
     basalt_error *err)
 {
+    const struct bs_h5_type **type = out_type;
+
+    *out_type = dataset->dataset->type;
     *out_offset = 0;
     for (size_t depth = 0; depth < how->member_count; depth++) {
         size_t i = 0;
@@ -104,7 +107,7 @@ basalt_status bs_h5_conversion_plan(const struct bs_h5_object *dataset,
     struct bs_h5_conversion plan = {.stored_bytes = type->size_bytes, .clip = how->clip};
     uint64_t repeat_to = 1;
 
-    basalt_status status = find_member(dataset, how, &type, &plan.offset, err);
+    basalt_status status = bs_h5_member_find(dataset, how, &type, &plan.offset, err);
     if (status) return status;
     plan.source_bytes = plan.target_bytes = type->size_bytes;
     plan.identity = !how->as || bs_h5_type_equal(type, how->as);

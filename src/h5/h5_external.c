@@ -22,6 +22,7 @@ struct bs_h5_other {
     bool raw;
     struct bs_h5_opened opened;
     unsigned users;
+    bool pinned; /* never idle */
 };
 
 static void close_opened(struct bs_h5_opened *opened)
@@ -64,12 +65,19 @@ static bool find_kept(
     return false;
 }
 
+static struct bs_h5_other *find_id(struct bs_h5_file *first, uint64_t id)
+{
+    for (size_t i = 0; i < first->other_count; i++)
+        if (first->others[i].opened.id == id) return &first->others[i];
+    return NULL;
+}
+
 /* Takes one that nobody uses out of the list, if that is long; the caller closes it. */
 static bool take_idle(struct bs_h5_file *first, struct bs_h5_other *out_idle)
 {
     if (first->other_count < OTHERS_KEPT_MAX) return false;
     for (size_t i = 0; i < first->other_count; i++) {
-        if (first->others[i].users) continue;
+        if (first->others[i].users || first->others[i].pinned) continue;
         *out_idle = first->others[i];
         memmove(&first->others[i], &first->others[i + 1],
             (first->other_count - i - 1) * sizeof *first->others);
@@ -107,11 +115,11 @@ void bs_h5_other_give(struct bs_h5_file *h5, const struct bs_h5_opened *opened)
 
     if (!opened->id) return;
     bs_mutex_lock(&first->others_mutex);
-    for (size_t i = 0; i < first->other_count; i++)
-        if (first->others[i].opened.id == opened->id) {
-            assert(first->others[i].users);
-            first->others[i].users--;
-        }
+    struct bs_h5_other *other = find_id(first, opened->id);
+    if (other) {
+        assert(other->users);
+        other->users--;
+    }
     bs_mutex_unlock(&first->others_mutex);
 }
 
@@ -121,10 +129,37 @@ void bs_h5_other_use(
     struct bs_h5_file *first = h5->first;
 
     bs_mutex_lock(&first->others_mutex);
-    for (size_t i = 0; i < first->other_count; i++)
-        if (first->others[i].opened.id == opened->id) first->others[i].users++;
+    struct bs_h5_other *other = find_id(first, opened->id);
+    if (other) other->users++;
     bs_mutex_unlock(&first->others_mutex);
     *out_opened = *opened;
+}
+
+basalt_status bs_h5_other_pin(
+    struct bs_h5_file *h5, const struct bs_h5_opened *opened, basalt_error *err)
+{
+    struct bs_h5_file *first = h5->first;
+
+    if (opened->id >= (uint64_t)1 << (63 - BS_H5_HEAP_ADDRESS_BITS))
+        return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+            "too many other files hold elements of variable length of one virtual dataset");
+    bs_mutex_lock(&first->others_mutex);
+    struct bs_h5_other *other = find_id(first, opened->id);
+    assert(other && other->users);
+    other->pinned = true;
+    bs_mutex_unlock(&first->others_mutex);
+    return BASALT_OK;
+}
+
+struct bs_h5_file *bs_h5_other_pinned(struct bs_h5_file *h5, uint64_t id)
+{
+    struct bs_h5_file *first = h5->first, *found = NULL;
+
+    bs_mutex_lock(&first->others_mutex);
+    const struct bs_h5_other *other = find_id(first, id);
+    if (other && other->pinned) found = other->opened.h5;
+    bs_mutex_unlock(&first->others_mutex);
+    return found;
 }
 
 /* ---- opening ---------------------------------------------------------------------------------- */

@@ -5,7 +5,12 @@
  *
  * A heap keeps the collections that it met, in the order of their addresses. Those of an honest
  * file lie apart, so a new one that overlaps a known one is refused: together they are then no
- * larger than the file, however often elements change between them. */
+ * larger than the file, however often elements change between them.
+ *
+ * Elements that a virtual dataset takes from another file refer to the heap of that one. So that they can
+ * be told apart, the address in each gets the number of the file above its 48 low bits, when it is read;
+ * what it leads to gets the same number on the way out. Such a file stays open with the first one, and
+ * has a heap of its own here. */
 #include "h5/h5_internal.h"
 
 #include <inttypes.h>
@@ -32,6 +37,10 @@ struct collection {
 
 struct bs_h5_heap {
     struct bs_h5_file *h5;
+    uint64_t file_id;             /* of an elsewhere one; 0: the file that was asked */
+    struct bs_h5_heap *elsewhere; /* a list: heaps of other files; of the first heap only */
+    struct bs_h5_heap *next;
+    uint8_t *marked;                /* the last sequence that was marked */
     size_t count, room, last;       /* last: the one used before */
     struct collection *collections; /* by address */
     uint64_t cached_bytes;
@@ -60,6 +69,12 @@ basalt_status bs_h5_heap_open(
 void bs_h5_heap_close(struct bs_h5_heap *heap)
 {
     if (!heap) return;
+    while (heap->elsewhere) {
+        struct bs_h5_heap *other = heap->elsewhere;
+        heap->elsewhere = other->next;
+        bs_h5_heap_close(other);
+    }
+    bs_free(heap->marked);
     for (size_t i = 0; i < heap->count; i++) drop(heap, &heap->collections[i]);
     bs_free(heap->collections);
     bs_free(heap);
@@ -228,12 +243,37 @@ static basalt_status find(struct bs_h5_heap *heap, uint64_t address,
     return (*out_collection)->data ? BASALT_OK : fill(heap, *out_collection, err);
 }
 
+/* The heap that a marked address means, and the address in it. */
+static basalt_status find_heap(struct bs_h5_heap **heap, uint64_t *address, basalt_error *err)
+{
+    const uint64_t id = *address >> BS_H5_HEAP_ADDRESS_BITS;
+    struct bs_h5_heap *first = *heap, *other = NULL;
+
+    if (!id || *address == BS_H5_UNDEFINED) return BASALT_OK;
+    *address &= ((uint64_t)1 << BS_H5_HEAP_ADDRESS_BITS) - 1;
+    for (other = first->elsewhere; other && other->file_id != id;) other = other->next;
+    if (!other) {
+        struct bs_h5_file *h5 = bs_h5_other_pinned(first->h5, id);
+        if (!h5)
+            return bs_fail(err, BASALT_CORRUPT, BASALT_NO_OFFSET,
+                "an element refers to a global heap beyond the end of any file");
+        const basalt_status status = bs_h5_heap_open(h5, &other, err);
+        if (status) return status;
+        other->file_id = id;
+        other->next = first->elsewhere;
+        first->elsewhere = other;
+    }
+    *heap = other;
+    return BASALT_OK;
+}
+
 basalt_status bs_h5_heap_object(struct bs_h5_heap *heap, uint64_t address, uint32_t index,
     struct bs_cursor *out_object, basalt_error *err)
 {
     struct collection *collection = NULL;
-    basalt_status status = find(heap, address, &collection, err);
+    basalt_status status = find_heap(&heap, &address, err);
 
+    if (!status) status = find(heap, address, &collection, err);
     if (status) return status;
     const struct slot *slot = find_slot(collection, index);
     if (!slot)
@@ -258,7 +298,71 @@ bool bs_h5_refers_to_heap(const struct bs_h5_type *type)
     return false;
 }
 
+static void mark_address(uint8_t *bytes, uint64_t file_id)
+{
+    const uint64_t address = bs_load_u64(bytes);
+    if (address >> BS_H5_HEAP_ADDRESS_BITS) return; /* it has one, or is undefined */
+    bs_store_u64(bytes, address | file_id << BS_H5_HEAP_ADDRESS_BITS);
+}
+
+/* One element, of 8-byte addresses. */
+static void mark(const struct bs_h5_type *type, uint8_t *bytes, uint64_t file_id)
+{
+    uint64_t count = 1;
+
+    switch (type->kind) {
+    case BS_H5_VARIABLE:
+        if (type->size_bytes >= BS_H5_VARIABLE_BYTES) mark_address(bytes + 4, file_id);
+        break;
+    case BS_H5_COMPOUND:
+        for (size_t i = 0; i < type->member_count; i++)
+            mark(type->members[i].type, bytes + type->members[i].offset, file_id);
+        break;
+    case BS_H5_ARRAY:
+        for (unsigned i = 0; i < type->rank; i++) count *= type->dims[i];
+        bs_h5_heap_mark(type->base, bytes, count, file_id);
+        break;
+    default: break;
+    }
+}
+
+void bs_h5_heap_mark(
+    const struct bs_h5_type *type, uint8_t *elements, uint64_t count, uint64_t file_id)
+{
+    if (!bs_h5_refers_to_heap(type)) return;
+    for (uint64_t i = 0; i < count; i++) mark(type, elements + i * type->size_bytes, file_id);
+}
+
 /* ---- entry point ------------------------------------------------------------------------------ */
+
+/* What lies in another file's heap, and refers to that itself, says so. */
+static basalt_status mark_object(struct bs_h5_heap *heap, const struct bs_h5_type *base,
+    uint64_t file_id, struct bs_cursor *object, uint64_t bytes, basalt_error *err)
+{
+    if (!file_id || !bs_h5_refers_to_heap(base)) return BASALT_OK;
+    bs_free(heap->marked);
+    heap->marked = bs_alloc((size_t)bytes);
+    if (!heap->marked) return bs_fail_memory(err, (size_t)bytes);
+    memcpy(heap->marked, object->at, (size_t)bytes);
+    bs_h5_heap_mark(base, heap->marked, bytes / base->size_bytes, file_id);
+    *object = bs_cursor_make(heap->marked, (size_t)bytes, object->file_offset);
+    return BASALT_OK;
+}
+
+/* What is given out stays in proportion to the file that it lies in. */
+static basalt_status count_given(struct bs_h5_heap *heap, uint64_t address, uint64_t bytes,
+    const struct bs_cursor *object, basalt_error *err)
+{
+    basalt_status status = find_heap(&heap, &address, err);
+
+    if (status) return status;
+    heap->given_bytes += bytes;
+    if (heap->given_bytes <= GIVEN_BYTES_FREE_MAX + GIVEN_TO_FILE_MAX * heap->h5->bytes)
+        return BASALT_OK;
+    return bs_fail(err, BASALT_TOO_LARGE, bs_cursor_offset(object),
+        "many elements of variable length lead to the same bytes: together they are over 64 MiB "
+        "and 8 times the file");
+}
 
 static basalt_status resolve_one(struct bs_h5_heap *heap, const struct bs_h5_type *type,
     const uint8_t *element, uint64_t at, bs_h5_text_fn each, void *context, basalt_error *err)
@@ -279,11 +383,10 @@ static basalt_status resolve_one(struct bs_h5_heap *heap, const struct bs_h5_typ
             "object %" PRIu32 " of the global heap collection at %" PRIu64 " is shorter than the "
             "element that refers to it",
             index, address);
-    heap->given_bytes += bytes;
-    if (!status && heap->given_bytes > GIVEN_BYTES_FREE_MAX + GIVEN_TO_FILE_MAX * heap->h5->bytes)
-        status = bs_fail(err, BASALT_TOO_LARGE, bs_cursor_offset(&object),
-            "many elements of variable length lead to the same bytes: together they are over 64 MiB "
-            "and 8 times the file");
+    if (!status) status = count_given(heap, address, bytes, &object, err);
+    if (!status)
+        status =
+            mark_object(heap, type->base, address >> BS_H5_HEAP_ADDRESS_BITS, &object, bytes, err);
     return status ? status : each(context, at, object.at, (size_t)bytes, err);
 }
 

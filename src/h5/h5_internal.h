@@ -135,6 +135,11 @@ BS_MUST_USE basalt_status bs_h5_part_open(
 void bs_h5_other_use(
     struct bs_h5_file *h5, const struct bs_h5_opened *opened, struct bs_h5_opened *out_opened);
 void bs_h5_others_free(struct bs_h5_file *first);
+/* Keeps what is in use open until the first file is closed: its number stands in addresses. */
+BS_MUST_USE basalt_status bs_h5_other_pin(
+    struct bs_h5_file *h5, const struct bs_h5_opened *opened, basalt_error *err);
+/* The file of that number, which was pinned; NULL: there is none. */
+struct bs_h5_file *bs_h5_other_pinned(struct bs_h5_file *h5, uint64_t id);
 
 struct bs_h5_object;
 struct bs_h5_slots;                               /* the external files of a dataset */
@@ -445,6 +450,11 @@ BS_MUST_USE basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const stru
     const void *elements, uint64_t count, bs_h5_text_fn each, void *context, basalt_error *err);
 /* Elements of the type name places in the global heap. */
 bool bs_h5_refers_to_heap(const struct bs_h5_type *type);
+/* Elements that a virtual dataset took from another file: their places in the heap get the number of that
+ * file that they are in, unless they have one (h5_heap.c). */
+#define BS_H5_HEAP_ADDRESS_BITS 48
+void bs_h5_heap_mark(
+    const struct bs_h5_type *type, uint8_t *elements, uint64_t count, uint64_t file_id);
 /* Bytes of the collection at `address`, after its header was checked. */
 BS_MUST_USE basalt_status bs_h5_collection_bytes(
     struct bs_h5_file *h5, uint64_t address, uint64_t *out_bytes, basalt_error *err);

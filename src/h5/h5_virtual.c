@@ -434,6 +434,9 @@ static basalt_status flush(struct gatherer *gatherer, basalt_error *err)
         direct ? gatherer->out + gatherer->pieces[0].to * gatherer->element : gatherer->memory;
     basalt_status status =
         bs_h5_read_selection(gatherer->object->h5, gatherer->object, &box, &how, to, bytes, err);
+    if (!status && gatherer->object->h5 != gatherer->all->h5)
+        bs_h5_heap_mark(gatherer->all->dataset->type, to, bytes / gatherer->element,
+            gatherer->object->opened.id);
     if (!status && !direct) copy_pieces(gatherer);
     gatherer->piece_count = 0;
     gatherer->pieces_elements = 0;
@@ -575,6 +578,38 @@ static bool reaches(const struct gatherer *gatherer, const struct bs_h5_selected
     return true;
 }
 
+static bool has_references(const struct bs_h5_type *type)
+{
+    if (type->kind == BS_H5_REFERENCE) return type->reference_kind != BS_H5_REFERENCE_OBJECT;
+    if (type->base) return has_references(type->base);
+    for (size_t i = 0; type->kind == BS_H5_COMPOUND && i < type->member_count; i++)
+        if (has_references(type->members[i].type)) return true;
+    return false;
+}
+
+/* Elements that refer to the heap of another file say of which one: that file stays open. */
+static basalt_status check_elsewhere(
+    const struct gatherer *gatherer, const struct mapping *mapping, basalt_error *err)
+{
+    const struct bs_h5_object *object = gatherer->object;
+    const struct bs_h5_file *own = gatherer->all->h5;
+
+    if (object->h5 == own || !bs_h5_refers_to_heap(object->dataset->type)) return BASALT_OK;
+    if (has_references(object->dataset->type))
+        return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "references in the source of a virtual dataset, \"%.80s\", lead into that file: read "
+            "the source",
+            mapping->file);
+    if (object->h5->superblock.offset_bytes == 8 && own->superblock.offset_bytes == 8 &&
+        object->h5->bytes >> BS_H5_HEAP_ADDRESS_BITS == 0 &&
+        own->bytes >> BS_H5_HEAP_ADDRESS_BITS == 0)
+        return bs_h5_other_pin(object->h5, &object->opened, err);
+    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+        "elements of variable length in the source of a virtual dataset, \"%.80s\", are read only "
+        "where addresses have 8 bytes and files less than 256 TiB",
+        mapping->file);
+}
+
 /* Gives both selections their ends, now that the source is known. */
 static basalt_status fit(
     struct gatherer *gatherer, const struct mapping *mapping, uint64_t number, basalt_error *err)
@@ -615,11 +650,7 @@ static basalt_status gather_source(
     gatherer->target = mapping->target;
     if (gatherer->target.all) bs_h5_selected_all(&gatherer->all->dataset->space, &gatherer->target);
     status = fit(gatherer, mapping, number, err);
-    if (!status && object->h5 != gatherer->all->h5 && bs_h5_refers_to_heap(object->dataset->type))
-        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "elements of variable length in the source of a virtual dataset, \"%.80s\", are not "
-            "read: read the source",
-            mapping->file);
+    if (!status) status = check_elsewhere(gatherer, mapping, err);
     if (!status && bs_h5_selected_count(&gatherer->source))
         status =
             gatherer->target.listed ? gather_listed(gatherer, err) : gather_slab(gatherer, err);

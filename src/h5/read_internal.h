@@ -112,6 +112,10 @@ struct bs_h5_conversion {
     uint64_t repeat;                    /* scalars in an element */
     enum bs_h5_lane from_lane, to_lane;
 };
+/* What the members of `how` lead to: its type, and where it is in an element. */
+BS_MUST_USE basalt_status bs_h5_member_find(const struct bs_h5_object *dataset,
+    const struct bs_h5_read_how *how, const struct bs_h5_type **out_type, uint64_t *out_offset,
+    basalt_error *err);
 BS_MUST_USE basalt_status bs_h5_conversion_plan(const struct bs_h5_object *dataset,
     const struct bs_h5_read_how *how, struct bs_h5_conversion *out_conversion, basalt_error *err);
 /* `count` elements, `step_bytes` apart, to `out`, where they are `first` of the output; from the first

@@ -181,6 +181,15 @@ static const struct bs_h5_type *wanted_type(
     return type;
 }
 
+static basalt_status check_fixed(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, basalt_error *err)
+{
+    if (!is_variable(wanted_type(dataset, options))) return BASALT_OK;
+    return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+        "%.100s has elements of variable length: basalt_hdf5_read_variable gives them one by one",
+        (const char *)dataset->path.data);
+}
+
 /* `how` and `selection` as the options say; the type in *out_as is the caller's to free. */
 static basalt_status take_options(const struct bs_hdf5_dataset *dataset,
     const basalt_hdf5_read_options *options, struct bs_h5_selection *selection,
@@ -191,10 +200,6 @@ static basalt_status take_options(const struct bs_hdf5_dataset *dataset,
         return bs_fail(
             err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "`member_count` needs `members`");
     basalt_status status = take_selection(dataset, options, selection, err);
-    if (!status && is_variable(wanted_type(dataset, options)))
-        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
-            "%.100s has elements of variable length, which are read as Arrow (scan)",
-            (const char *)dataset->path.data);
     if (!status && options->type) status = bs_h5_type_parse(options->type, out_as, err);
     *how = (struct bs_h5_read_how){.members = options->members,
         .member_count = options->member_count,
@@ -214,6 +219,7 @@ basalt_status bs_hdf5_read_size(const struct bs_hdf5_dataset *dataset,
     struct bs_h5_type *as = NULL;
     basalt_status status = take_options(dataset, options, &selection, &how, &as, err);
 
+    if (!status) status = check_fixed(dataset, options, err);
     if (!status) status = bs_h5_selection_count(dataset->object, &selection, out_count, err);
     if (!status) status = bs_h5_element_bytes(dataset->object, &how, out_element_bytes, err);
     if (status) *out_count = *out_element_bytes = 0;
@@ -230,6 +236,7 @@ basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
     struct bs_h5_type *as = NULL;
     basalt_status status = take_options(dataset, options, &selection, &how, &as, err);
 
+    if (!status) status = check_fixed(dataset, options, err);
     if (!status && bs_h5_object_dataset(dataset->object)->pipeline.count)
         status = bs_hdf5_cache(dataset->file, &how.cache, err);
     if (!status && !alone) status = bs_hdf5_sched(dataset->file, &how.sched, err);
@@ -237,6 +244,47 @@ basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
         status = bs_h5_read_selection(
             dataset->file->h5, dataset->object, &selection, &how, out, out_bytes, err);
     bs_h5_type_free(as);
+    return status;
+}
+
+struct stoppable {
+    basalt_hdf5_element_fn each;
+    void *context;
+    bool stopped;
+};
+
+static basalt_status give_element(
+    void *context, uint64_t index, const void *bytes, size_t count, basalt_error *err)
+{
+    struct stoppable *stoppable = context;
+
+    (void)err;
+    stoppable->stopped = !stoppable->each(stoppable->context, index, bytes, count);
+    return stoppable->stopped ? BASALT_CANCELLED : BASALT_OK;
+}
+
+basalt_status bs_hdf5_read_variable(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, basalt_hdf5_element_fn each, void *context,
+    basalt_error *err)
+{
+    struct stoppable stoppable = {.each = each, .context = context};
+    struct bs_h5_selection selection;
+    struct bs_h5_read_how how;
+    struct bs_h5_type *as = NULL;
+    basalt_error why = {0};
+
+    if (options->type)
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+            "elements that are given one by one cannot be converted: `type` must be NULL");
+    basalt_status status = take_options(dataset, options, &selection, &how, &as, &why);
+    if (!status && bs_h5_object_dataset(dataset->object)->pipeline.count)
+        status = bs_hdf5_cache(dataset->file, &how.cache, &why);
+    if (!status && !options->alone) status = bs_hdf5_sched(dataset->file, &how.sched, &why);
+    if (!status)
+        status = bs_h5_read_variable(
+            dataset->file->h5, dataset->object, &selection, &how, give_element, &stoppable, &why);
+    if (stoppable.stopped) return BASALT_OK;
+    if (status && err) *err = why;
     return status;
 }
 

@@ -67,6 +67,9 @@ BS_MUST_USE basalt_status bs_hdf5_read_size(const struct bs_hdf5_dataset *datase
     basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
     const basalt_hdf5_read_options *options, void *out, uint64_t out_bytes, basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_read_variable(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, basalt_hdf5_element_fn each, void *context,
+    basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_map(
     const struct bs_hdf5_dataset *dataset, struct bs_file_map *out_map, basalt_error *err);
 void bs_hdf5_unmap(const struct bs_hdf5_dataset *dataset, struct bs_file_map *map);

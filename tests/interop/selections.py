@@ -92,6 +92,30 @@ class File:
         return stats
 
 
+def make_options(select=ALL, slab=None, coordinates=None, members=(), type_=None, clip=False, alone=False,
+                 cancel=None):
+    """The options, and what must live as long as they."""
+    options, kept = Options(), []
+    LIB.basalt_hdf5_read_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options)))
+    options.select, options.clip, options.alone, options.cancel = select, clip, alone, cancel
+    if slab is not None:
+        for name, values in zip(("start", "count", "stride", "block"), slab):
+            pointer, values = u64s(values)
+            kept.append(values)
+            setattr(options, name, pointer)
+    if coordinates is not None:
+        options.coordinates, values = u64s(coordinates)
+        options.coordinate_count = len(coordinates)
+        kept.append(values)
+    if members:
+        names = (ctypes.c_char_p * len(members))(*[member.encode() for member in members])
+        options.members, options.member_count = names, len(members)
+        kept.append(names)
+    if type_:
+        options.type = type_.encode()
+    return options, kept
+
+
 class Dataset:
     def __init__(self, file, path):
         self.handle = ctypes.c_void_p()
@@ -113,23 +137,7 @@ class Dataset:
     def read(self, dtype, select=ALL, slab=None, coordinates=None, members=(), type_=None, clip=False,
              alone=False, cancel=None):
         """A flat array of `dtype`, which is what the type must be."""
-        options, kept = Options(), []
-        LIB.basalt_hdf5_read_options_init(ctypes.byref(options), ctypes.c_size_t(ctypes.sizeof(options)))
-        options.select, options.clip, options.alone, options.cancel = select, clip, alone, cancel
-        if slab is not None:
-            for name, values in zip(("start", "count", "stride", "block"), slab):
-                pointer, values = u64s(values)
-                kept.append(values)
-                setattr(options, name, pointer)
-        if coordinates is not None:
-            options.coordinates, values = u64s(coordinates)
-            options.coordinate_count = len(coordinates)
-            kept.append(values)
-        if members:
-            names = (ctypes.c_char_p * len(members))(*[member.encode() for member in members])
-            options.members, options.member_count = names, len(members)
-        if type_:
-            options.type = type_.encode()
+        options, kept = make_options(select, slab, coordinates, members, type_, clip, alone, cancel)
         count, element = ctypes.c_uint64(), ctypes.c_uint64()
         call("read_size", self.handle, ctypes.byref(options), ctypes.byref(count), ctypes.byref(element))
         dtype = np.dtype(dtype)
@@ -484,10 +492,15 @@ def small_slices(folder):
         checked["selections"] += 8 * 300
 
 
-with tempfile.TemporaryDirectory() as temporary:
-    random_files(temporary, int(os.environ.get("BASALT_ROUNDS", "60")))
-    special_floats(temporary)
-    refusals(temporary)
-    cancelling(temporary)
-    small_slices(temporary)
-print(", ".join(f"{count} {name}" for name, count in checked.items()) + ": equal to h5py")
+def main():
+    with tempfile.TemporaryDirectory() as temporary:
+        random_files(temporary, int(os.environ.get("BASALT_ROUNDS", "60")))
+        special_floats(temporary)
+        refusals(temporary)
+        cancelling(temporary)
+        small_slices(temporary)
+    print(", ".join(f"{count} {name}" for name, count in checked.items()) + ": equal to h5py")
+
+
+if __name__ == "__main__":
+    main()
