@@ -76,7 +76,8 @@ typedef bool (*basalt_hdf5_entry_fn)(void *context, const basalt_hdf5_entry *ent
 BASALT_CHECKED basalt_status basalt_hdf5_walk(basalt_hdf5 *file, const char *path,
     unsigned depth_max, basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 
-/* `value` as JSON text; numbers, texts, arrays of them, bytes as hexadecimal text. */
+/* `value` as JSON text; numbers, texts, arrays of them, bytes as hexadecimal text, references as a scan
+ * gives them. */
 typedef bool (*basalt_hdf5_attribute_fn)(
     void *context, const char *name, const char *type, const char *value);
 BASALT_CHECKED basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const char *path,
@@ -100,7 +101,9 @@ BASALT_CHECKED basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const
  *       metadata, "basalt.left_out"
  *
  * Enumerations are dictionaries of their names (h5py's bool is bool); variable-length sequences lists
- * (of bytes: binary); nested records structs; object references the path that they lead to; text utf8.
+ * (of bytes: binary); nested records structs; references the path that they lead to, with the region as
+ * NumPy writes an index ("/a[0:10:2, 3]"; "x3" behind a stride: blocks of 3; points in braces) or the
+ * attribute ("/a@name"); text utf8.
  * Every stream reads only the chunks that its rows are in and holds one batch in memory. */
 
 typedef enum basalt_hdf5_layout {
@@ -258,6 +261,23 @@ typedef bool (*basalt_hdf5_element_fn)(
 BASALT_CHECKED basalt_status basalt_hdf5_read_variable(const basalt_hdf5_dataset *dataset,
     const basalt_hdf5_read_options *options, basalt_hdf5_element_fn each, void *context,
     basalt_error *err);
+
+/* Where a reference leads. All of it is lent until the target is released. */
+typedef struct basalt_hdf5_target {
+    const char *path;      /* NULL: nowhere, or to what no path leads to */
+    const char *attribute; /* of the object there, or NULL */
+    bool has_region;
+    basalt_hdf5_read_options region; /* with has_region: the part of the dataset, to read it with */
+    const char *text;   /* as a scan gives it: "/a", "/a[0:10:2, 3]", "/a@name"; NULL as `path` */
+    void *private_data; /* ours */
+} basalt_hdf5_target;
+/* `element` is one that basalt_hdf5_read gave with these `options`, of which `members` are looked at: a
+ * reference to an object, a region or an attribute, of any version of HDF5. Creates *out_target.
+ * UNSUPPORTED: it leads into another file. */
+BASALT_CHECKED basalt_status basalt_hdf5_resolve(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, const void *element, basalt_hdf5_target *out_target,
+    basalt_error *err);
+BASALT_API void basalt_hdf5_target_release(basalt_hdf5_target *target); /* NULL, empty are fine */
 
 typedef struct basalt_hdf5_mapping {
     const void *bytes; /* NULL: none; aligned only as the file has them */

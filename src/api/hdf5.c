@@ -314,6 +314,24 @@ basalt_status basalt_hdf5_read_variable(const basalt_hdf5_dataset *dataset,
     return bs_hdf5_read_variable(dataset->dataset, &filled, each, context, err);
 }
 
+basalt_status basalt_hdf5_resolve(const basalt_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, const void *element, basalt_hdf5_target *out_target,
+    basalt_error *err)
+{
+    basalt_hdf5_read_options filled;
+    BS_API_NEEDS(out_target);
+    memset(out_target, 0, sizeof *out_target);
+    BS_API_NEEDS(dataset);
+    BS_API_NEEDS(element);
+    fill_options(&filled, options);
+    return bs_hdf5_dataset_resolve(dataset->dataset, &filled, element, out_target, err);
+}
+
+void basalt_hdf5_target_release(basalt_hdf5_target *target)
+{
+    if (target) bs_hdf5_target_release(target);
+}
+
 basalt_status basalt_hdf5_map(
     const basalt_hdf5_dataset *dataset, basalt_hdf5_mapping *out_mapping, basalt_error *err)
 {

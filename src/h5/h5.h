@@ -7,7 +7,8 @@
  *
  * Reading: h5_bytes.c (bounded reads), h5_file.c (superblock), h5_header.c (object headers), h5_group.c,
  * h5_type.c, h5_dataset.c, h5_read.c (essay), h5_select.c, h5_convert.c, h5_cache.c, h5_storage.c,
- * h5_chunk.c, h5_chunk_index.c, h5_heap.c, h5_variable.c, h5_walk.c.
+ * h5_chunk.c, h5_chunk_index.c, h5_heap.c, h5_variable.c, h5_reference.c,
+ * h5_walk.c.
  * Writing: writer.c (essay, commit), write_*.c.
  * Byte by byte: docs/format/file.md. */
 #ifndef BS_H5_H
@@ -349,6 +350,25 @@ BS_MUST_USE basalt_status bs_h5_resolve(struct bs_h5_file *h5, const struct bs_h
 BS_MUST_USE basalt_status bs_h5_read_variable(struct bs_h5_file *h5,
     const struct bs_h5_object *dataset, const struct bs_h5_selection *selection,
     const struct bs_h5_read_how *how, bs_h5_text_fn each, void *context, basalt_error *err);
+
+struct bs_h5_reference { /* where one leads, in the file that it lies in */
+    uint64_t address;    /* of the object; undefined: nowhere */
+    char *attribute;     /* of the object, or NULL; owned */
+    bool has_region;
+    struct bs_h5_selection region; /* of the dataset */
+    uint64_t *coordinates;         /* of the region; owned */
+};
+typedef basalt_status (*bs_h5_reference_fn)(
+    void *context, uint64_t index, struct bs_h5_reference *reference, basalt_error *err);
+/* `count` references of any kind as they lie in the file, `stride` bytes apart; each is lent, what it owns
+ * may be taken out of it. UNSUPPORTED for one into another file. */
+BS_MUST_USE basalt_status bs_h5_references_each(struct bs_h5_file *h5,
+    const struct bs_h5_type *type, const void *elements, uint64_t stride, uint64_t count,
+    bs_h5_reference_fn each, void *context, basalt_error *err);
+void bs_h5_reference_clear(struct bs_h5_reference *reference);
+/* As NumPy writes an index, "[0:10:2, 3]", and "[0:7:4x3]" for blocks of 3, "{[0, 1:3], [5, 5]}" for
+ * points, "[...]" for all. */
+void bs_h5_region_text(const struct bs_h5_selection *region, struct bs_bytes *out);
 
 struct bs_h5_chunk {
     uint64_t offset[BS_H5_RANK_MAX]; /* element coordinates of its first element */

@@ -247,6 +247,22 @@ basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
     return status;
 }
 
+basalt_status bs_hdf5_dataset_resolve(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, const void *element, basalt_hdf5_target *out_target,
+    basalt_error *err)
+{
+    const struct bs_h5_type *type = wanted_type(dataset, options);
+
+    if (type->kind != BS_H5_REFERENCE)
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+            "%.100s holds no references where these options look",
+            (const char *)dataset->path.data);
+    const basalt_status status =
+        bs_hdf5_resolve(dataset->file, dataset->object, type, element, out_target, err);
+    if (status) bs_error_prefix(err, "%.100s", (const char *)dataset->path.data);
+    return status;
+}
+
 struct stoppable {
     basalt_hdf5_element_fn each;
     void *context;

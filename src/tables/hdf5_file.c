@@ -58,6 +58,7 @@ void bs_hdf5_close(struct bs_hdf5 *file)
     bs_file_close(file->file);
     bs_sched_free(atomic_load(&file->sched));
     bs_h5_cache_free(atomic_load(&file->cache));
+    bs_paths_free(atomic_load(&file->paths));
     bs_mutex_destroy(&file->mutex);
     bs_free(file);
 }
@@ -75,7 +76,7 @@ basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
         const struct bs_h5_attribute *attribute = bs_h5_attribute_at(object, i);
         type.count = value.count = 0;
         BS_TRY(bs_h5_type_text(attribute->type, &type, err));
-        BS_TRY(bs_attribute_json(bs_h5_object_file(object), attribute, &value, err));
+        BS_TRY(bs_attribute_json(file, bs_h5_object_file(object), attribute, &value, err));
         bs_bytes_u8(&type, 0);
         bs_bytes_u8(&value, 0);
         BS_TRY(bs_bytes_check(&type, err));

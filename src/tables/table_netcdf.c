@@ -54,7 +54,7 @@ static basalt_status describe(struct bs_table *table, struct bs_column_of *colum
             status = bs_h5_attribute_text(table->h5, attribute, &text, err);
             if (!status) bs_metadata_put(&column->metadata, attribute->name, text, strlen(text));
         } else {
-            status = bs_attribute_json(table->h5, attribute, &value, err);
+            status = bs_attribute_json(NULL, table->h5, attribute, &value, err);
             if (!status) status = bs_bytes_check(&value, err);
             if (!status) {
                 bs_metadata_put(&column->metadata, attribute->name, value.data, value.count);

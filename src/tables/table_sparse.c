@@ -73,7 +73,7 @@ basalt_status bs_table_open_sparse(
     if (!status) status = add_entries(table, "value", group, "data", err);
     if (!shape) shape = bs_h5_attribute_find(group, "h5sparse_shape");
     if (!status && shape) {
-        status = bs_attribute_json(table->h5, shape, &text, err);
+        status = bs_attribute_json(NULL, table->h5, shape, &text, err);
         bs_metadata_put(&table->metadata, "basalt.matrix_shape", text.data, text.count);
     }
     bs_bytes_free(&text);

@@ -70,6 +70,10 @@ BS_MUST_USE basalt_status bs_hdf5_read(const struct bs_hdf5_dataset *dataset,
 BS_MUST_USE basalt_status bs_hdf5_read_variable(const struct bs_hdf5_dataset *dataset,
     const basalt_hdf5_read_options *options, basalt_hdf5_element_fn each, void *context,
     basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_dataset_resolve(const struct bs_hdf5_dataset *dataset,
+    const basalt_hdf5_read_options *options, const void *element, basalt_hdf5_target *out_target,
+    basalt_error *err);
+void bs_hdf5_target_release(basalt_hdf5_target *target);
 BS_MUST_USE basalt_status bs_hdf5_map(
     const struct bs_hdf5_dataset *dataset, struct bs_file_map *out_map, basalt_error *err);
 void bs_hdf5_unmap(const struct bs_hdf5_dataset *dataset, struct bs_file_map *map);

@@ -25,6 +25,7 @@ struct bs_hdf5 {
     bs_mutex mutex; /* guards that the two are made once */
     _Atomic(struct bs_sched *) sched;
     _Atomic(struct bs_h5_cache *) cache;
+    _Atomic(struct bs_paths *) paths; /* to every object; NULL until a reference asks */
 };
 #define BS_HDF5_ALONE_BYTES ((uint64_t)1 << 20) /* reads up to that are not worth a thread */
 
@@ -121,6 +122,22 @@ BS_MUST_USE basalt_status bs_room_take(struct bs_room *room, uint64_t bytes, bas
 BS_MUST_USE basalt_status bs_room_check_text(
     const struct bs_room *room, uint64_t bytes, basalt_error *err);
 
+/* hdf5_reference.c. Where a reference leads, as text; *out_found false: nowhere. */
+BS_MUST_USE basalt_status bs_reference_text(struct bs_h5_file *h5, struct bs_paths **paths,
+    const struct bs_h5_reference *reference, struct bs_bytes *out, bool *out_found,
+    basalt_error *err);
+struct bs_hdf5_paths { /* of one call; zero: none yet */
+    struct bs_paths *paths;
+    const struct bs_paths *kept; /* with the file: not freed */
+};
+/* Those that the file keeps, if `h5` is its own. `file` may be NULL. */
+BS_MUST_USE basalt_status bs_hdf5_paths(struct bs_hdf5 *file, struct bs_h5_file *h5,
+    struct bs_hdf5_paths *out_paths, basalt_error *err);
+void bs_hdf5_paths_end(struct bs_hdf5_paths *paths);
+BS_MUST_USE basalt_status bs_hdf5_resolve(struct bs_hdf5 *file, const struct bs_h5_object *dataset,
+    const struct bs_h5_type *type, const void *element, basalt_hdf5_target *out_target,
+    basalt_error *err);
+
 struct bs_value_source {
     struct bs_h5_file *h5;
     struct bs_paths **paths;
@@ -142,8 +159,8 @@ bool bs_is_ieee(const struct bs_h5_type *type); /* a float of 2, 4 or 8 bytes */
 
 /* ---- JSON (value_json.c) ---- */
 
-/* Appends the value of an attribute as JSON text. */
-BS_MUST_USE basalt_status bs_attribute_json(struct bs_h5_file *h5,
+/* Appends the value of an attribute as JSON text. `file` (or NULL) keeps the paths for references. */
+BS_MUST_USE basalt_status bs_attribute_json(struct bs_hdf5 *file, struct bs_h5_file *h5,
     const struct bs_h5_attribute *attribute, struct bs_bytes *out, basalt_error *err);
 
 /* ---- tables (table.c) ---- */

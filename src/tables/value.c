@@ -10,8 +10,9 @@
  *                         has no name is null. Too many names, or one twice: the numbers
  *   compound              struct
  *   array                 fixed-size list; several dimensions are one list, whose field says the shape
- *   object reference      utf8: a path to the object; null if none leads there
- * Both byte orders. Time, region references and other floats are UNSUPPORTED, by name. */
+ *   reference             utf8: a path to the object, with its region or attribute; null if none leads
+ *                         there (hdf5_reference.c)
+ * Both byte orders. Time and other floats are UNSUPPORTED, by name. */
 #include "tables/tables_internal.h"
 
 #include <stdio.h>
@@ -247,7 +248,6 @@ static basalt_status make(
         snprintf(out->format, sizeof out->format, "w:%" PRIu32, type->size_bytes);
         break;
     case BS_H5_REFERENCE:
-        known = type->reference_kind == 0 && type->size_bytes == 8;
         out->kind = BS_VALUE_REFERENCE;
         out->format[0] = 'u';
         break;

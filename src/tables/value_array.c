@@ -382,25 +382,37 @@ static basalt_status make_name_texts(const struct bs_value_source *source,
 
 /* ---- references -------------------------------------------------------------------------------- */
 
+struct references {
+    const struct bs_value_source *source;
+    struct ArrowArray *out;
+    struct offsets offsets;
+    struct bs_bytes text;
+};
+
+static basalt_status put_reference(
+    void *context, uint64_t index, struct bs_h5_reference *reference, basalt_error *err)
+{
+    struct references *references = context;
+    const struct bs_value_source *source = references->source;
+    bool found = false;
+    basalt_status status =
+        bs_reference_text(source->h5, source->paths, reference, &references->text, &found, err);
+    if (!status && !found) status = bs_array_null(references->out, (int64_t)index, err);
+    put_offset(&references->offsets, index + 1, references->text.count);
+    return status ? status : bs_room_check_text(source->room, references->text.count, err);
+}
+
 static basalt_status make_references(const struct bs_value_source *source,
     const struct bs_value *value, const uint8_t *bytes, uint64_t stride, uint64_t count,
     struct ArrowArray *out, basalt_error *err)
 {
-    struct offsets offsets;
-    struct bs_bytes text = {0};
-    basalt_status status = make_offsets(out, count, value->large, &offsets, err);
-    for (uint64_t i = 0; !status && i < count; i++) {
-        const char *path = NULL;
-        const uint64_t address = bs_load_u64(bytes + i * stride);
-        if (address && address != BS_H5_UNDEFINED) {
-            status = bs_paths_find(source->h5, source->paths, address, &path, err);
-        }
-        if (!status && !path) status = bs_array_null(out, (int64_t)i, err);
-        if (path) bs_bytes_put(&text, path, strlen(path));
-        put_offset(&offsets, i + 1, text.count);
-        if (!status) status = bs_room_check_text(source->room, text.count, err);
+    struct references references = {.source = source, .out = out};
+    basalt_status status = make_offsets(out, count, value->large, &references.offsets, err);
+    if (!status) {
+        status = bs_h5_references_each(
+            source->h5, value->type, bytes, stride, count, put_reference, &references, err);
     }
-    return give_text(source->room, out, &text, status, err);
+    return give_text(source->room, out, &references.text, status, err);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------- */

@@ -2,7 +2,8 @@
  *
  * Numbers as numbers (what JSON has none for, "NaN", "Infinity", as text), bool as true and false,
  * other enumerations as the name of the value, texts as texts, compound as an object, arrays and
- * dimensions as arrays, opaque bytes and references as hexadecimal text, an empty dataspace as null. */
+ * dimensions as arrays, opaque bytes as hexadecimal text, references as the path that they lead to, an
+ * empty dataspace as null. */
 #include "tables/tables_internal.h"
 
 #include <math.h>
@@ -10,7 +11,9 @@
 #include <stdlib.h>
 
 struct json {
+    struct bs_hdf5 *file;
     struct bs_h5_file *h5;
+    struct bs_hdf5_paths paths;
     struct bs_bytes *out;
     unsigned depth;
 };
@@ -179,6 +182,28 @@ static basalt_status put_sequence(
     return put_array(json, sequence->type->base, &items, 1, &at, err);
 }
 
+/* What leads nowhere, or to where no path does, is null; so is all where there are too many paths. */
+static basalt_status put_reference(
+    void *context, uint64_t index, struct bs_h5_reference *reference, basalt_error *err)
+{
+    struct json *json = context;
+    struct bs_bytes text = {0};
+    bool found = false;
+    basalt_status status = BASALT_OK;
+    (void)index;
+    if (!json->paths.paths) status = bs_hdf5_paths(json->file, json->h5, &json->paths, err);
+    if (!status) {
+        status = bs_reference_text(json->h5, &json->paths.paths, reference, &text, &found, err);
+    }
+    if (found) {
+        bs_json_string(json->out, (const char *)text.data, text.count);
+    } else {
+        bs_bytes_text(json->out, "null");
+    }
+    bs_bytes_free(&text);
+    return status == BASALT_TOO_LARGE ? BASALT_OK : status;
+}
+
 static basalt_status put_value(
     struct json *json, const struct bs_h5_type *type, const uint8_t *bytes, basalt_error *err)
 {
@@ -208,16 +233,19 @@ static basalt_status put_value(
         for (unsigned i = 0; i < type->rank; i++) dims[i] = type->dims[i];
         status = put_array(json, type->base, dims, type->rank, &bytes, err);
         break;
+    case BS_H5_REFERENCE:
+        status = bs_h5_references_each(json->h5, type, bytes, 0, 1, put_reference, json, err);
+        break;
     default: put_hexadecimal(json->out, bytes, type->size_bytes); break;
     }
     json->depth--;
     return status;
 }
 
-basalt_status bs_attribute_json(struct bs_h5_file *h5, const struct bs_h5_attribute *attribute,
-    struct bs_bytes *out, basalt_error *err)
+basalt_status bs_attribute_json(struct bs_hdf5 *file, struct bs_h5_file *h5,
+    const struct bs_h5_attribute *attribute, struct bs_bytes *out, basalt_error *err)
 {
-    struct json json = {h5, out, 0};
+    struct json json = {.file = file, .h5 = h5, .out = out};
     const uint8_t *bytes = attribute->bytes;
     uint64_t count;
     if (attribute->space.null) {
@@ -233,6 +261,7 @@ basalt_status bs_attribute_json(struct bs_h5_file *h5, const struct bs_h5_attrib
     }
     status = put_array(
         &json, attribute->type, attribute->space.dims, attribute->space.rank, &bytes, err);
+    bs_hdf5_paths_end(&json.paths);
     if (status) bs_error_prefix(err, "attribute \"%.80s\"", attribute->name);
     return status;
 }

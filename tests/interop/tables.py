@@ -600,7 +600,6 @@ def test_compound(folder):
         nested = h5py.vlen_dtype(np.dtype([("a", "i1"), ("b", "f8")]))
         d = f.create_dataset("lists of records", (3,), nested)
         d[1] = np.array([(1, 2.5), (3, 4.5)], np.dtype([("a", "i1"), ("b", "f8")]))
-        f.create_dataset("region", (1,), h5py.regionref_dtype)
         f.create_dataset("time", (2,), "i4")
         h5py.h5d.create(f.id, b"times", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,)))
     names = {3: "RED", -2: "GREEN", 70: "BLUE", 5: None}
@@ -624,7 +623,6 @@ def test_compound(folder):
         assert table.schema.field("flag").type == pa.bool_()
         assert f.scan("lists of records").column(0).to_pylist() == \
             [[], [{"a": 1, "b": 2.5}, {"a": 3, "b": 4.5}], []]
-        refused(UNSUPPORTED, lambda: f.scan("region"), "region", "region reference")
         refused(UNSUPPORTED, lambda: f.scan("times"), "times", "time")
 
 

@@ -119,6 +119,23 @@ static inline void put_datasets(hid_t file)
 }
 
 /* Records in records, a list, a dictionary, a reference, an array. */
+/* References to a slab, to points, to nothing. */
+static inline void put_regions(hid_t file)
+{
+    hdset_reg_ref_t regions[3];
+    const hsize_t dims[] = {3}, cube[] = {ROWS, 2, 3}, start[] = {1, 0, 1}, stride[] = {4, 1, 2};
+    const hsize_t count[] = {3, 2, 1}, points[2][3] = {{5, 1, 2}, {0, 0, 0}};
+    const hid_t space = H5Screate_simple(3, cube, NULL);
+    memset(regions, 0, sizeof regions);
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, start, stride, count, NULL);
+    CHECK(H5Rcreate(&regions[0], file, "/cube", H5R_DATASET_REGION, space) >= 0);
+    H5Sselect_elements(space, H5S_SELECT_SET, 2, &points[0][0]);
+    CHECK(H5Rcreate(&regions[1], file, "/cube", H5R_DATASET_REGION, space) >= 0);
+    put(file, "regions", H5T_STD_REF_DSETREG, 1, dims, regions, H5P_DEFAULT);
+    put_attribute(file, "region", H5T_STD_REF_DSETREG, 0, regions);
+    H5Sclose(space);
+}
+
 static inline void put_nested(hid_t file)
 {
     struct nested {
@@ -249,6 +266,7 @@ static inline const char *conventions_file(void)
     const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     put(file, "cube", H5T_NATIVE_INT32, 3, dims, cube, H5P_DEFAULT);
     put_nested(file);
+    put_regions(file);
     put_sparse(file);
     put_variable(file);
     put_pandas(file);
