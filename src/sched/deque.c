@@ -156,6 +156,12 @@ enum bs_steal bs_deque_steal(
     return BS_STEAL_TAKEN;
 }
 
+int64_t bs_deque_count(const struct bs_deque *deque)
+{
+    return atomic_load_explicit(&deque->bottom, memory_order_relaxed) -
+        atomic_load_explicit(&deque->top, memory_order_relaxed);
+}
+
 bool bs_deque_is_empty(const struct bs_deque *deque)
 {
     const int64_t top = atomic_load_explicit(&deque->top, memory_order_acquire);

@@ -11,7 +11,8 @@
  * sleeps, so that it helps. */
 #include "sched/sched_internal.h"
 
-#define RING_BATCH_MAX 8 /* tasks that a worker takes from a job's queue at once */
+#define RING_BATCH_MAX 8  /* tasks that a worker takes from a job's queue at once */
+#define NUDGE_TASKS_MIN 3 /* in a deque */
 
 struct bs_job {
     _Atomic uint64_t unfinished; /* all others are seldom written, and read with each task */
@@ -134,36 +135,6 @@ struct bs_task *bs_ring_take(struct bs_pool *pool, struct bs_worker *worker)
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
-static struct bs_task *task_alloc(struct bs_worker *worker)
-{
-    if (!worker || !worker->spare) return bs_alloc(sizeof(struct bs_task));
-    struct bs_task *task = worker->spare;
-    worker->spare = task->next;
-    worker->spare_count--;
-    return task;
-}
-
-static void task_free(struct bs_worker *worker, struct bs_task *task)
-{
-    if (!worker || worker->spare_count >= BS_SPARE_TASKS_MAX) {
-        bs_free(task);
-        return;
-    }
-    task->next = worker->spare;
-    worker->spare = task;
-    worker->spare_count++;
-}
-
-void bs_worker_free_spares(struct bs_worker *worker)
-{
-    while (worker->spare) {
-        struct bs_task *task = worker->spare;
-        worker->spare = task->next;
-        bs_free(task);
-    }
-    worker->spare_count = 0;
-}
-
 void bs_worker_empty(struct bs_worker *worker)
 {
     struct bs_task *task = NULL;
@@ -183,20 +154,49 @@ static void finish_locked(struct bs_job *job, uint64_t count)
     if (before == count) bs_condition_broadcast(&job->changed);
 }
 
-/* Counts one task off; the job may be gone afterwards. */
-static void finish(struct bs_job *job)
+/* Counts `count` tasks off; the job may be gone afterwards. */
+static void finish(struct bs_job *job, uint64_t count)
 {
     bs_mutex *mutex = job->mutex;
     uint64_t unfinished = atomic_load_explicit(&job->unfinished, memory_order_relaxed);
-    while (unfinished > 1) {
-        if (atomic_compare_exchange_weak_explicit(&job->unfinished, &unfinished, unfinished - 1,
+    while (unfinished > count) {
+        if (atomic_compare_exchange_weak_explicit(&job->unfinished, &unfinished, unfinished - count,
                 memory_order_release, memory_order_relaxed)) {
             return;
         }
     }
     bs_mutex_lock(mutex);
-    finish_locked(job, 1);
+    finish_locked(job, count);
     bs_mutex_unlock(mutex);
+}
+
+void bs_worker_settle(struct bs_worker *worker)
+{
+    const unsigned owed = worker->owed;
+    worker->owed = 0; /* the job may be gone afterwards */
+    if (owed) finish(worker->owed_job, owed);
+}
+
+static void finish_one(struct bs_worker *worker, struct bs_job *job)
+{
+    if (!worker) {
+        finish(job, 1);
+        return;
+    }
+    if (worker->owed && (worker->owed_job != job || worker->owed == BS_OWED_MAX))
+        bs_worker_settle(worker);
+    worker->owed_job = job;
+    worker->owed++;
+}
+
+/* Counts one more: what the worker has ended and not counted off is as good. */
+static void begin_one(struct bs_worker *worker, struct bs_job *job)
+{
+    if (worker && worker->owed && worker->owed_job == job) {
+        worker->owed--;
+        return;
+    }
+    atomic_fetch_add_explicit(&job->unfinished, 1, memory_order_relaxed);
 }
 
 /* The first failure stays. What is queued is skipped now, what lies in deques when it is taken. */
@@ -216,7 +216,8 @@ static void note_failure(struct bs_job *job, basalt_status status, const basalt_
 }
 
 /* Of a task that is counted in `unfinished`. */
-static void run_and_finish(struct bs_job *job, bs_task_fn run, void *argument)
+static void run_and_finish(
+    struct bs_worker *worker, struct bs_job *job, bs_task_fn run, void *argument)
 {
     if (!atomic_load_explicit(&job->failed, memory_order_relaxed)) {
         basalt_error error;
@@ -228,14 +229,20 @@ static void run_and_finish(struct bs_job *job, bs_task_fn run, void *argument)
         if (!status) status = run(argument, &error);
         if (status) note_failure(job, status, &error);
     }
-    finish(job);
+    finish_one(worker, job);
 }
 
 void bs_task_run(struct bs_worker *worker, struct bs_task *task)
 {
     const struct bs_task copy = *task;
-    task_free(worker, task);
-    run_and_finish(copy.job, copy.run, copy.argument);
+    if (worker) {
+        bs_spare_give(worker, task);
+        if (worker->owed && worker->owed_job != copy.job)
+            bs_worker_settle(worker); /* invariant 6 */
+    } else {
+        bs_free(task);
+    }
+    run_and_finish(worker, copy.job, copy.run, copy.argument);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -261,11 +268,13 @@ basalt_status bs_job_create(struct bs_sched *sched, enum bs_priority priority,
     return BASALT_OK;
 }
 
-/* The task is in the deque of a worker: somebody else may take it, if there is anybody. */
-static void tell_of_push(struct bs_job *job, struct bs_pool *pool)
+/* The task is in the deque of a worker: somebody else may take it, if there is anybody. A waiter is called
+ * only to a heap: for a task or two the call costs more than they. */
+static void tell_of_push(struct bs_job *job, struct bs_pool *pool, const struct bs_deque *deque)
 {
     bs_pool_wake(pool);
     if (atomic_load_explicit(&pool->idle, memory_order_relaxed) > 0 ||
+        bs_deque_count(deque) < NUDGE_TASKS_MIN ||
         atomic_load_explicit(&job->waiting, memory_order_relaxed) == 0 ||
         atomic_load_explicit(&job->nudged, memory_order_relaxed)) {
         return;
@@ -276,30 +285,52 @@ static void tell_of_push(struct bs_job *job, struct bs_pool *pool)
     bs_mutex_unlock(job->mutex);
 }
 
+/* Puts the work into the job's queue, in `task`, or if that is NULL in a spare of the pool's. False: there
+ * was none. `*task` is NULL afterwards if it was used. */
+static bool enqueue(struct bs_job *job, struct bs_task **task, bs_task_fn run, void *argument)
+{
+    bool done = true;
+    bs_mutex_lock(job->mutex);
+    if (job->failure) {
+        finish_locked(job, 1);
+    } else {
+        if (!*task && job->pool) *task = bs_spare_take_locked(job->pool);
+        done = *task != NULL;
+        if (done) {
+            **task = (struct bs_task){.job = job, .run = run, .argument = argument};
+            queue_push(job, *task);
+            *task = NULL;
+        }
+    }
+    bs_mutex_unlock(job->mutex);
+    return done;
+}
+
 void bs_job_spawn(struct bs_job *job, bs_task_fn run, void *argument)
 {
     if (atomic_load_explicit(&job->failed, memory_order_relaxed)) return;
-    struct bs_worker *worker = job->pool ? bs_worker_self(job->pool) : NULL;
-    struct bs_task *task = task_alloc(worker);
-    atomic_fetch_add_explicit(&job->unfinished, 1, memory_order_relaxed);
+    struct bs_pool *pool = job->pool;
+    struct bs_worker *worker = pool ? bs_worker_self(pool) : NULL;
+    struct bs_task *task = worker ? bs_spare_take(worker) : NULL;
+    begin_one(worker, job);
+    if (task) {
+        *task = (struct bs_task){.job = job, .run = run, .argument = argument};
+        if (bs_deque_push(&worker->deque, task)) {
+            tell_of_push(job, pool, &worker->deque);
+            return;
+        }
+    } else if (!worker) {
+        const bool spares =
+            pool && (atomic_load_explicit(&pool->spare_batches, memory_order_relaxed) > 0);
+        if (spares && enqueue(job, &task, run, argument)) return;
+        task = bs_alloc(sizeof *task);
+    }
     if (!task) { /* without memory the caller's thread does the work itself */
-        run_and_finish(job, run, argument);
+        run_and_finish(worker, job, run, argument);
         return;
     }
-    *task = (struct bs_task){.job = job, .run = run, .argument = argument};
-    if (worker && bs_deque_push(&worker->deque, task)) {
-        tell_of_push(job, job->pool);
-        return;
-    }
-    bs_mutex_lock(job->mutex);
-    const bool skip = job->failure != BASALT_OK;
-    if (skip) {
-        finish_locked(job, 1);
-    } else {
-        queue_push(job, task);
-    }
-    bs_mutex_unlock(job->mutex);
-    if (skip) bs_free(task);
+    (void)!enqueue(job, &task, run, argument);
+    bs_free(task); /* the job has failed */
 }
 
 /* A task of this job that the calling thread can run now; NULL: each runs elsewhere, or will. */
@@ -319,7 +350,10 @@ static struct bs_task *find_own(struct bs_job *job, struct bs_worker *worker)
 static bool block(struct bs_job *job)
 {
     struct bs_worker *self = bs_worker_any();
-    if (self) bs_worker_empty(self); /* invariant 2 */
+    if (self) {
+        bs_worker_settle(self); /* invariant 6 */
+        bs_worker_empty(self);  /* invariant 2 */
+    }
     bs_mutex_lock(job->mutex);
     bool ended = atomic_load(&job->unfinished) == 0;
     if (!ended && !job->first) {

@@ -7,7 +7,7 @@
  * looks at the ring first, so that a job that feeds itself does not keep the others out.
  *
  * INVARIANTS
- *   (1) A job's `unfinished` counts its tasks that lie anywhere or run. It is 0 iff the job has ended.
+ *   (1) A job's `unfinished` counts its tasks that lie anywhere or run, and those of (6). It is 0 iff the job has ended.
  *   (2) The deque of a thread that is blocked, or is no worker any more, is empty: before a worker
  *       blocks in a wait, parks or leaves, what is left goes to the queues of its jobs.
  *   (3) A waiter blocks only when its job's queue is empty. So by (2) each unfinished task of the job
@@ -24,6 +24,10 @@
  *   (5) A job is touched after its last task only under the mutex of the pool, which outlives it. So a
  *       waiter that has seen `unfinished` 0 under that mutex may free the job. The pool itself goes
  *       with the last of: its owner, its jobs, the threads lent to it.
+ *   (6) What a worker has ended it counts off later, many tasks at once: before it begins a task of
+ *       another job, and before it blocks, parks, leaves or finds nothing. Until then it runs a task of
+ *       that job, which is unfinished itself, or it is on its way to one: so no end is late by more
+ *       than a look around.
  *
  * A worker's record stays when its thread leaves, and a later thread takes it over.
  * Lock order: `resize`, then a pool's mutex. Neither is held while a task runs. */
@@ -180,6 +184,7 @@ static void work(struct bs_worker *worker)
     unsigned misses = 0;
     while (!leave) {
         struct bs_task *task = find_task(worker);
+        if (!task) bs_worker_settle(worker); /* invariant 6 */
         if (!task && ++misses < STEAL_ROUNDS) {
             bs_thread_yield();
             continue;
@@ -194,6 +199,7 @@ static void work(struct bs_worker *worker)
         bs_task_run(worker, task);
         leave = told_to_leave(worker);
     }
+    bs_worker_settle(worker);
     bs_worker_empty(worker);
     if (pool_has_tasks(pool)) bs_pool_wake(pool); /* the wake-up may have been for this one */
 }
@@ -209,7 +215,7 @@ static void worker_main(void *argument)
         bs_mutex_lock(&pool->mutex);
         again = !is_to_leave(worker); /* it was to go, and then to stay */
         if (!again) {
-            bs_worker_free_spares(worker);
+            bs_spare_end_worker(worker);
             worker->state = BS_WORKER_LEFT;
         }
         bs_mutex_unlock(&pool->mutex);
@@ -389,7 +395,7 @@ basalt_status bs_sched_work(
         work(worker);
         self = worker->outer;
         worker->outer = NULL;
-        bs_worker_free_spares(worker);
+        bs_spare_end_worker(worker);
         slot_give(worker);
         atomic_fetch_sub(&sched->lent, 1);
     }
@@ -416,6 +422,7 @@ static void pool_destroy(struct bs_pool *pool)
         bs_deque_destroy(&worker->deque);
         bs_free(worker);
     }
+    bs_spare_end_pool(pool);
     bs_condition_destroy(&pool->work);
     bs_mutex_destroy(&pool->mutex);
 }

@@ -1,4 +1,4 @@
-/* sched_internal.h - what deque.c, sched.c and job.c share.
+/* sched_internal.h - what deque.c, sched.c, job.c and spare.c share.
  *
  * A pool is the threads of one priority and the jobs they serve. A task lies in exactly one place: in
  * the deque of the worker that spawned it, or in its job's queue. The rules are in sched.c. */
@@ -10,13 +10,18 @@
 #define BS_CACHE_LINE_BYTES 64
 #define BS_DEQUE_SLOTS_MIN 64
 #define BS_DEQUE_SLOTS_MAX (1 << 16) /* beyond it tasks go to their job's queue */
-#define BS_SPARE_TASKS_MAX 256       /* that a worker keeps for its next spawns */
+#define BS_OWED_MAX 64               /* tasks that a worker has ended and not yet counted off */
 
 struct bs_task {
-    struct bs_task *next; /* in a job's queue, or among a worker's spares */
+    struct bs_task *next; /* in a job's queue, or among spares */
     struct bs_job *job;
     bs_task_fn run;
     void *argument;
+};
+
+struct bs_spares { /* records for the next spawns (spare.c) */
+    struct bs_task *first;
+    unsigned count;
 };
 
 /* ---- deque.c: one owner at the bottom, any number of thieves at the top ----------------------- */
@@ -45,6 +50,7 @@ struct bs_task *bs_deque_take(struct bs_deque *deque, const struct bs_job *job);
 /* By anybody: the oldest; with `job`, only if it is of that job. */
 enum bs_steal bs_deque_steal(
     struct bs_deque *deque, const struct bs_job *job, struct bs_task **out_task);
+int64_t bs_deque_count(const struct bs_deque *deque); /* by the owner; thieves may have had some */
 bool bs_deque_is_empty(const struct bs_deque *deque); /* at some instant of the call */
 
 /* ---- pools and workers ------------------------------------------------------------------------ */
@@ -63,8 +69,9 @@ struct bs_worker {
     struct bs_worker *outer;        /* what the thread was before it was lent, for nested lending */
     uint64_t chance;
     unsigned turn;
-    struct bs_task *spare;
-    unsigned spare_count;
+    struct bs_spares spares, full;
+    struct bs_job *owed_job; /* of the tasks that it has ended and not counted off (job.c) */
+    unsigned owed;
 };
 
 struct bs_pool {
@@ -76,6 +83,9 @@ struct bs_pool {
     atomic_uint ring_jobs;       /* how many; written under the mutex, a hint outside it */
     atomic_uint idle;            /* parked workers; written under the mutex */
     atomic_bool waking;          /* one was woken and has not looked around yet */
+    struct bs_spares spares;     /* for threads that are no workers; guarded by the mutex */
+    struct bs_task *batches;     /* full ones; likewise */
+    atomic_uint spare_batches;   /* how many; written under the mutex */
     bool stopping;
     atomic_uint threads;    /* that run and are not to leave; written under the mutex */
     atomic_uint slot_count; /* workers[0 .. slot_count) are there */
@@ -104,6 +114,17 @@ void bs_pool_wake_locked(struct bs_pool *pool);
 struct bs_task *bs_pool_steal(
     struct bs_pool *pool, struct bs_worker *thief, const struct bs_job *job);
 
+/* ---- spare.c ---------------------------------------------------------------------------------- */
+
+/* By the worker's thread. NULL: no memory. */
+struct bs_task *bs_spare_take(struct bs_worker *worker);
+void bs_spare_give(struct bs_worker *worker, struct bs_task *task);
+void bs_spare_end_worker(struct bs_worker *worker);
+/* With the pool's mutex held. NULL: there are none. */
+struct bs_task *bs_spare_take_locked(struct bs_pool *pool);
+void bs_spare_give_locked(struct bs_pool *pool, struct bs_task *task);
+void bs_spare_end_pool(struct bs_pool *pool); /* nobody uses it any more */
+
 /* ---- job.c ------------------------------------------------------------------------------------ */
 
 /* Takes a task of the ring's first job and puts that job last; NULL if the ring is empty. Moves a
@@ -113,6 +134,8 @@ struct bs_task *bs_ring_take(struct bs_pool *pool, struct bs_worker *worker);
 void bs_task_run(struct bs_worker *worker, struct bs_task *task);
 /* Moves what is left in the worker's deque to the queues of its jobs: it is about to block. */
 void bs_worker_empty(struct bs_worker *worker);
-void bs_worker_free_spares(struct bs_worker *worker);
+/* Counts off the tasks that the worker has ended: before it looks elsewhere, blocks or leaves. No mutex is
+ * held. */
+void bs_worker_settle(struct bs_worker *worker);
 
 #endif
