@@ -184,7 +184,7 @@ static basalt_status find_link(struct finder *finder, struct bs_h5_node *group,
     const enum want want = want_path(finder);
     if (want == WANT_NOTHING) goto out;
     if (link->kind == BS_H5_LINK_HARD) {
-        if (finder->is_store && finder->depth == 0 && !strcmp(link->name, IDENTITY_PATH + 1)) {
+        if (finder->is_store && finder->depth == 0 && !strcmp(link->name, &IDENTITY_PATH[1])) {
             goto out;
         }
         finder->depth++;
