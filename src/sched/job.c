@@ -326,7 +326,8 @@ void bs_job_spawn(struct bs_job *job, bs_task_fn run, void *argument)
         task = bs_alloc(sizeof *task);
     }
     if (!task) { /* without memory the caller's thread does the work itself */
-        run_and_finish(worker, job, run, argument);
+        run_and_finish(
+            NULL, job, run, argument); /* counted off now: the caller goes on with its own */
         return;
     }
     (void)!enqueue(job, &task, run, argument);
