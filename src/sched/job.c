@@ -232,17 +232,18 @@ static void run_and_finish(
     finish_one(worker, job);
 }
 
+static void run_copy(struct bs_worker *worker, const struct bs_task *task)
+{
+    if (worker && worker->owed && worker->owed_job != task->job)
+        bs_worker_settle(worker); /* invariant 6 */
+    run_and_finish(worker, task->job, task->run, task->argument);
+}
+
 void bs_task_run(struct bs_worker *worker, struct bs_task *task)
 {
     const struct bs_task copy = *task;
-    if (worker) {
-        bs_spare_give(worker, task);
-        if (worker->owed && worker->owed_job != copy.job)
-            bs_worker_settle(worker); /* invariant 6 */
-    } else {
-        bs_free(task);
-    }
-    run_and_finish(worker, copy.job, copy.run, copy.argument);
+    bs_spare_give(worker, task);
+    run_copy(worker, &copy);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -334,17 +335,30 @@ void bs_job_spawn(struct bs_job *job, bs_task_fn run, void *argument)
     bs_free(task); /* the job has failed */
 }
 
-/* A task of this job that the calling thread can run now; NULL: each runs elsewhere, or will. */
-static struct bs_task *find_own(struct bs_job *job, struct bs_worker *worker)
+/* Takes a task of this job that the calling thread can run now. False: each runs elsewhere, or will. */
+static bool find_own(struct bs_job *job, struct bs_worker *worker, struct bs_task *out_task)
 {
     struct bs_task *task = worker ? bs_deque_take(&worker->deque, job) : NULL;
     if (!task && atomic_load_explicit(&job->queued, memory_order_relaxed) > 0) {
         bs_mutex_lock(job->mutex);
         task = queue_pop(job);
+        if (task && !worker && job->pool) {
+            *out_task = *task;
+            bs_spare_give_locked(job->pool, task);
+            bs_mutex_unlock(job->mutex);
+            return true;
+        }
         bs_mutex_unlock(job->mutex);
     }
     if (!task && job->pool) task = bs_pool_steal(job->pool, worker, job);
-    return task;
+    if (!task) return false;
+    *out_task = *task;
+    if (worker) {
+        bs_spare_give(worker, task);
+    } else {
+        bs_free(task);
+    }
+    return true;
 }
 
 /* Sleeps until the job has ended (true) or there may be a task to run. */
@@ -373,12 +387,10 @@ basalt_status bs_job_wait(struct bs_job *job, basalt_error *err)
     struct bs_worker *worker = job->pool ? bs_worker_self(job->pool) : NULL;
     assert(bs_mutexes_held() == 0);
     for (bool ended = false; !ended;) {
-        struct bs_task *task = NULL;
-        if (atomic_load_explicit(&job->unfinished, memory_order_relaxed) > 0) {
-            task = find_own(job, worker);
-        }
-        if (task) {
-            bs_task_run(worker, task);
+        struct bs_task task;
+        if (atomic_load_explicit(&job->unfinished, memory_order_relaxed) > 0 &&
+            find_own(job, worker, &task)) {
+            run_copy(worker, &task);
         } else {
             ended = block(job);
         }

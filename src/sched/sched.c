@@ -7,7 +7,8 @@
  * looks at the ring first, so that a job that feeds itself does not keep the others out.
  *
  * INVARIANTS
- *   (1) A job's `unfinished` counts its tasks that lie anywhere or run, and those of (6). It is 0 iff the job has ended.
+ *   (1) A job's `unfinished` counts its tasks that lie anywhere or run, and those of (6). It is 0
+ *       iff the job has ended.
  *   (2) The deque of a thread that is blocked, or is no worker any more, is empty: before a worker
  *       blocks in a wait, parks or leaves, what is left goes to the queues of its jobs.
  *   (3) A waiter blocks only when its job's queue is empty. So by (2) each unfinished task of the job

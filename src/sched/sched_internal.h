@@ -130,7 +130,7 @@ void bs_spare_end_pool(struct bs_pool *pool); /* nobody uses it any more */
 /* Takes a task of the ring's first job and puts that job last; NULL if the ring is empty. Moves a
  * few more of its tasks to the deque of `worker` if that is empty. The mutex is held. */
 struct bs_task *bs_ring_take(struct bs_pool *pool, struct bs_worker *worker);
-/* Runs `task`, of whatever job; `worker` may be NULL. */
+/* Runs `task`, of whatever job, on the worker's thread. */
 void bs_task_run(struct bs_worker *worker, struct bs_task *task);
 /* Moves what is left in the worker's deque to the queues of its jobs: it is about to block. */
 void bs_worker_empty(struct bs_worker *worker);
