@@ -1,0 +1,184 @@
+/* extension.h - what the files of the DuckDB extension share.
+ *
+ * The extension is a client of the library: it includes <basalt/...> and nothing of src/. It is written
+ * against DuckDB's C API of version 1.2.0, which later versions keep, so that one file serves them all.
+ *
+ * Who frees what: a function that takes `struct failure *` returns false and fills it in; what it was to
+ * give is then NULL or empty. DuckDB frees bind data, and the state of a query and of a thread, by the
+ * destructors that are handed over with them. */
+#ifndef BASALT_DUCKDB_EXTENSION_H
+#define BASALT_DUCKDB_EXTENSION_H
+
+#include <basalt/basalt.h>
+#include <basalt/hdf5.h>
+
+#include <duckdb_extension.h>
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+DUCKDB_EXTENSION_EXTERN
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
+
+/* Why something went wrong: one sentence, for the user of SQL. */
+struct failure {
+    char message[1024];
+};
+bool fail(struct failure *failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "FILE: SENTENCE" of an error of the library. */
+bool fail_file(struct failure *failure, const char *path, const basalt_error *error);
+bool fail_memory(struct failure *failure);
+
+char *copy_text(const char *text); /* NULL: no memory */
+
+/* ---- files.c: which files a parameter names ---------------------------------------------------- */
+
+#define FILES_MAX 100000
+
+struct file_list {
+    char **paths;
+    size_t count;
+};
+/* A text, or a list of texts; each a path, or a pattern of *, ?, [] and ** (any folders). */
+bool files_of(duckdb_value value, struct file_list *out_files, struct failure *failure);
+void files_clear(struct file_list *files);
+
+/* ---- vector.c: Arrow to DuckDB ------------------------------------------------------------------ */
+
+/* DuckDB's word for the type, "STRUCT(a INTEGER, b VARCHAR[])"; the same for columns that can be one. A
+ * dictionary is the type of its values. `out` has `out_bytes`. */
+bool type_text(
+    const struct ArrowSchema *schema, char *out, size_t out_bytes, struct failure *failure);
+/* Creates the type; NULL: `failure` says why not. `values`: of a dictionary, if it is to be an ENUM. */
+duckdb_logical_type type_make(const struct ArrowSchema *schema, const struct ArrowArray *values,
+    struct failure *failure);
+#define ENUM_VALUES_MAX 65536
+/* Whether a dictionary's values can be those of an ENUM: texts, each once, and not too many. */
+bool values_make_enum(const struct ArrowSchema *schema, const struct ArrowArray *values);
+
+struct values { /* a column of an array, or a part of one */
+    const struct ArrowSchema *schema;
+    const struct ArrowArray *array;
+    bool as_enum; /* the dictionary is the vector's */
+};
+/* Values first, first + step, … into the vector's rows [at, at + count). False: what is there cannot be
+ * said in DuckDB's type. */
+bool vector_write(const struct values *values, uint64_t first, uint64_t step, idx_t count,
+    duckdb_vector out, idx_t at, struct failure *failure);
+bool array_is_valid(const struct ArrowArray *array, uint64_t row);
+/* Text `row` of a column of texts. */
+const char *array_text(const struct ArrowSchema *schema, const struct ArrowArray *array,
+    uint64_t row, size_t *out_bytes);
+
+/* ---- times.c: numbers that count from an epoch, as netCDF's do ----------------------------------- */
+
+struct epoch {
+    bool known;
+    int64_t unit_us, start_us; /* since 1970 */
+};
+/* Of a column of numbers whose metadata has "units" of "days since 1950-01-01" and the like, in a calendar
+ * that DuckDB has; else not known. */
+struct epoch epoch_of(const struct ArrowSchema *schema);
+bool epoch_write(const struct epoch *epoch, const struct values *values, uint64_t first,
+    uint64_t step, idx_t count, duckdb_vector out, struct failure *failure);
+/* The value of `key` in a column's metadata, not NUL-terminated; NULL: there is none. */
+const char *metadata_find(const char *metadata, const char *key, size_t *out_bytes);
+
+/* ---- scan.c: rows of many files, by many threads -------------------------------------------------- */
+
+/* Names for numbers: the rows or columns of a matrix. */
+struct labels {
+    char **texts; /* each owned */
+    size_t count;
+    bool unique;
+};
+#define ENUM_LABELS_MAX 1000000 /* more: texts */
+void labels_free(struct labels *labels);
+
+struct scan_part;
+/* Where a part's rows come from; the reader is one thread's. */
+struct scan_source {
+    bool (*open)(const struct scan_part *part, const size_t *columns, size_t column_count,
+        void **out_reader, struct failure *failure);
+    void (*close)(void *reader); /* NULL is fine */
+    uint64_t (*batch_rows)(const void *reader);
+    /* BASALT_TOO_LARGE: fewer rows would do. */
+    basalt_status (*read)(void *reader, uint64_t first, uint64_t count,
+        struct ArrowArray *out_array, basalt_error *err);
+};
+extern const struct scan_source table_source; /* of a basalt_hdf5_table */
+
+enum part_column_kind {
+    PART_VALUES, /* a column of the table; as labels if it has some */
+    PART_MAJOR,  /* the row's label, where a row of the table is `explode` rows of the result */
+    PART_MINOR   /* which of those it is, as label */
+};
+struct part_column {
+    enum part_column_kind kind;
+    char *name;   /* owned; NULL: not shown */
+    size_t table; /* column of the table */
+    const struct labels *labels;
+};
+
+struct scan_part { /* one file, open */
+    char *path;
+    basalt_hdf5 *file;
+    basalt_hdf5_table *table;
+    struct ArrowSchema schema; /* of the table; of its columns, whatever the source */
+    const struct scan_source *source;
+    void *context; /* of the source; freed by free_context */
+    void (*free_context)(void *context);
+    uint64_t rows;    /* of the table */
+    uint64_t explode; /* rows of the result that a row of the table is; mostly 1 */
+    size_t column_count;
+    struct part_column *columns;
+    struct labels major, minor; /* what columns may name */
+};
+
+struct scan_request {
+    struct file_list files;
+    char *path;     /* in each file */
+    char *argument; /* whatever the function makes of it; or NULL */
+    basalt_hdf5_layout layout;
+    bool filename, row_number, union_schema, decode_times;
+    const char *row_name;          /* of the row's number, first, if it is not to be last */
+    int64_t start, stop;           /* as Python's; INT64_MAX: the end */
+    uint64_t step;
+    /* Opens part->table (part->file is open) and says what its columns are. */
+    bool (*open)(struct scan_part *part, const struct scan_request *request, struct failure *failure);
+};
+void request_free(struct scan_request *request);
+/* As read_hdf5 does: request->path, all columns by their names. */
+bool open_table(struct scan_part *part, const struct scan_request *request, struct failure *failure);
+/* part->columns of the part's schema: the names are numbered where they repeat. */
+bool name_columns(struct scan_part *part, struct failure *failure);
+/* The columns of the result, and the bind data. Takes over `request`, made by request_new. */
+void scan_bind(duckdb_bind_info info, struct scan_request *request);
+/* The parameters that all scans have: files, then request->path and request->argument if there are more;
+ * NULL: `info` has been told why. */
+struct scan_request *request_new(duckdb_bind_info info);
+/* A named parameter; false: `info` has been told why. 0 and NULL if it was not given. */
+bool request_word(duckdb_bind_info info, const char *name, const char *const *words, size_t count,
+    size_t *out_index);
+bool request_text(duckdb_bind_info info, const char *name, char **out_text);
+
+/* A table function of so many texts, the first of them files. */
+duckdb_table_function make_function(
+    const char *name, unsigned parameters, duckdb_table_function_bind_t bind);
+/* The same with the named parameters that all scans have; `bind` ends in scan_bind. */
+duckdb_table_function scan_function(
+    const char *name, unsigned parameters, duckdb_table_function_bind_t bind);
+void add_named_parameter(duckdb_table_function function, const char *name, duckdb_type type);
+bool register_and_free(duckdb_connection connection, duckdb_table_function function);
+
+/* ---- the functions, each file its own ------------------------------------------------------------- */
+
+bool register_read(duckdb_connection connection);
+
+#endif

@@ -1,0 +1,482 @@
+/* scan.c - the rows of a query's files, by as many threads as DuckDB gives.
+ *
+ * The rows of all files are cut into morsels: the rows that are best read at once, whole chunks. A thread
+ * takes the next morsel by adding one to a counter, reads it through a reader of its own, which is that of
+ * one file at a time, and hands it to DuckDB a vector at a time. That counter is all that threads share
+ * besides the open files, which nobody changes: there is no lock, so none to wait for while another query,
+ * or the other half of a UNION, is asked for rows first. A thread that is never asked again holds a
+ * morsel that no one else waits for: DuckDB has then ended the query (LIMIT, cancel).
+ *
+ * A table's row may be many rows of the result (`explode`): those of a dense matrix in long form. Rows are
+ * counted in the table's; `flat` is a row of the result counted from the first of the batch at hand. */
+#include "scan.h"
+
+#include <stdlib.h>
+
+/* ---- tables as a source ------------------------------------------------------------------------------- */
+
+static bool table_open(const struct scan_part *part, const size_t *columns, size_t column_count,
+    void **out_reader, struct failure *failure)
+{
+    basalt_hdf5_cursor *cursor = NULL;
+    basalt_error error = {0};
+    *out_reader = NULL;
+    if (basalt_hdf5_cursor_open(part->table, columns, column_count, &cursor, &error)) {
+        return fail_file(failure, part->path, &error);
+    }
+    *out_reader = cursor;
+    return true;
+}
+
+static void table_close(void *reader)
+{
+    basalt_hdf5_cursor *cursor = reader;
+    basalt_hdf5_cursor_close(&cursor);
+}
+
+static uint64_t table_batch_rows(const void *reader)
+{
+    return basalt_hdf5_cursor_batch_rows(reader, 0);
+}
+
+static basalt_status table_read(
+    void *reader, uint64_t first, uint64_t count, struct ArrowArray *out_array, basalt_error *err)
+{
+    return basalt_hdf5_cursor_read(reader, first, count, out_array, err);
+}
+
+const struct scan_source table_source = {table_open, table_close, table_batch_rows, table_read};
+
+/* ---- a query ------------------------------------------------------------------------------------------- */
+
+struct part_run { /* of one file: which rows, in which morsels */
+    uint64_t first, count; /* rows of the table that are wanted, `step` apart */
+    uint64_t end;          /* behind the last of them */
+    uint64_t base, rows;   /* morsel k: rows [base + k * rows, base + (k + 1) * rows) */
+    uint64_t first_morsel; /* among those of all files */
+};
+
+struct run {
+    _Atomic unsigned holders; /* the query and its threads: DuckDB does not say which ends last */
+    const struct scan_plan *plan;
+    struct scan_parts *parts;
+    struct part_run *ranges; /* one more than there are parts: the last says how many morsels */
+    size_t wanted_count;
+    size_t *wanted; /* columns of the result; SIZE_MAX: one that is only counted */
+    _Atomic uint64_t next;
+};
+
+static void run_release(void *data)
+{
+    struct run *run = data;
+    if (!run || atomic_fetch_sub(&run->holders, 1) > 1) return;
+    parts_free(run->parts);
+    free(run->ranges);
+    free(run->wanted);
+    free(run);
+}
+
+/* What a thread has at hand. */
+struct thread {
+    struct run *run; /* from its first call on */
+    size_t part;     /* SIZE_MAX: none yet */
+    void *reader;
+    size_t *slots;           /* of each wanted column: which of the reader's it is, or SIZE_MAX */
+    size_t *columns;         /* the reader's, of the table */
+    size_t column_count;
+    uint64_t row, end;       /* of the morsel, still to be read */
+    struct ArrowArray batch; /* rows [batch_first, batch_end); none if no column is wanted of the table */
+    uint64_t batch_first, batch_end;
+    uint64_t flat; /* the next row to hand out */
+};
+
+static void close_reader(struct thread *thread)
+{
+    if (thread->batch.release) thread->batch.release(&thread->batch);
+    if (thread->reader) thread->run->parts->parts[thread->part].source->close(thread->reader);
+    thread->reader = NULL;
+    thread->part = SIZE_MAX;
+}
+
+static void thread_free(void *data)
+{
+    struct thread *thread = data;
+    if (!thread) return;
+    close_reader(thread);
+    run_release(thread->run);
+    free(thread->slots);
+    free(thread->columns);
+    free(thread);
+}
+
+/* Which columns of the table the part's reader reads. */
+static size_t choose_columns(const struct run *run, size_t part, size_t *slots, size_t *columns)
+{
+    const struct scan_part *of = &run->parts->parts[part];
+    const size_t *column_of = run->parts->column_of + part * run->parts->column_count;
+    size_t count = 0;
+    for (size_t i = 0; i < run->wanted_count; i++) {
+        slots[i] = SIZE_MAX;
+        if (run->wanted[i] == SIZE_MAX || column_of[run->wanted[i]] == SIZE_MAX) continue;
+        const struct part_column *column = &of->columns[column_of[run->wanted[i]]];
+        if (column->kind != PART_VALUES) continue;
+        slots[i] = count;
+        columns[count++] = column->table;
+    }
+    return count;
+}
+
+/* ---- the start of a query -------------------------------------------------------------------------------- */
+
+#define COUNTED_ROWS ((uint64_t)1 << 20) /* a morsel of rows of which no column is wanted */
+
+static bool morsel_rows(const struct run *run, size_t part, size_t *slots, size_t *columns,
+    uint64_t *out_rows, struct failure *failure)
+{
+    const struct scan_part *of = &run->parts->parts[part];
+    void *reader = NULL;
+    const size_t count = choose_columns(run, part, slots, columns);
+    *out_rows = COUNTED_ROWS;
+    if (!count) return true;
+    if (!of->source->open(of, columns, count, &reader, failure)) return false;
+    *out_rows = MAX_OF(of->source->batch_rows(reader), 1);
+    of->source->close(reader);
+    return true;
+}
+
+static bool cut_morsels(struct run *run, struct failure *failure)
+{
+    size_t *slots = calloc(run->wanted_count + 1, sizeof *slots);
+    size_t *columns = calloc(run->wanted_count + 1, sizeof *columns);
+    bool fine = slots && columns ? true : fail_memory(failure);
+    for (size_t i = 0; fine && i < run->parts->count; i++) {
+        struct part_run *range = &run->ranges[i];
+        part_window(run->plan->request, &run->parts->parts[i], &range->first, &range->count);
+        fine = morsel_rows(run, i, slots, columns, &range->rows, failure);
+        range->end = range->first;
+        if (range->count) range->end += (range->count - 1) * run->plan->request->step + 1;
+        range->base = range->first / range->rows * range->rows;
+        run->ranges[i + 1].first_morsel =
+            range->first_morsel + (range->end - range->base + range->rows - 1) / range->rows;
+    }
+    free(slots);
+    free(columns);
+    return fine;
+}
+
+static struct run *run_new(duckdb_init_info info, struct scan_plan *plan, struct failure *failure)
+{
+    struct run *run = calloc(1, sizeof *run);
+    bool fine = run ? true : fail_memory(failure);
+    if (!run) return NULL;
+    run->plan = plan;
+    atomic_store(&run->holders, 1);
+    run->wanted_count = duckdb_init_get_column_count(info);
+    run->wanted = calloc(run->wanted_count + 1, sizeof *run->wanted);
+    run->parts = atomic_exchange(&plan->opened, NULL);
+    if (!run->wanted) fine = fail_memory(failure);
+    if (fine && !run->parts) fine = parts_open(plan, &run->parts, failure);
+    for (size_t i = 0; fine && i < run->wanted_count; i++) {
+        const idx_t column = duckdb_init_get_column_index(info, i);
+        run->wanted[i] = column < plan->column_count ? column : SIZE_MAX;
+    }
+    if (fine) run->ranges = calloc(run->parts->count + 1, sizeof *run->ranges);
+    if (fine && !run->ranges) fine = fail_memory(failure);
+    if (fine) fine = cut_morsels(run, failure);
+    if (fine) return run;
+    run_release(run);
+    return NULL;
+}
+
+void scan_init(duckdb_init_info info)
+{
+    struct failure failure = {""};
+    struct run *run = run_new(info, duckdb_init_get_bind_data(info), &failure);
+    if (!run) {
+        duckdb_init_set_error(info, failure.message);
+        return;
+    }
+    duckdb_init_set_max_threads(info, MAX_OF(run->ranges[run->parts->count].first_morsel, 1));
+    duckdb_init_set_init_data(info, run, run_release);
+}
+
+void scan_init_thread(duckdb_init_info info)
+{
+    struct thread *thread = calloc(1, sizeof *thread);
+    if (!thread) {
+        duckdb_init_set_error(info, "there is not enough memory");
+        return;
+    }
+    thread->part = SIZE_MAX;
+    duckdb_init_set_init_data(info, thread, thread_free);
+}
+
+/* ---- batches ------------------------------------------------------------------------------------------------ */
+
+static bool thread_begin(struct thread *thread, struct run *run, struct failure *failure)
+{
+    if (thread->run) return true;
+    thread->slots = calloc(run->wanted_count + 1, sizeof *thread->slots);
+    thread->columns = calloc(run->wanted_count + 1, sizeof *thread->columns);
+    if (!thread->slots || !thread->columns) return fail_memory(failure);
+    atomic_fetch_add(&run->holders, 1);
+    thread->run = run;
+    return true;
+}
+
+/* The file that the morsel is of. */
+static size_t part_of(const struct run *run, uint64_t morsel)
+{
+    size_t low = 0, high = run->parts->count;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (run->ranges[middle].first_morsel <= morsel) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool enter_part(struct thread *thread, size_t part, struct failure *failure)
+{
+    const struct scan_part *of = &thread->run->parts->parts[part];
+    if (thread->part == part) return true;
+    close_reader(thread);
+    thread->column_count = choose_columns(thread->run, part, thread->slots, thread->columns);
+    thread->part = part;
+    if (!thread->column_count) return true;
+    return of->source->open(of, thread->columns, thread->column_count, &thread->reader, failure);
+}
+
+/* The first wanted row at `row` or behind it. */
+static uint64_t next_wanted(const struct run *run, const struct part_run *range, uint64_t row)
+{
+    const uint64_t step = run->plan->request->step;
+    if (row <= range->first) return range->first;
+    return range->first + (row - range->first + step - 1) / step * step;
+}
+
+/* The next morsel, if there is one: *out_end says that there is not. */
+static bool next_morsel(struct thread *thread, bool *out_end, struct failure *failure)
+{
+    struct run *run = thread->run;
+    const uint64_t morsel = atomic_fetch_add(&run->next, 1);
+    *out_end = morsel >= run->ranges[run->parts->count].first_morsel;
+    if (*out_end) return true;
+    const size_t part = part_of(run, morsel);
+    const struct part_run *range = &run->ranges[part];
+    const uint64_t from = range->base + (morsel - range->first_morsel) * range->rows;
+    thread->row = MAX_OF(from, range->first);
+    thread->end = MIN_OF(from + range->rows, range->end);
+    return enter_part(thread, part, failure);
+}
+
+/* As many of the morsel's rows as one array may have. */
+static bool read_batch(struct thread *thread, struct failure *failure)
+{
+    const struct scan_part *part = &thread->run->parts->parts[thread->part];
+    uint64_t rows = thread->end - thread->row;
+    basalt_error error = {0};
+    basalt_status status = BASALT_OK;
+    if (thread->batch.release) thread->batch.release(&thread->batch);
+    while (thread->column_count) {
+        status = part->source->read(thread->reader, thread->row, rows, &thread->batch, &error);
+        if (status != BASALT_TOO_LARGE || rows == 1) break;
+        rows = (rows + 1) / 2;
+    }
+    if (status) return fail_file(failure, part->path, &error);
+    thread->batch_first = thread->row;
+    thread->batch_end = thread->row + rows;
+    thread->row += rows;
+    const struct part_run *range = &thread->run->ranges[thread->part];
+    thread->flat = (next_wanted(thread->run, range, thread->batch_first) - thread->batch_first) *
+        part->explode;
+    return true;
+}
+
+/* Makes sure of rows at thread->flat; *out_end: there are no more. */
+static bool find_rows(struct thread *thread, bool *out_end, struct failure *failure)
+{
+    *out_end = false;
+    for (;;) {
+        if (thread->part != SIZE_MAX) {
+            const uint64_t explode = thread->run->parts->parts[thread->part].explode;
+            if (thread->flat < (thread->batch_end - thread->batch_first) * explode) return true;
+        }
+        if (thread->row < thread->end) {
+            if (!read_batch(thread, failure)) return false;
+            continue;
+        }
+        thread->flat = 0;
+        thread->batch_first = thread->batch_end = 0;
+        if (!next_morsel(thread, out_end, failure)) return false;
+        if (*out_end) return true;
+    }
+}
+
+/* ---- vectors -------------------------------------------------------------------------------------------------- */
+
+struct piece { /* rows of the result: flat, flat + step, … of the batch */
+    const struct scan_part *part;
+    uint64_t flat, step;
+    idx_t count;
+};
+
+static void write_all_null(duckdb_vector out, idx_t count)
+{
+    duckdb_vector_ensure_validity_writable(out);
+    uint64_t *validity = duckdb_vector_get_validity(out);
+    for (idx_t i = 0; i < count; i++) duckdb_validity_set_row_invalid(validity, i);
+}
+
+static void write_label(
+    duckdb_vector out, const struct labels *labels, bool as_enum, idx_t row, uint64_t label)
+{
+    if (!as_enum) {
+        duckdb_vector_assign_string_element(out, row, labels->texts[label]);
+    } else if (labels->count <= 255) {
+        ((uint8_t *)duckdb_vector_get_data(out))[row] = (uint8_t)label;
+    } else if (labels->count <= 65535) {
+        ((uint16_t *)duckdb_vector_get_data(out))[row] = (uint16_t)label;
+    } else {
+        ((uint32_t *)duckdb_vector_get_data(out))[row] = (uint32_t)label;
+    }
+}
+
+static uint64_t integer_in(const struct values *values, uint64_t row)
+{
+    const void *data = values->array->buffers[1];
+    switch (values->schema->format[0]) {
+    case 'c': return (uint64_t)((const int8_t *)data)[row];
+    case 'C': return ((const uint8_t *)data)[row];
+    case 's': return (uint64_t)((const int16_t *)data)[row];
+    case 'S': return ((const uint16_t *)data)[row];
+    case 'i': return (uint64_t)((const int32_t *)data)[row];
+    case 'I': return ((const uint32_t *)data)[row];
+    default: return ((const uint64_t *)data)[row];
+    }
+}
+
+static bool write_labels(const struct thread *thread, const struct piece *piece,
+    const struct part_column *column, const struct values *values, bool as_enum, duckdb_vector out,
+    struct failure *failure)
+{
+    const uint64_t explode = piece->part->explode;
+    const uint64_t before = thread->batch_first * explode;
+    for (idx_t i = 0; i < piece->count; i++) {
+        const uint64_t flat = piece->flat + i * piece->step;
+        const uint64_t label = column->kind == PART_VALUES ? integer_in(values, flat)
+            : column->kind == PART_MAJOR                   ? (before + flat) / explode
+                                                           : (before + flat) % explode;
+        if (label >= column->labels->count) {
+            return fail(failure,
+                "%s: \"%s\" has the number %" PRIu64 ", but there are %zu names for it",
+                piece->part->path, column->name, label, column->labels->count);
+        }
+        write_label(out, column->labels, as_enum, i, label);
+    }
+    return true;
+}
+
+static bool write_column(const struct thread *thread, const struct piece *piece, size_t slot,
+    const struct scan_column *column, const struct part_column *of, duckdb_vector out,
+    struct failure *failure)
+{
+    struct values values = {.as_enum = column->as_enum};
+    if (of->kind == PART_VALUES) {
+        values.schema = piece->part->schema.children[of->table];
+        values.array = thread->batch.children[slot];
+        if (piece->part->explode > 1) { /* the items of the list that a row is */
+            values.schema = values.schema->children[0];
+            values.array = values.array->children[0];
+        }
+    }
+    if (of->labels) {
+        return write_labels(thread, piece, of, &values, column->as_enum, out, failure);
+    }
+    if (column->epoch.known) {
+        return epoch_write(
+            &column->epoch, &values, piece->flat, piece->step, piece->count, out, failure);
+    }
+    return vector_write(&values, piece->flat, piece->step, piece->count, out, 0, failure);
+}
+
+static bool write_wanted(const struct thread *thread, const struct piece *piece, size_t index,
+    duckdb_vector out, struct failure *failure)
+{
+    const struct run *run = thread->run;
+    const size_t wanted = run->wanted[index];
+    if (wanted == SIZE_MAX) return true; /* nobody looks at it */
+    const struct scan_column *column = &run->plan->columns[wanted];
+    const size_t own = run->parts->column_of[thread->part * run->parts->column_count + wanted];
+    if (column->kind == SCAN_ROW) {
+        int64_t *rows = duckdb_vector_get_data(out);
+        for (idx_t i = 0; i < piece->count; i++) {
+            rows[i] = (int64_t)(thread->batch_first +
+                (piece->flat + i * piece->step) / piece->part->explode);
+        }
+    } else if (column->kind == SCAN_FILE) {
+        for (idx_t i = 0; i < piece->count; i++) {
+            duckdb_vector_assign_string_element(out, i, piece->part->path);
+        }
+    } else if (own == SIZE_MAX) {
+        write_all_null(out, piece->count);
+    } else {
+        const struct part_column *of = &piece->part->columns[own];
+        if (write_column(thread, piece, thread->slots[index], column, of, out, failure)) {
+            return true;
+        }
+        char why[sizeof failure->message];
+        memcpy(why, failure->message, sizeof why);
+        return fail(failure, "%s: column \"%s\": %.700s", piece->part->path, column->name, why);
+    }
+    return true;
+}
+
+static struct piece next_piece(const struct thread *thread)
+{
+    const struct scan_part *part = &thread->run->parts->parts[thread->part];
+    const uint64_t step = thread->run->plan->request->step;
+    struct piece piece = {.part = part, .flat = thread->flat, .step = 1};
+    uint64_t left = (thread->batch_end - thread->batch_first) * part->explode - thread->flat;
+    if (part->explode == 1) {
+        piece.step = step;
+        left = (left + step - 1) / step;
+    } else if (step > 1) { /* to the end of a row: the next one is not wanted */
+        left = part->explode - thread->flat % part->explode;
+    }
+    piece.count = MIN_OF(left, duckdb_vector_size());
+    return piece;
+}
+
+static void pass_piece(struct thread *thread, const struct piece *piece)
+{
+    const uint64_t explode = piece->part->explode, step = thread->run->plan->request->step;
+    thread->flat += piece->count * piece->step;
+    if (explode > 1 && step > 1 && thread->flat % explode == 0) {
+        thread->flat += (step - 1) * explode;
+    }
+}
+
+void scan_rows(duckdb_function_info info, duckdb_data_chunk output)
+{
+    struct failure failure = {""};
+    struct thread *thread = duckdb_function_get_local_init_data(info);
+    bool end = false;
+    bool fine = thread_begin(thread, duckdb_function_get_init_data(info), &failure);
+    if (fine) fine = find_rows(thread, &end, &failure);
+    if (fine && !end) {
+        const struct piece piece = next_piece(thread);
+        for (size_t i = 0; fine && i < thread->run->wanted_count; i++) {
+            fine = write_wanted(
+                thread, &piece, i, duckdb_data_chunk_get_vector(output, i), &failure);
+        }
+        if (fine) pass_piece(thread, &piece);
+        if (fine) duckdb_data_chunk_set_size(output, piece.count);
+    } else {
+        duckdb_data_chunk_set_size(output, 0);
+    }
+    if (!fine) duckdb_function_set_error(info, failure.message);
+}

@@ -1,0 +1,53 @@
+/* scan.h - what scan_bind.c and scan.c know of a query together. */
+#ifndef BASALT_DUCKDB_SCAN_H
+#define BASALT_DUCKDB_SCAN_H
+
+#include "extension.h"
+
+enum scan_column_kind {
+    SCAN_COLUMN, /* of the files */
+    SCAN_ROW,    /* the row's number in its file */
+    SCAN_FILE    /* the file's name */
+};
+struct scan_column {
+    enum scan_column_kind kind;
+    char *name;
+    char type[512];           /* as type_text says it, to compare files by */
+    bool as_enum;             /* its dictionary, or its labels, are the type's */
+    bool by_label;
+    struct ArrowArray values; /* of the dictionary of the first file that has it; may be empty */
+    struct epoch epoch;
+};
+
+/* The files of a query, open. `column_of` says of each part and each column of the result which of the
+ * part's columns that is: SIZE_MAX if it has none. */
+struct scan_parts {
+    size_t count;
+    struct scan_part *parts;
+    size_t column_count;
+    size_t *column_of;
+};
+void parts_free(struct scan_parts *parts); /* NULL is fine */
+
+/* Bind data: what a query is, whichever threads run it. The files that were opened to find out are handed
+ * to the first execution; a later one of the same prepared statement opens them anew. */
+struct scan_plan {
+    struct scan_request *request;
+    size_t column_count, column_capacity;
+    struct scan_column *columns;
+    uint64_t rows; /* of all files */
+    _Atomic(struct scan_parts *) opened;
+};
+void plan_free(void *plan);
+/* Opens the files; `plan` has its columns already if this is not the first time. */
+bool parts_open(struct scan_plan *plan, struct scan_parts **out_parts, struct failure *failure);
+
+/* The table's rows [first, first + count) that the request's start, stop and step leave. */
+void part_window(const struct scan_request *request, const struct scan_part *part,
+    uint64_t *out_first, uint64_t *out_count);
+
+void scan_init(duckdb_init_info info);
+void scan_init_thread(duckdb_init_info info);
+void scan_rows(duckdb_function_info info, duckdb_data_chunk output);
+
+#endif

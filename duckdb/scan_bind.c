@@ -1,0 +1,565 @@
+/* scan_bind.c - what a query over files is: its parameters, its files, its columns. */
+#include "scan.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+void labels_free(struct labels *labels)
+{
+    for (size_t i = 0; i < labels->count; i++) free(labels->texts[i]);
+    free(labels->texts);
+    memset(labels, 0, sizeof *labels);
+}
+
+static void part_clear(struct scan_part *part)
+{
+    for (size_t i = 0; part->columns && i < part->column_count; i++) free(part->columns[i].name);
+    free(part->columns);
+    labels_free(&part->major);
+    labels_free(&part->minor);
+    if (part->free_context) part->free_context(part->context);
+    if (part->schema.release) part->schema.release(&part->schema);
+    basalt_hdf5_table_close(&part->table);
+    basalt_hdf5_close(&part->file);
+    free(part->path);
+}
+
+void parts_free(struct scan_parts *parts)
+{
+    if (!parts) return;
+    for (size_t i = 0; i < parts->count; i++) part_clear(&parts->parts[i]);
+    free(parts->parts);
+    free(parts->column_of);
+    free(parts);
+}
+
+void request_free(struct scan_request *request)
+{
+    if (!request) return;
+    files_clear(&request->files);
+    free(request->path);
+    free(request->argument);
+    free(request);
+}
+
+void plan_free(void *data)
+{
+    struct scan_plan *plan = data;
+    if (!plan) return;
+    parts_free(atomic_load(&plan->opened));
+    for (size_t i = 0; i < plan->column_count; i++) {
+        free(plan->columns[i].name);
+        if (plan->columns[i].values.release) {
+            plan->columns[i].values.release(&plan->columns[i].values);
+        }
+    }
+    free(plan->columns);
+    request_free(plan->request);
+    free(plan);
+}
+
+/* ---- one file ------------------------------------------------------------------------------------- */
+
+/* DuckDB's names differ in more than case. */
+static bool name_is_taken(const struct scan_part *part, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (part->columns[i].name && !strcasecmp(part->columns[i].name, name)) return true;
+    }
+    return false;
+}
+
+static bool number_name(struct scan_part *part, size_t column, const char *name)
+{
+    const size_t room = strlen(name) + 24;
+    char *made = malloc(room);
+    for (unsigned number = 1; made; number++) {
+        snprintf(made, room, "%s_%u", name, number);
+        if (!name_is_taken(part, column, made)) break;
+    }
+    part->columns[column].name = made;
+    return made != NULL;
+}
+
+bool name_columns(struct scan_part *part, struct failure *failure)
+{
+    part->column_count = (size_t)part->schema.n_children;
+    part->columns = calloc(part->column_count + 1, sizeof *part->columns);
+    if (!part->columns) return fail_memory(failure);
+    for (size_t i = 0; i < part->column_count; i++) {
+        const char *name = part->schema.children[i]->name;
+        if (!name || !*name) name = "column";
+        part->columns[i].table = i;
+        if (!name_is_taken(part, i, name)) {
+            part->columns[i].name = copy_text(name);
+            if (!part->columns[i].name) return fail_memory(failure);
+        } else if (!number_name(part, i, name)) {
+            return fail_memory(failure);
+        }
+    }
+    return true;
+}
+
+bool open_table(struct scan_part *part, const struct scan_request *request, struct failure *failure)
+{
+    basalt_hdf5_scan_options options;
+    basalt_hdf5_table_info info;
+    basalt_error error = {0};
+    basalt_hdf5_scan_options_init(&options, sizeof options);
+    options.layout = request->layout;
+    options.missing_as_null = true;
+    if (basalt_hdf5_table_open(part->file, request->path, &options, &part->table, &error) ||
+        basalt_hdf5_table_schema(part->table, &part->schema, &error)) {
+        return fail_file(failure, part->path, &error);
+    }
+    basalt_hdf5_table_get_info(part->table, &info);
+    part->rows = info.rows;
+    part->source = &table_source;
+    return name_columns(part, failure);
+}
+
+static bool open_part(struct scan_part *part, const struct scan_request *request, const char *path,
+    struct failure *failure)
+{
+    basalt_error error = {0};
+    part->explode = 1;
+    part->path = copy_text(path);
+    if (!part->path) return fail_memory(failure);
+    if (basalt_hdf5_open(path, &part->file, &error)) return fail_file(failure, path, &error);
+    return request->open(part, request, failure);
+}
+
+/* ---- columns of all files --------------------------------------------------------------------------- */
+
+static const struct ArrowSchema *schema_of(const struct scan_part *part, size_t column)
+{
+    return part->schema.children[part->columns[column].table];
+}
+
+static bool labels_make_enum(const struct labels *labels)
+{
+    return labels->count > 0 && labels->count <= ENUM_LABELS_MAX && labels->unique;
+}
+
+/* The values of a column's dictionary: those of no rows. */
+static bool read_values(const struct scan_part *part, size_t column, struct ArrowArray *out,
+    struct failure *failure)
+{
+    void *reader = NULL;
+    basalt_error error = {0};
+    memset(out, 0, sizeof *out);
+    if (!part->source->open(part, &part->columns[column].table, 1, &reader, failure)) return false;
+    const basalt_status status = part->source->read(reader, 0, 0, out, &error);
+    part->source->close(reader);
+    return status ? fail_file(failure, part->path, &error) : true;
+}
+
+static const struct ArrowArray *dictionary_in(const struct ArrowArray *array)
+{
+    return array->release && array->n_children ? array->children[0]->dictionary : NULL;
+}
+
+static bool same_labels(const struct labels *a, const struct labels *b)
+{
+    if (a->count != b->count) return false;
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->texts[i], b->texts[i]) != 0) return false;
+    }
+    return true;
+}
+
+static bool same_values(const struct ArrowSchema *schema, const struct ArrowArray *a,
+    const struct ArrowSchema *other, const struct ArrowArray *b)
+{
+    if (a->length != b->length) return false;
+    for (uint64_t i = 0; i < (uint64_t)a->length; i++) {
+        size_t a_bytes = 0, b_bytes = 0;
+        const char *left = array_text(schema->dictionary, a, i, &a_bytes);
+        const char *right = array_text(other->dictionary, b, i, &b_bytes);
+        if (a_bytes != b_bytes || memcmp(left, right, a_bytes) != 0) return false;
+    }
+    return true;
+}
+
+/* What the part's column would be as a column of the result. `out` is empty before. */
+static bool describe(const struct scan_plan *plan, const struct scan_part *part, size_t column,
+    struct scan_column *out, struct failure *failure)
+{
+    const struct part_column *of = &part->columns[column];
+    const struct labels *labels = of->labels;
+    if (labels || of->kind != PART_VALUES) {
+        snprintf(out->type, sizeof out->type, "VARCHAR");
+        out->by_label = true;
+        out->as_enum = labels_make_enum(labels);
+        return true;
+    }
+    const struct ArrowSchema *schema = schema_of(part, column);
+    if (plan->request->decode_times) out->epoch = epoch_of(schema);
+    if (out->epoch.known) {
+        snprintf(out->type, sizeof out->type, "TIMESTAMP");
+        return true;
+    }
+    if (!type_text(schema, out->type, sizeof out->type, failure)) return false;
+    if (!schema->dictionary) return true;
+    if (!read_values(part, column, &out->values, failure)) return false;
+    const struct ArrowArray *values = dictionary_in(&out->values);
+    out->as_enum = values && values_make_enum(schema, values);
+    return true;
+}
+
+static void column_clear(struct scan_column *column)
+{
+    free(column->name);
+    if (column->values.release) column->values.release(&column->values);
+    memset(column, 0, sizeof *column);
+}
+
+static struct scan_column *push_column(struct scan_plan *plan)
+{
+    if (plan->column_count == plan->column_capacity) {
+        const size_t capacity = MAX_OF(plan->column_capacity * 2, 16);
+        struct scan_column *larger = realloc(plan->columns, capacity * sizeof *larger);
+        if (!larger) return NULL;
+        plan->columns = larger;
+        plan->column_capacity = capacity;
+    }
+    struct scan_column *column = &plan->columns[plan->column_count++];
+    memset(column, 0, sizeof *column);
+    return column;
+}
+
+/* Names of a part's columns, sorted, to find them by. */
+struct name_index {
+    size_t count;
+    struct name_entry {
+        const char *name;
+        size_t column;
+    } entries[];
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    return strcasecmp(
+        ((const struct name_entry *)a)->name, ((const struct name_entry *)b)->name);
+}
+
+static struct name_index *index_names(const struct scan_part *part)
+{
+    struct name_index *index =
+        malloc(sizeof *index + (part->column_count + 1) * sizeof index->entries[0]);
+    if (!index) return NULL;
+    index->count = 0;
+    for (size_t i = 0; i < part->column_count; i++) {
+        if (!part->columns[i].name) continue;
+        index->entries[index->count++] = (struct name_entry){part->columns[i].name, i};
+    }
+    qsort(index->entries, index->count, sizeof index->entries[0], compare_entries);
+    return index;
+}
+
+static size_t find_name(const struct name_index *index, const char *name)
+{
+    const struct name_entry key = {name, 0};
+    const struct name_entry *found =
+        bsearch(&key, index->entries, index->count, sizeof key, compare_entries);
+    return found ? found->column : SIZE_MAX;
+}
+
+/* A column that two files have has one type; dictionaries that differ are texts. */
+static bool agree(const struct scan_plan *plan, struct scan_column *column,
+    const struct scan_parts *parts, size_t first, size_t other, struct failure *failure)
+{
+    const struct scan_part *part = &parts->parts[other];
+    const size_t index = (size_t)(column - plan->columns);
+    const size_t own = parts->column_of[first * parts->column_count + index];
+    const size_t its = parts->column_of[other * parts->column_count + index];
+    struct scan_column found = {0};
+    bool fine = describe(plan, part, its, &found, failure);
+    const bool same_epoch = !memcmp(&found.epoch, &column->epoch, sizeof found.epoch);
+    if (fine && (strcmp(found.type, column->type) != 0 || !same_epoch)) {
+        fine = fail(failure, "column \"%s\" is %.200s in %s, but %.200s%s in %s", column->name,
+            column->type, parts->parts[first].path, found.type,
+            same_epoch ? "" : " with other units", part->path);
+    }
+    if (fine && column->as_enum) {
+        const struct ArrowArray *a = dictionary_in(&column->values);
+        const struct ArrowArray *b = dictionary_in(&found.values);
+        column->as_enum = found.as_enum && column->by_label == found.by_label &&
+            (column->by_label
+                    ? same_labels(parts->parts[first].columns[own].labels, part->columns[its].labels)
+                    : same_values(schema_of(&parts->parts[first], own), a, schema_of(part, its), b));
+    }
+    column_clear(&found);
+    return fine;
+}
+
+/* ---- which columns ---------------------------------------------------------------------------------- */
+
+static bool add_named(struct scan_plan *plan, enum scan_column_kind kind, const char *name,
+    const char *type, struct failure *failure)
+{
+    struct scan_column *column = push_column(plan);
+    if (!column) return fail_memory(failure);
+    column->kind = kind;
+    column->name = copy_text(name);
+    snprintf(column->type, sizeof column->type, "%s", type);
+    return column->name ? true : fail_memory(failure);
+}
+
+static bool add_columns_of(
+    struct scan_plan *plan, const struct scan_part *part, struct failure *failure)
+{
+    struct name_index *known = NULL;
+    struct scan_part so_far = {.column_count = plan->column_count};
+    bool fine = true;
+    so_far.columns = calloc(plan->column_count + 1, sizeof *so_far.columns);
+    if (!so_far.columns) return fail_memory(failure);
+    for (size_t i = 0; i < plan->column_count; i++) so_far.columns[i].name = plan->columns[i].name;
+    known = index_names(&so_far);
+    if (!known) fine = fail_memory(failure);
+    for (size_t i = 0; fine && i < part->column_count; i++) {
+        const char *name = part->columns[i].name;
+        if (!name || find_name(known, name) != SIZE_MAX) continue;
+        fine = add_named(plan, SCAN_COLUMN, name, "", failure);
+    }
+    free(known);
+    free(so_far.columns);
+    return fine;
+}
+
+/* Which of the part's columns the columns of the result are. */
+static bool place_columns(const struct scan_plan *plan, const struct scan_part *part,
+    size_t *column_of, struct failure *failure)
+{
+    struct name_index *index = index_names(part);
+    if (!index) return fail_memory(failure);
+    for (size_t i = 0; i < plan->column_count; i++) {
+        const struct scan_column *column = &plan->columns[i];
+        column_of[i] = column->kind == SCAN_COLUMN ? find_name(index, column->name) : SIZE_MAX;
+    }
+    free(index);
+    return true;
+}
+
+static bool place_all(
+    const struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
+{
+    free(parts->column_of);
+    parts->column_count = plan->column_count;
+    parts->column_of = calloc(parts->count * plan->column_count + 1, sizeof *parts->column_of);
+    if (!parts->column_of) return fail_memory(failure);
+    for (size_t i = 0; i < parts->count; i++) {
+        size_t *own = parts->column_of + i * plan->column_count;
+        if (!place_columns(plan, &parts->parts[i], own, failure)) return false;
+    }
+    return true;
+}
+
+/* Without union_schema only the columns that all files have are left. */
+static void drop_missing(struct scan_plan *plan, const struct scan_parts *parts)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->column_count; i++) {
+        bool everywhere = true;
+        for (size_t k = 0; k < parts->count; k++) {
+            everywhere &= parts->column_of[k * parts->column_count + i] != SIZE_MAX;
+        }
+        if (everywhere || plan->columns[i].kind != SCAN_COLUMN || plan->request->union_schema) {
+            plan->columns[kept++] = plan->columns[i];
+        } else {
+            column_clear(&plan->columns[i]);
+        }
+    }
+    plan->column_count = kept;
+}
+
+static bool settle_types(
+    struct scan_plan *plan, const struct scan_parts *parts, struct failure *failure)
+{
+    for (size_t i = 0; i < plan->column_count; i++) {
+        struct scan_column *column = &plan->columns[i];
+        size_t first = SIZE_MAX;
+        for (size_t k = 0; column->kind == SCAN_COLUMN && k < parts->count; k++) {
+            const size_t own = parts->column_of[k * parts->column_count + i];
+            if (own == SIZE_MAX) continue;
+            if (first != SIZE_MAX) {
+                if (!agree(plan, column, parts, first, k, failure)) return false;
+                continue;
+            }
+            first = k;
+            if (!describe(plan, &parts->parts[k], own, column, failure)) {
+                char why[sizeof failure->message];
+                memcpy(why, failure->message, sizeof why);
+                return fail(failure, "%s: column \"%s\": %.700s", parts->parts[k].path,
+                    column->name, why);
+            }
+        }
+    }
+    return true;
+}
+
+static bool plan_columns(
+    struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
+{
+    const struct scan_request *request = plan->request;
+    if (request->row_name && !add_named(plan, SCAN_ROW, request->row_name, "BIGINT", failure)) {
+        return false;
+    }
+    for (size_t i = 0; i < parts->count; i++) {
+        if (i && !request->union_schema) break;
+        if (!add_columns_of(plan, &parts->parts[i], failure)) return false;
+    }
+    if (!place_all(plan, parts, failure)) return false;
+    drop_missing(plan, parts);
+    if (request->row_number &&
+        !add_named(plan, SCAN_ROW, "file_row_number", "BIGINT", failure)) {
+        return false;
+    }
+    if (request->filename && !add_named(plan, SCAN_FILE, "filename", "VARCHAR", failure)) {
+        return false;
+    }
+    return place_all(plan, parts, failure) && settle_types(plan, parts, failure);
+}
+
+/* A statement that was prepared before is run again: its files must be what they were. */
+static bool check_columns(
+    const struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
+{
+    if (!place_all(plan, parts, failure)) return false;
+    for (size_t i = 0; i < parts->count * plan->column_count; i++) {
+        const struct scan_column *column = &plan->columns[i % plan->column_count];
+        const struct scan_part *part = &parts->parts[i / plan->column_count];
+        struct scan_column found = {0};
+        if (column->kind != SCAN_COLUMN) continue;
+        bool same = parts->column_of[i] != SIZE_MAX || plan->request->union_schema;
+        if (parts->column_of[i] != SIZE_MAX) {
+            if (!describe(plan, part, parts->column_of[i], &found, failure)) return false;
+            const struct ArrowArray *a = dictionary_in(&column->values);
+            const struct ArrowArray *b = dictionary_in(&found.values);
+            const struct ArrowSchema *schema =
+                column->by_label ? NULL : schema_of(part, parts->column_of[i]);
+            same = !strcmp(found.type, column->type) &&
+                (!column->as_enum ||
+                    (!column->by_label && a && b && same_values(schema, a, schema, b)));
+        }
+        column_clear(&found);
+        if (!same) {
+            return fail(failure,
+                "%s: column \"%s\" is not what it was when the statement was prepared: prepare it "
+                "again",
+                part->path, column->name);
+        }
+    }
+    return true;
+}
+
+bool parts_open(struct scan_plan *plan, struct scan_parts **out_parts, struct failure *failure)
+{
+    const struct file_list *files = &plan->request->files;
+    bool fine = true;
+    struct scan_parts *parts = calloc(1, sizeof *parts);
+    *out_parts = NULL;
+    if (parts) parts->parts = calloc(files->count, sizeof *parts->parts);
+    if (!parts || !parts->parts) {
+        parts_free(parts);
+        return fail_memory(failure);
+    }
+    for (size_t i = 0; fine && i < files->count; i++) {
+        parts->count++;
+        fine = open_part(&parts->parts[i], plan->request, files->paths[i], failure);
+    }
+    if (fine) {
+        fine = plan->columns ? check_columns(plan, parts, failure)
+                             : plan_columns(plan, parts, failure);
+    }
+    if (!fine) {
+        parts_free(parts);
+        return false;
+    }
+    *out_parts = parts;
+    return true;
+}
+
+/* ---- the window of rows ------------------------------------------------------------------------------ */
+
+static uint64_t clamp(int64_t place, uint64_t rows)
+{
+    if (place >= 0) return MIN_OF((uint64_t)place, rows);
+    const uint64_t back = (uint64_t) - (place + 1) + 1;
+    return back > rows ? 0 : rows - back;
+}
+
+void part_window(const struct scan_request *request, const struct scan_part *part,
+    uint64_t *out_first, uint64_t *out_count)
+{
+    const uint64_t first = clamp(request->start, part->rows);
+    const uint64_t end = clamp(request->stop, part->rows);
+    *out_first = first;
+    *out_count = end > first ? (end - first + request->step - 1) / request->step : 0;
+}
+
+/* ---- binding ------------------------------------------------------------------------------------------ */
+
+static duckdb_logical_type labels_type(const struct labels *labels)
+{
+    return duckdb_create_enum_type((const char **)labels->texts, labels->count);
+}
+
+static duckdb_logical_type column_type(const struct scan_plan *plan,
+    const struct scan_parts *parts, size_t index, struct failure *failure)
+{
+    const struct scan_column *column = &plan->columns[index];
+    size_t part = 0;
+    if (column->kind == SCAN_ROW) return duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
+    if (column->kind == SCAN_FILE) return duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
+    if (column->epoch.known) return duckdb_create_logical_type(DUCKDB_TYPE_TIMESTAMP);
+    while (parts->column_of[part * parts->column_count + index] == SIZE_MAX) part++;
+    const size_t own = parts->column_of[part * parts->column_count + index];
+    if (column->by_label) {
+        return column->as_enum ? labels_type(parts->parts[part].columns[own].labels)
+                               : duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
+    }
+    return type_make(schema_of(&parts->parts[part], own),
+        column->as_enum ? dictionary_in(&column->values) : NULL, failure);
+}
+
+static bool tell_columns(duckdb_bind_info info, struct scan_plan *plan,
+    const struct scan_parts *parts, struct failure *failure)
+{
+    for (size_t i = 0; i < plan->column_count; i++) {
+        duckdb_logical_type type = column_type(plan, parts, i, failure);
+        if (!type) return false;
+        duckdb_bind_add_result_column(info, plan->columns[i].name, type);
+        duckdb_destroy_logical_type(&type);
+    }
+    if (plan->column_count) return true;
+    return fail(failure, "%s: the files have no column in common (schema_mode := 'union' gives all)",
+        plan->request->files.paths[0]);
+}
+
+void scan_bind(duckdb_bind_info info, struct scan_request *request)
+{
+    struct failure failure = {""};
+    struct scan_parts *parts = NULL;
+    struct scan_plan *plan = calloc(1, sizeof *plan);
+    if (!plan) {
+        request_free(request);
+        duckdb_bind_set_error(info, "there is not enough memory");
+        return;
+    }
+    plan->request = request;
+    if (!parts_open(plan, &parts, &failure) || !tell_columns(info, plan, parts, &failure)) {
+        duckdb_bind_set_error(info, failure.message);
+        parts_free(parts);
+        plan_free(plan);
+        return;
+    }
+    for (size_t i = 0; i < parts->count; i++) {
+        uint64_t first, count;
+        part_window(request, &parts->parts[i], &first, &count);
+        plan->rows += count * parts->parts[i].explode;
+    }
+    atomic_store(&plan->opened, parts);
+    duckdb_bind_set_cardinality(info, plan->rows, true);
+    duckdb_bind_set_bind_data(info, plan, plan_free);
+}
