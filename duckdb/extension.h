@@ -37,6 +37,20 @@ bool fail_memory(struct failure *failure);
 
 char *copy_text(const char *text); /* NULL: no memory */
 
+/* names.c: names that were met before, as DuckDB tells them apart (not by case) or by every byte. Texts are
+ * borrowed. */
+struct name_set {
+    const char **slots;
+    size_t capacity, count;
+    bool by_case;
+};
+/* False, with *out_new unset, if there is no memory. */
+bool name_set_add(struct name_set *set, const char *name, bool *out_new);
+bool name_set_has(const struct name_set *set, const char *name);
+void name_set_free(struct name_set *set);
+/* Creates "NAME_1", or the first such number that is not in the set. NULL: no memory. */
+char *name_numbered(const struct name_set *set, const char *name);
+
 /* ---- files.c: which files a parameter names ---------------------------------------------------- */
 
 #define FILES_MAX 100000
@@ -97,9 +111,12 @@ struct labels {
     char **texts; /* each owned */
     size_t count;
     bool unique;
+    uint64_t hash; /* of all of them, in order */
 };
 #define ENUM_LABELS_MAX 1000000 /* more: texts */
 void labels_free(struct labels *labels);
+/* Sets `hash` and `unique`; with `number` texts that repeat get "_1", "_2" … and all are unique. */
+bool labels_finish(struct labels *labels, bool number, struct failure *failure);
 
 struct scan_part;
 /* Where a part's rows come from; the reader is one thread's. */
@@ -116,8 +133,8 @@ extern const struct scan_source table_source; /* of a basalt_hdf5_table */
 
 enum part_column_kind {
     PART_VALUES, /* a column of the table; as labels if it has some */
-    PART_MAJOR,  /* the row's label, where a row of the table is `explode` rows of the result */
-    PART_MINOR   /* which of those it is, as label */
+    PART_MAJOR,  /* the row of the table, as its label or number, of an exploded part */
+    PART_MINOR   /* which of the row's values it is, likewise */
 };
 struct part_column {
     enum part_column_kind kind;
@@ -135,7 +152,8 @@ struct scan_part { /* one file, open */
     void *context; /* of the source; freed by free_context */
     void (*free_context)(void *context);
     uint64_t rows;    /* of the table */
-    uint64_t explode; /* rows of the result that a row of the table is; mostly 1 */
+    bool exploded;    /* a row of the table is a list of `explode` values, each a row of the result */
+    uint64_t explode; /* 1 if it is not */
     size_t column_count;
     struct part_column *columns;
     struct labels major, minor; /* what columns may name */
@@ -145,6 +163,7 @@ struct scan_request {
     struct file_list files;
     char *path;     /* in each file */
     char *argument; /* whatever the function makes of it; or NULL */
+    const void *about; /* likewise; static */
     basalt_hdf5_layout layout;
     bool filename, row_number, union_schema, decode_times;
     const char *row_name;          /* of the row's number, first, if it is not to be last */
@@ -156,8 +175,11 @@ struct scan_request {
 void request_free(struct scan_request *request);
 /* As read_hdf5 does: request->path, all columns by their names. */
 bool open_table(struct scan_part *part, const struct scan_request *request, struct failure *failure);
-/* part->columns of the part's schema: the names are numbered where they repeat. */
+/* part->columns of the part's schema, by its names: they are numbered where they repeat. */
 bool name_columns(struct scan_part *part, struct failure *failure);
+/* Columns [first, first + labels->count) are called so instead, numbered where they repeat. */
+bool rename_columns(struct scan_part *part, size_t first, const struct labels *labels,
+    struct failure *failure);
 /* The columns of the result, and the bind data. Takes over `request`, made by request_new. */
 void scan_bind(duckdb_bind_info info, struct scan_request *request);
 /* The parameters that all scans have: files, then request->path and request->argument if there are more;
@@ -179,6 +201,10 @@ bool register_and_free(duckdb_connection connection, duckdb_table_function funct
 
 /* ---- the functions, each file its own ------------------------------------------------------------- */
 
-bool register_read(duckdb_connection connection);
+bool register_read(duckdb_connection connection);    /* read_hdf5.c */
+bool register_inspect(duckdb_connection connection); /* inspect.c */
+bool register_anndata(duckdb_connection connection); /* anndata.c */
+bool register_anndata_info(duckdb_connection connection);
+void register_replacement(duckdb_database database); /* FROM 'x.h5' */
 
 #endif

@@ -370,6 +370,10 @@ static bool write_labels(const struct thread *thread, const struct piece *piece,
         const uint64_t label = column->kind == PART_VALUES ? integer_in(values, flat)
             : column->kind == PART_MAJOR                   ? (before + flat) / explode
                                                            : (before + flat) % explode;
+        if (!column->labels) {
+            ((int64_t *)duckdb_vector_get_data(out))[i] = (int64_t)label;
+            continue;
+        }
         if (label >= column->labels->count) {
             return fail(failure,
                 "%s: \"%s\" has the number %" PRIu64 ", but there are %zu names for it",
@@ -388,12 +392,12 @@ static bool write_column(const struct thread *thread, const struct piece *piece,
     if (of->kind == PART_VALUES) {
         values.schema = piece->part->schema.children[of->table];
         values.array = thread->batch.children[slot];
-        if (piece->part->explode > 1) { /* the items of the list that a row is */
+        if (piece->part->exploded) { /* the items of the list that a row is */
             values.schema = values.schema->children[0];
             values.array = values.array->children[0];
         }
     }
-    if (of->labels) {
+    if (of->labels || of->kind != PART_VALUES) {
         return write_labels(thread, piece, of, &values, column->as_enum, out, failure);
     }
     if (column->epoch.known) {

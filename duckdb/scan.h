@@ -15,6 +15,8 @@ struct scan_column {
     char type[512];           /* as type_text says it, to compare files by */
     bool as_enum;             /* its dictionary, or its labels, are the type's */
     bool by_label;
+    uint64_t label_hash;
+    bool is_number; /* of a row or column of a matrix, without a label */
     struct ArrowArray values; /* of the dictionary of the first file that has it; may be empty */
     struct epoch epoch;
 };

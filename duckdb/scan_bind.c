@@ -4,13 +4,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-void labels_free(struct labels *labels)
-{
-    for (size_t i = 0; i < labels->count; i++) free(labels->texts[i]);
-    free(labels->texts);
-    memset(labels, 0, sizeof *labels);
-}
-
 static void part_clear(struct scan_part *part)
 {
     for (size_t i = 0; part->columns && i < part->column_count; i++) free(part->columns[i].name);
@@ -60,44 +53,42 @@ void plan_free(void *data)
 
 /* ---- one file ------------------------------------------------------------------------------------- */
 
-/* DuckDB's names differ in more than case. */
-static bool name_is_taken(const struct scan_part *part, size_t count, const char *name)
+/* Gives the column its name, or one with a number that no column before it has. */
+static bool set_name(struct part_column *column, const char *name, struct name_set *met)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (part->columns[i].name && !strcasecmp(part->columns[i].name, name)) return true;
-    }
-    return false;
-}
-
-static bool number_name(struct scan_part *part, size_t column, const char *name)
-{
-    const size_t room = strlen(name) + 24;
-    char *made = malloc(room);
-    for (unsigned number = 1; made; number++) {
-        snprintf(made, room, "%s_%u", name, number);
-        if (!name_is_taken(part, column, made)) break;
-    }
-    part->columns[column].name = made;
-    return made != NULL;
+    bool is_new = false;
+    if (!name || !*name) name = "column";
+    char *made = name_set_has(met, name) ? name_numbered(met, name) : copy_text(name);
+    free(column->name);
+    column->name = made;
+    return made && name_set_add(met, made, &is_new);
 }
 
 bool name_columns(struct scan_part *part, struct failure *failure)
 {
+    struct name_set met = {0};
+    bool fine = true;
     part->column_count = (size_t)part->schema.n_children;
     part->columns = calloc(part->column_count + 1, sizeof *part->columns);
     if (!part->columns) return fail_memory(failure);
-    for (size_t i = 0; i < part->column_count; i++) {
-        const char *name = part->schema.children[i]->name;
-        if (!name || !*name) name = "column";
+    for (size_t i = 0; fine && i < part->column_count; i++) {
         part->columns[i].table = i;
-        if (!name_is_taken(part, i, name)) {
-            part->columns[i].name = copy_text(name);
-            if (!part->columns[i].name) return fail_memory(failure);
-        } else if (!number_name(part, i, name)) {
-            return fail_memory(failure);
-        }
+        fine = set_name(&part->columns[i], part->schema.children[i]->name, &met);
     }
-    return true;
+    name_set_free(&met);
+    return fine ? true : fail_memory(failure);
+}
+
+bool rename_columns(struct scan_part *part, size_t first, const struct labels *labels,
+    struct failure *failure)
+{
+    struct name_set met = {0};
+    bool fine = true;
+    for (size_t i = 0; fine && i < labels->count && first + i < part->column_count; i++) {
+        fine = set_name(&part->columns[first + i], labels->texts[i], &met);
+    }
+    name_set_free(&met);
+    return fine ? true : fail_memory(failure);
 }
 
 bool open_table(struct scan_part *part, const struct scan_request *request, struct failure *failure)
@@ -133,7 +124,8 @@ static bool open_part(struct scan_part *part, const struct scan_request *request
 
 static const struct ArrowSchema *schema_of(const struct scan_part *part, size_t column)
 {
-    return part->schema.children[part->columns[column].table];
+    const struct ArrowSchema *schema = part->schema.children[part->columns[column].table];
+    return part->exploded ? schema->children[0] : schema;
 }
 
 static bool labels_make_enum(const struct labels *labels)
@@ -159,15 +151,6 @@ static const struct ArrowArray *dictionary_in(const struct ArrowArray *array)
     return array->release && array->n_children ? array->children[0]->dictionary : NULL;
 }
 
-static bool same_labels(const struct labels *a, const struct labels *b)
-{
-    if (a->count != b->count) return false;
-    for (size_t i = 0; i < a->count; i++) {
-        if (strcmp(a->texts[i], b->texts[i]) != 0) return false;
-    }
-    return true;
-}
-
 static bool same_values(const struct ArrowSchema *schema, const struct ArrowArray *a,
     const struct ArrowSchema *other, const struct ArrowArray *b)
 {
@@ -187,10 +170,16 @@ static bool describe(const struct scan_plan *plan, const struct scan_part *part,
 {
     const struct part_column *of = &part->columns[column];
     const struct labels *labels = of->labels;
-    if (labels || of->kind != PART_VALUES) {
+    if (labels) {
         snprintf(out->type, sizeof out->type, "VARCHAR");
         out->by_label = true;
         out->as_enum = labels_make_enum(labels);
+        out->label_hash = labels->hash;
+        return true;
+    }
+    if (of->kind != PART_VALUES) {
+        snprintf(out->type, sizeof out->type, "BIGINT");
+        out->is_number = true;
         return true;
     }
     const struct ArrowSchema *schema = schema_of(part, column);
@@ -286,7 +275,7 @@ static bool agree(const struct scan_plan *plan, struct scan_column *column,
         const struct ArrowArray *b = dictionary_in(&found.values);
         column->as_enum = found.as_enum && column->by_label == found.by_label &&
             (column->by_label
-                    ? same_labels(parts->parts[first].columns[own].labels, part->columns[its].labels)
+                    ? column->label_hash == found.label_hash
                     : same_values(schema_of(&parts->parts[first], own), a, schema_of(part, its), b));
     }
     column_clear(&found);
@@ -440,7 +429,8 @@ static bool check_columns(
                 column->by_label ? NULL : schema_of(part, parts->column_of[i]);
             same = !strcmp(found.type, column->type) &&
                 (!column->as_enum ||
-                    (!column->by_label && a && b && same_values(schema, a, schema, b)));
+                    (column->by_label ? column->label_hash == found.label_hash
+                                      : a && b && same_values(schema, a, schema, b)));
         }
         column_clear(&found);
         if (!same) {
@@ -510,7 +500,9 @@ static duckdb_logical_type column_type(const struct scan_plan *plan,
 {
     const struct scan_column *column = &plan->columns[index];
     size_t part = 0;
-    if (column->kind == SCAN_ROW) return duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
+    if (column->kind == SCAN_ROW || column->is_number) {
+        return duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
+    }
     if (column->kind == SCAN_FILE) return duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
     if (column->epoch.known) return duckdb_create_logical_type(DUCKDB_TYPE_TIMESTAMP);
     while (parts->column_of[part * parts->column_count + index] == SIZE_MAX) part++;

@@ -1,6 +1,7 @@
 /* hdf5.h - any HDF5 file, read without libhdf5: list it, read it as Arrow.
  *
- * A file is immutable while it is open here and may be used by any number of threads at once. What
+ * A file is immutable while it is open here and may be used by any number of threads at once: one that
+ * has a writer of Basalt shows the checkpoint that it was opened at, until it is closed. What
  * this reader cannot read is UNSUPPORTED and says what it is (docs/format/coverage.md).
  *
  * A path is one of the file, "/a/b", or made of the plain names of families and columns, which the file
@@ -82,6 +83,18 @@ typedef bool (*basalt_hdf5_attribute_fn)(
     void *context, const char *name, const char *type, const char *value);
 BASALT_CHECKED basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const char *path,
     basalt_hdf5_attribute_fn each, void *context, basalt_error *err);
+
+typedef struct basalt_hdf5_chunk {
+    unsigned rank;
+    uint64_t offset[BASALT_HDF5_RANK_MAX]; /* of its first element, in elements */
+    uint64_t file_offset, stored_bytes;
+    uint32_t filter_mask; /* bit i: filter i was left out */
+} basalt_hdf5_chunk;
+typedef bool (*basalt_hdf5_chunk_fn)(void *context, const basalt_hdf5_chunk *chunk);
+/* The chunks of a dataset that are stored, in the order of its index. A false return stops. UNSUPPORTED:
+ * it is no dataset, or not in chunks. */
+BASALT_CHECKED basalt_status basalt_hdf5_each_chunk(basalt_hdf5 *file, const char *path,
+    basalt_hdf5_chunk_fn each, void *context, basalt_error *err);
 
 /* ---- rows as Arrow -----------------------------------------------------------------------------
  *

@@ -88,6 +88,15 @@ basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const char *path,
     return bs_hdf5_each_attribute(file->file, path, each, context, err);
 }
 
+basalt_status basalt_hdf5_each_chunk(basalt_hdf5 *file, const char *path, basalt_hdf5_chunk_fn each,
+    void *context, basalt_error *err)
+{
+    BS_API_NEEDS(file);
+    BS_API_NEEDS(path);
+    BS_API_NEEDS(each);
+    return bs_hdf5_each_chunk(file->file, path, each, context, err);
+}
+
 basalt_status basalt_hdf5_scan(basalt_hdf5 *file, const char *path, uint64_t first_row,
     uint64_t row_count, struct ArrowArrayStream *out_stream, basalt_error *err)
 {

@@ -20,6 +20,9 @@
 #define BS_STORE_ATTRIBUTE_BYTES_MAX 64000 /* of a value */
 #define BS_STORE_ATTRIBUTES_MAX 1000       /* set by the user on one family, or on the root */
 #define BS_STORE_FAMILIES_MAX ((size_t)1 << 20)
+/* A reader of the file at a commit holds a shared lock on this byte + the commit's number: the writer
+ * does not reuse what that commit can see. */
+#define BS_LOCK_PIN ((uint64_t)1 << 62)
 
 /* All borrowed, and must outlive the store. */
 struct bs_env_parts {

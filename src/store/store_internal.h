@@ -21,7 +21,6 @@
 #define BS_PART_BUCKETS 256u
 #define BS_LOCK_WRITER ((uint64_t)(((uint64_t)1 << 62) - 1)) /* byte of the data file */
 #define BS_LOCK_BACKUP (BS_LOCK_WRITER - 1) /* the copy that a backup makes, until it is in place */
-#define BS_LOCK_PIN ((uint64_t)1 << 62)     /* + commit number */
 #define BS_CHUNK_ROWS_SMALL ((uint64_t)8192)
 #define BS_CHUNK_ROWS_LARGE ((uint64_t)131072)
 #define BS_CHUNK_ROWS_MAX ((uint64_t)1 << 24)

@@ -1,7 +1,15 @@
-/* hdf5_file.c - any HDF5 file: open it, and walk over what is in it. */
+/* hdf5_file.c - any HDF5 file: open it, and walk over what is in it.
+ *
+ * A file that Basalt made may have a writer, which would reuse the space of what it replaced while it is
+ * read here. So its commit is pinned as a reader of the store does (store/reader.c): lock, and look
+ * whether the root has moved meanwhile. Where locks are not to be had, what protects is the writer's
+ * grace time alone. */
+#include "store/store.h"
 #include "tables/tables_internal.h"
 
 #include <stdlib.h>
+
+#define PIN_TRIES_MAX 16
 
 basalt_status bs_hdf5_open(
     struct bs_vfs *vfs, const char *path, struct bs_hdf5 **out_file, basalt_error *err)
@@ -12,6 +20,47 @@ basalt_status bs_hdf5_open(
 const char *bs_hdf5_warning(const struct bs_hdf5 *file)
 {
     return bs_h5_file_warning(file->h5);
+}
+
+static bool is_same_root(const struct bs_h5_file *a, const struct bs_h5_file *b)
+{
+    const struct bs_h5_superblock *one = bs_h5_file_superblock(a), *other = bs_h5_file_superblock(b);
+    return one->root == other->root && one->end_of_file == other->end_of_file;
+}
+
+/* Once: *out_moved says that the root is another now, and file->h5 is the view of that. */
+static basalt_status pin_once(
+    struct bs_hdf5 *file, enum bs_h5_follow rule, bool *out_moved, basalt_error *err)
+{
+    struct bs_h5_identity identity;
+    struct bs_h5_file *again = NULL;
+    *out_moved = false;
+    basalt_status status = bs_h5_identity_read(file->h5, &identity, NULL);
+    if (status == BASALT_NO_MEMORY) return bs_fail_memory(err, sizeof identity);
+    if (status) return BASALT_OK; /* not made by Basalt: nobody reuses space that is in use */
+    const uint64_t pin = BS_LOCK_PIN + identity.commit;
+    if (file->file->ops->lock(file->file, BS_LOCK_SHARED, pin, 1, NULL)) return BASALT_OK;
+    status = bs_h5_file_open_with(file->file, rule, &again, err);
+    if (status) return status;
+    *out_moved = !is_same_root(file->h5, again);
+    if (*out_moved) {
+        (void)file->file->ops->lock(file->file, BS_LOCK_NONE, pin, 1, NULL);
+        bs_h5_file_close(file->h5);
+        file->h5 = again;
+    } else {
+        bs_h5_file_close(again);
+    }
+    return BASALT_OK;
+}
+
+static basalt_status pin(struct bs_hdf5 *file, enum bs_h5_follow rule, basalt_error *err)
+{
+    bool moved = true;
+    basalt_status status = BASALT_OK;
+    for (unsigned tries = 0; !status && moved && tries < PIN_TRIES_MAX; tries++) {
+        status = pin_once(file, rule, &moved, err);
+    }
+    return status;
 }
 
 basalt_status bs_hdf5_open_following(struct bs_vfs *vfs, const char *path,
@@ -28,6 +77,7 @@ basalt_status bs_hdf5_open_following(struct bs_vfs *vfs, const char *path,
     file->cache_bytes_max = BS_HDF5_CACHE_BYTES;
     basalt_status status = bs_file_open(vfs, path, BS_OPEN_READ, &file->file, err);
     if (!status) status = bs_h5_file_open_with(file->file, rules[follow], &file->h5, err);
+    if (!status) status = pin(file, rules[follow], err);
     if (status) {
         bs_hdf5_close(file);
         return status;
@@ -88,6 +138,48 @@ out:
     bs_bytes_free(&value);
     bs_h5_object_close(object);
     return status;
+}
+
+/* ---- chunks ------------------------------------------------------------------------------------ */
+
+struct chunk_tour {
+    const struct bs_h5_dataset *dataset;
+    uint64_t base; /* of addresses in the file */
+    basalt_hdf5_chunk_fn each;
+    void *context;
+};
+
+static basalt_status show_chunk(void *context, const struct bs_h5_chunk *chunk, basalt_error *err)
+{
+    const struct chunk_tour *tour = context;
+    basalt_hdf5_chunk shown = {.rank = tour->dataset->space.rank,
+        .file_offset = tour->base + chunk->address,
+        .stored_bytes = chunk->stored_bytes,
+        .filter_mask = chunk->filter_mask};
+    memcpy(shown.offset, chunk->offset, sizeof shown.offset);
+    if (tour->each(tour->context, &shown)) return BASALT_OK;
+    return bs_fail(err, BASALT_CANCELLED, BASALT_NO_OFFSET, "stopped");
+}
+
+basalt_status bs_hdf5_each_chunk(struct bs_hdf5 *file, const char *path, basalt_hdf5_chunk_fn each,
+    void *context, basalt_error *err)
+{
+    struct bs_h5_object *object = NULL;
+    struct bs_bytes found = {0};
+    basalt_status status = bs_path_open(file->h5, path, &found, &object, err);
+    bs_bytes_free(&found);
+    if (status) return status;
+    const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
+    struct bs_h5_file *h5 = bs_h5_object_file(object);
+    struct chunk_tour tour = {dataset, bs_h5_file_superblock(h5)->base, each, context};
+    if (!dataset || dataset->layout != BS_H5_CHUNKED) {
+        status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
+            "\"%.100s\" is not a dataset in chunks", path);
+    } else {
+        status = bs_h5_chunks_each(h5, object, show_chunk, &tour, err);
+    }
+    bs_h5_object_close(object);
+    return status == BASALT_CANCELLED ? BASALT_OK : status;
 }
 
 /* ---- walk -------------------------------------------------------------------------------------- */

@@ -28,6 +28,8 @@ BS_MUST_USE basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, u
     basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,
     basalt_hdf5_attribute_fn each, void *context, basalt_error *err);
+BS_MUST_USE basalt_status bs_hdf5_each_chunk(struct bs_hdf5 *file, const char *path,
+    basalt_hdf5_chunk_fn each, void *context, basalt_error *err);
 /* `options` are whole: all that the struct has. */
 BS_MUST_USE basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
     const basalt_hdf5_scan_options *options, struct ArrowArrayStream *out_stream,

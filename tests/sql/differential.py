@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""What the DuckDB extension reads, held against h5py, pandas and anndata, value for value.
+
+differential.py EXTENSION        on files made here, and on those of BASALT_CORPUS, if it is set
+"""
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import anndata
+import duckdb
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+anndata.settings.allow_write_nullable_strings = True
+FAULTS = []
+CHECKS = 0
+
+
+def connect(extension):
+    con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+    con.execute(f"LOAD '{extension}'")
+    return con
+
+
+def check(what, same, found=None, expected=None):
+    global CHECKS
+    CHECKS += 1
+    if not same:
+        FAULTS.append(f"{what}: found {str(found)[:200]}, expected {str(expected)[:200]}")
+
+
+def quoted(text):
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def columns_of(con, sql):
+    result = con.execute(sql)
+    names = [d[0] for d in result.description]
+    return names, list(zip(*result.fetchall())) or [() for _ in names]
+
+
+# ---- values as Python has them ------------------------------------------------------------------
+
+def names_of(dtype):
+    """number -> name, where the type has one for each; else {}."""
+    enum = h5py.check_enum_dtype(dtype) if dtype.metadata else None
+    if not enum or set(enum) == {"FALSE", "TRUE"} or len(set(enum.values())) != len(enum):
+        return {}
+    return {number: name for name, number in enum.items()}
+
+
+def named(value, names):
+    return names.get(int(value)) if names else plain(value)
+
+
+def plain(value):
+    """NumPy's and h5py's values as DuckDB's Python gives them."""
+    if isinstance(value, np.void) and value.dtype.names:
+        return {name: named(value[name], names_of(value.dtype[name])) for name in value.dtype.names}
+    if isinstance(value, np.void):
+        return bytes(value)
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        return value.item()
+    if isinstance(value, np.datetime64):
+        return value.view("i8").tobytes()
+    if isinstance(value, np.bytes_):
+        return bytes(value)
+    return value
+
+
+def same(found, expected):
+    if isinstance(found, bytes) and isinstance(expected, list):
+        return list(found) == expected  # bytes of variable length
+    if isinstance(found, (list, tuple)) and isinstance(expected, (list, tuple)):
+        return len(found) == len(expected) and all(map(same, found, expected))
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return list(found) == list(expected) and all(same(found[k], expected[k]) for k in found)
+    if isinstance(expected, bytes) and isinstance(found, bytes):
+        return found.rstrip(b"\0") == expected.rstrip(b"\0")  # NumPy drops zeros at the end
+    if isinstance(expected, bytes) and isinstance(found, str):
+        return found.encode().rstrip(b"\0 ") == expected.split(b"\0")[0].rstrip(b"\0 ")
+    if isinstance(found, float) and isinstance(expected, float):
+        return found == expected or (found != found and expected != expected)
+    return found == expected
+
+
+# ---- read_hdf5 against h5py -----------------------------------------------------------------------
+
+def elements(dataset):
+    """A dataset as rows, or None where h5py has no plain word for what it holds."""
+    if dataset.dtype.kind == "c" or h5py.check_ref_dtype(dataset.dtype):
+        return None
+    if dataset.dtype.names and any(h5py.check_ref_dtype(dataset.dtype[n]) for n in dataset.dtype.names):
+        return None
+    enum = h5py.check_enum_dtype(dataset.dtype)
+    if dataset.shape is None:
+        return None
+    data = dataset[()] if dataset.shape == () else dataset[...]
+    if dataset.shape == ():
+        data = np.array([data], dtype=dataset.dtype)
+    if enum:
+        names = {number: name for name, number in enum.items()}
+        return None if len(names) != len(enum) else np.vectorize(
+            lambda n: names.get(n), otypes=[object])(data) if data.size else data
+    return data
+
+
+def check_dataset(con, path, name, dataset):
+    if "categories" in dataset.attrs or Path(path).suffix == ".h5ad" and name in ("/obs", "/var", "/raw.var"):
+        return  # codes, which check_anndata looks at
+    try:
+        expected = elements(dataset)
+    except (OSError, TypeError, ValueError, UnicodeDecodeError):
+        return  # a filter or type that h5py does not have here
+    if expected is None or expected.size > 300_000 or dataset.ndim == 0 and dataset.dtype.names:
+        return
+    sql = f"SELECT * FROM read_hdf5({quoted(path)}, {quoted(name)}, layout := 'plain')"
+    try:
+        names, found = columns_of(con, sql)
+    except duckdb.Error as error:
+        if "read as Arrow" in str(error) or "no table" in str(error) or "DuckDB has no" in str(error):
+            return  # said, by name
+        check(f"{path} {name}", False, error)
+        return
+    if dataset.dtype.names and dataset.ndim <= 1 and not dataset.dtype.subdtype:
+        for index, member in enumerate(dataset.dtype.names):
+            names_here = names_of(dataset.dtype[member])
+            values = [named(v, names_here) for v in expected[member]]
+            check(f"{path} {name}.{member}", same(list(found[index]), values), found[index][:3], values[:3])
+        return
+    values = [plain(v) for v in expected]
+    check(f"{path} {name}", same(list(found[0]), values), found[0][:3], values[:3])
+
+
+def check_hdf5(con, path):
+    names = []
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            for name in names:
+                check_dataset(con, path, "/" + name, file[name])
+    except OSError:
+        return 0  # one that libhdf5 does not open here
+    return len(names)
+
+
+# ---- anndata_scan_* against anndata ------------------------------------------------------------------
+
+def cells(series):
+    """A column of pandas as DuckDB gives it."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(object)
+    return [None if v is None or v is pd.NA or (isinstance(v, float) and v != v and series.dtype == object)
+            else plain(v) for v in series]
+
+
+def check_frame(con, what, sql, frame, idx):
+    names, found = columns_of(con, sql)
+    check(f"{what} {idx}", names[0] == idx and list(found[0]) == list(range(len(frame))), names)
+    check(f"{what} columns", len(names) == 2 + len(frame.columns), names, list(frame.columns))
+    check(f"{what} index", [str(v) for v in found[1]] == [str(v) for v in frame.index], found[1][:3],
+          frame.index[:3])
+    for name in frame.columns:
+        at = [i for i, n in enumerate(names) if n == name]
+        if not at:
+            check(f"{what} has {name}", False, names)
+            continue
+        expected = cells(frame[name])
+        ok = same([str(v) if isinstance(e, str) and v is not None else v
+                   for v, e in zip(found[at[0]], expected)], expected)
+        check(f"{what} {name}", ok, found[at[0]][:4], expected[:4])
+
+
+def dense_of(matrix):
+    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
+
+
+def check_wide(con, what, sql, matrix, names, first=1):
+    found_names, found = columns_of(con, sql)
+    dense = dense_of(matrix)
+    check(f"{what} names", len(found_names) - first == dense.shape[1] and
+          (names is None or found_names[first:first + len(names)] == list(names)), found_names[:4], names)
+    for i in range(dense.shape[1]):
+        expected = [plain(v) for v in dense[:, i]]
+        check(f"{what} column {i}", same(list(found[first + i]), expected), found[first + i][:4], expected[:4])
+
+
+def numbered(names):
+    """Names that repeat get a number."""
+    met = set()
+    result = []
+    for name in names:
+        made, number = name, 0
+        while made in met or number and made in names:
+            number += 1
+            made = f"{name}_{number}"
+        met.add(made)
+        result.append(made)
+    return result
+
+
+def check_long(con, what, sql, matrix, rows, columns):
+    _, found = columns_of(con, sql)
+    if sp.issparse(matrix):
+        coo = matrix.tocoo()
+        expected = list(zip(coo.row, coo.col, coo.data))
+    else:
+        dense = np.asarray(matrix)
+        expected = [(i, k, dense[i, k]) for i in range(dense.shape[0]) for k in range(dense.shape[1])]
+    expected = sorted((rows[i], columns[k], plain(v)) for i, k, v in expected)
+    check(what, same([list(t) for t in sorted(zip(*found))], [list(t) for t in expected]),
+          sorted(zip(*found))[:2], expected[:2])
+
+
+def unique_names(names):
+    """As the extension numbers names that repeat, which differ in more than case."""
+    return list(names) if len({n.lower() for n in names}) == len(names) else None
+
+
+def check_anndata(con, path):
+    adata = anndata.read_h5ad(path)
+    file = quoted(path)
+    obs, var = [str(n) for n in adata.obs_names], [str(n) for n in adata.var_names]
+    check_frame(con, f"{path} obs", f"FROM anndata_scan_obs({file})", adata.obs, "obs_idx")
+    check_frame(con, f"{path} var", f"FROM anndata_scan_var({file})", adata.var, "var_idx")
+    if adata.X is not None:
+        check_wide(con, f"{path} X", f"FROM anndata_scan_x({file})", adata.X, unique_names(var))
+        check_long(con, f"{path} X long", f"FROM anndata_scan_x({file}, format := 'long')", adata.X, obs,
+                   numbered(var))
+    for name, layer in adata.layers.items():
+        check_wide(con, f"{path} layer {name}", f"FROM anndata_scan_layers({file}, {quoted(name)})", layer,
+                   unique_names(var))
+    for kind, mapping in (("obsm", adata.obsm), ("varm", adata.varm)):
+        for name, value in mapping.items():
+            sql = f"FROM anndata_scan_{kind}({file}, {quoted(name)})"
+            if isinstance(value, pd.DataFrame):
+                check_frame(con, f"{path} {kind} {name}", sql, value, kind[:3] + "_idx")
+                continue
+            names, found = columns_of(con, sql)
+            if len(names) == 2 and value.shape[1] > 1:  # records of arrays, of before version 0.7
+                expected = [[plain(v) for v in row] for row in dense_of(value)]
+                check(f"{path} {kind} {name}", same([list(v) for v in found[1]], expected))
+                continue
+            check_wide(con, f"{path} {kind} {name}", sql, value, [f"{name}_{i}" for i in range(value.shape[1])])
+    for kind, mapping in (("obsp", adata.obsp), ("varp", adata.varp)):
+        for name, value in mapping.items():
+            with h5py.File(path) as opened:
+                if f"{kind}/{name}" not in opened:
+                    continue  # kept in uns before version 0.7
+            size = range(value.shape[0])
+            check_long(con, f"{path} {kind} {name}", f"FROM anndata_scan_{kind}({file}, {quoted(name)})", value,
+                       size, size)
+    if adata.raw is not None:
+        raw_names = [str(n) for n in adata.raw.var_names]
+        check_frame(con, f"{path} raw var", f"FROM anndata_scan_raw_var({file})", adata.raw.var, "var_idx")
+        check_wide(con, f"{path} raw X", f"FROM anndata_scan_raw_x({file})", adata.raw.X, unique_names(raw_names))
+
+
+# ---- files of our own ----------------------------------------------------------------------------------
+
+def make_hdf5(path):
+    rng = np.random.default_rng(1)
+    with h5py.File(path, "w") as file:
+        for kind in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">i4", ">f8"):
+            file[f"plain/{kind}"] = (rng.random(5000) * 100).astype(kind)
+        file.create_dataset("chunked", data=rng.random(70_000), chunks=(4096,), compression="gzip", shuffle=True)
+        file.create_dataset("cube", data=rng.integers(0, 99, (300, 3, 4)), chunks=(64, 3, 2))
+        file["bool"] = rng.random(3000) > 0.5
+        file["text"] = [f"text {i} \u00e4" for i in range(4000)]
+        file["fixed"] = np.array([b"ab", b"", b"abcdef"], "S6")
+        file["opaque"] = np.array([b"\0\1\2", b"abc"], "V3")
+        colour = h5py.enum_dtype({"red": 1, "green": -2, "blue": 70}, "i2")
+        file.create_dataset("enum", data=np.array([1, -2, 70, 1], "i2"), dtype=colour)
+        vlen = file.create_dataset("vlen", (4,), dtype=h5py.vlen_dtype("i4"))
+        for i in range(4):
+            vlen[i] = np.arange(i)
+        inner = np.dtype([("x", "<f4"), ("y", "<i8")])
+        records = np.zeros(1000, [("id", "<u4"), ("at", inner), ("grid", "<i2", (2, 3)), ("name", "S5")])
+        records["id"] = np.arange(1000)
+        records["at"]["x"] = rng.random(1000)
+        records["grid"] = rng.integers(0, 9, (1000, 2, 3))
+        records["name"] = [f"n{i}".encode() for i in range(1000)]
+        file.create_dataset("records", data=records, chunks=(128,))
+        file["scalar"] = 3.25
+        file["empty"] = np.zeros(0)
+        file["matrix"] = rng.random((50, 4))
+
+
+def make_anndata(folder):
+    rng = np.random.default_rng(2)
+    counts = sp.random(200, 60, 0.1, "csr", "f4", rng)
+    names = [f"gene{i}" for i in range(60)]
+    names[7] = names[8] = "twice"
+    obs = pd.DataFrame({
+        "cluster": pd.Categorical(rng.choice(["a", "b", "c"], 200)),
+        "ordered": pd.Categorical(rng.choice(["lo", "hi"], 200), ["lo", "hi"], ordered=True),
+        "total": counts.sum(1).A1 if hasattr(counts.sum(1), "A1") else np.asarray(counts.sum(1)).ravel(),
+        "flag": rng.random(200) > 0.5,
+        "maybe": pd.array([None if i % 7 == 0 else i for i in range(200)], "Int32"),
+        "sure": pd.array([None if i % 5 == 0 else i % 2 == 0 for i in range(200)], "boolean"),
+        "words": pd.array([None if i % 3 == 0 else f"w{i}" for i in range(200)], "string"),
+    }, index=[f"cell{i}" for i in range(200)])
+    obs.loc[obs.index[3], "cluster"] = np.nan
+    paths = []
+    for form in ("csr", "csc", "dense", "gzip", "ints"):
+        matrix = {"csr": counts, "csc": counts.tocsc(), "dense": counts.toarray(), "gzip": counts,
+                  "ints": (counts * 50).astype("i8")}[form]
+        adata = anndata.AnnData(matrix, obs.copy(), pd.DataFrame({"len": np.arange(60)}, index=names))
+        adata.layers["double"] = sp.csr_matrix(counts, dtype="f8")
+        adata.layers["dense"] = counts.toarray()
+        adata.obsm["X_pca"] = rng.random((200, 5))
+        adata.obsm["sparse"] = sp.random(200, 4, 0.3, "csr", random_state=1)
+        adata.obsm["frame"] = pd.DataFrame({"u": rng.random(200)}, index=adata.obs_names)
+        adata.varm["load"] = rng.random((60, 3)).astype("f4")
+        adata.obsp["near"] = sp.random(200, 200, 0.01, "csr", random_state=2)
+        adata.varp["dense"] = rng.random((60, 60))
+        adata.raw = anndata.AnnData(sp.csr_matrix(counts), obs.copy(), pd.DataFrame(index=names))
+        path = folder / f"{form}.h5ad"
+        adata.write_h5ad(path, compression="gzip" if form == "gzip" else None)
+        paths.append(path)
+    return paths
+
+
+def main():
+    con = connect(sys.argv[1])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_hdf5(folder / "types.h5")
+        datasets = check_hdf5(con, folder / "types.h5")
+        for path in make_anndata(folder):
+            check_anndata(con, path)
+    corpus, files = os.environ.get("BASALT_CORPUS"), 1
+    if corpus:
+        for path in sorted(Path(corpus).rglob("*")):
+            if "hostile" in path.parts or not path.is_file() or path.suffix in (".md", ".txt", ""):
+                continue
+            datasets += check_hdf5(con, path)
+            files += 1
+        for path in sorted(Path(corpus).glob("anndata/*.h5ad")):
+            check_anndata(con, path)
+    print(f"{CHECKS} values and columns of {datasets} datasets in {files} files compared, {len(FAULTS)} differ")
+    for line in FAULTS[:40]:
+        print(line)
+    sys.exit(1 if FAULTS else 0)
+
+
+if __name__ == "__main__":
+    import warnings
+    warnings.simplefilter("ignore")
+    main()
