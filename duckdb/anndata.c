@@ -1,7 +1,7 @@
 /* anndata.c - anndata_scan_*: the parts of an AnnData file as tables, of every generation of the format.
  *
  *   _obs, _var, _raw_var              obs_idx or var_idx, then the frame's columns
- *   _x, _layers, _raw_x               obs_idx, then a column for each variable, called by its name; or, with
+ *   _x, _layers, _raw_x               obs_idx, then a column for each variable, by its name; or, with
  *                                     format := 'long', a row for each stored entry: obs, var, value
  *   _obsm, _varm, _raw_varm           obs_idx or var_idx, then MATRIX_0, MATRIX_1 …, or a frame's columns
  *   _obsp, _varp                      a row for each stored entry: obs_idx_1, obs_idx_2, value
@@ -32,8 +32,8 @@ static bool missing(struct failure *failure, const struct scan_part *part, const
 }
 
 /* The path of what is asked for: a group's member, or the thing itself. */
-static void whole_path(const struct scan_part *part, const struct scan_request *request, char *out,
-    size_t out_bytes)
+static void whole_path(
+    const struct scan_part *part, const struct scan_request *request, char *out, size_t out_bytes)
 {
     const struct about *about = about_of(request);
     const char *path = path_of(part->file, about->path, about->old_path);
@@ -56,7 +56,7 @@ static bool open_path(struct scan_part *part, const struct scan_request *request
     return open_table(part, &named, failure);
 }
 
-/* ---- frames ----------------------------------------------------------------------------------------------- */
+/* ---- frames --------------------------------------------------------------------------------- */
 
 static bool open_frame(
     struct scan_part *part, const struct scan_request *request, struct failure *failure)
@@ -66,7 +66,7 @@ static bool open_frame(
     return open_path(part, request, path, BASALT_HDF5_LAYOUT_AUTO, failure);
 }
 
-/* ---- matrices, wide ----------------------------------------------------------------------------------------- */
+/* ---- matrices, wide ------------------------------------------------------------------------- */
 
 /* Columns of a dense matrix: its first is the row's number, which the scan has by itself. */
 static bool open_dense_wide(struct scan_part *part, const struct scan_request *request,
@@ -90,8 +90,8 @@ static bool check_labels(const struct scan_part *part, const struct labels *labe
     const char *of, struct failure *failure)
 {
     if (labels->count == count) return true;
-    return fail(failure, "%s: the matrix has %" PRIu64 " %s, but there are names for %zu", part->path,
-        count, of, labels->count);
+    return fail(failure, "%s: the matrix has %" PRIu64 " %s, but there are names for %zu",
+        part->path, count, of, labels->count);
 }
 
 static bool load_columns(struct scan_part *part, const struct scan_request *request,
@@ -122,7 +122,7 @@ static bool open_x_wide(
         rename_columns(part, first, &part->minor, failure);
 }
 
-/* ---- matrices, long ------------------------------------------------------------------------------------------- */
+/* ---- matrices, long ------------------------------------------------------------------------- */
 
 static bool set_column(struct part_column *column, enum part_column_kind kind, const char *name,
     const struct labels *labels)
@@ -176,8 +176,7 @@ static bool open_x_long(
     return load_columns(part, request, shape.columns, failure) &&
         labels_load(part->file, part->path, "/obs", NULL, false, &part->major, failure) &&
         check_labels(part, &part->major, shape.rows, "obs", failure) &&
-        open_entries(
-            part, request, path, &shape, names, &part->major, &part->minor, failure);
+        open_entries(part, request, path, &shape, names, &part->major, &part->minor, failure);
 }
 
 static bool open_pairs(
@@ -195,10 +194,10 @@ static bool open_pairs(
     return open_entries(part, request, path, &shape, names, NULL, NULL, failure);
 }
 
-/* ---- obsm, varm -------------------------------------------------------------------------------------------------- */
+/* ---- obsm, varm ----------------------------------------------------------------------------- */
 
-static bool name_dims(struct scan_part *part, size_t first, const char *name, uint64_t count,
-    struct failure *failure)
+static bool name_dims(
+    struct scan_part *part, size_t first, const char *name, uint64_t count, struct failure *failure)
 {
     const size_t room = strlen(name) + 24;
     part->minor.texts = calloc(count + 1, sizeof *part->minor.texts);
@@ -226,8 +225,9 @@ static bool open_member(struct scan_part *part, const struct scan_request *reque
         free(part->columns[i].name);
         part->columns[i].name = NULL;
     }
-    return found ? true
-                 : fail(failure, "%s: there is no \"%s\" in \"%s\"", part->path, request->path, group);
+    return found
+        ? true
+        : fail(failure, "%s: there is no \"%s\" in \"%s\"", part->path, request->path, group);
 }
 
 static bool open_multi(
@@ -252,7 +252,7 @@ static bool open_multi(
         name_dims(part, first, request->path, shape.columns, failure);
 }
 
-/* ---- functions ----------------------------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------ */
 
 static void bind_frame(duckdb_bind_info info)
 {
@@ -322,8 +322,7 @@ bool register_anndata(duckdb_connection connection)
 {
     for (size_t i = 0; i < COUNT_OF(functions); i++) {
         const struct about *about = &functions[i];
-        duckdb_table_function function =
-            scan_function(about->name, about->parameters, about->bind);
+        duckdb_table_function function = scan_function(about->name, about->parameters, about->bind);
         if (about->bind == bind_matrix) {
             add_named_parameter(function, "format", DUCKDB_TYPE_VARCHAR);
             add_named_parameter(function, "var_name_column", DUCKDB_TYPE_VARCHAR);

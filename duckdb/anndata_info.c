@@ -6,7 +6,7 @@
 
 #define VALUE_ITEMS_MAX 100 /* of a list that is shown whole */
 
-/* ---- values as text -------------------------------------------------------------------------------------- */
+/* ---- values as text ------------------------------------------------------------------------- */
 
 struct text_buffer {
     char *bytes;
@@ -94,8 +94,7 @@ static char *value_of(basalt_hdf5 *file, const char *path, uint64_t rows, bool l
     options.without_dictionaries = true;
     if (!basalt_hdf5_table_open(file, path, &options, &table, NULL) &&
         !basalt_hdf5_table_schema(table, &schema, NULL) && schema.n_children == 1 &&
-        is_shown(schema.children[0]) &&
-        !basalt_hdf5_cursor_open(table, NULL, 0, &cursor, NULL) &&
+        is_shown(schema.children[0]) && !basalt_hdf5_cursor_open(table, NULL, 0, &cursor, NULL) &&
         !basalt_hdf5_cursor_read(cursor, 0, rows, &array, NULL)) {
         put_rows(&text, schema.children[0], array.children[0], list);
     }
@@ -106,7 +105,7 @@ static char *value_of(basalt_hdf5 *file, const char *path, uint64_t rows, bool l
     return text.bytes;
 }
 
-/* ---- uns ---------------------------------------------------------------------------------------------------- */
+/* ---- uns ------------------------------------------------------------------------------------ */
 
 static const struct listing_column uns_columns[] = {{"key", CELL_TEXT}, {"type", CELL_TEXT},
     {"dtype", CELL_TEXT}, {"shape", CELL_NUMBERS}, {"value", CELL_TEXT}, {"filename", CELL_TEXT}};
@@ -146,7 +145,7 @@ static bool look_uns(struct listing *listing, const char *path, struct failure *
     return status && status != BASALT_NOT_FOUND ? fail_file(failure, path, &error) : true;
 }
 
-/* ---- info ---------------------------------------------------------------------------------------------------- */
+/* ---- info ----------------------------------------------------------------------------------- */
 
 static const struct listing_column info_columns[] = {
     {"property", CELL_TEXT}, {"value", CELL_TEXT}, {"filename", CELL_TEXT}};
@@ -250,7 +249,7 @@ static bool look_info(struct listing *listing, const char *path, struct failure 
     return fine;
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------ */
 
 typedef bool look_fn(struct listing *listing, const char *path, struct failure *failure);
 

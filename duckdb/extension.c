@@ -5,8 +5,8 @@
 DUCKDB_CAPI_ENTRY_VISIBILITY bool basalt_init_c_api(
     duckdb_extension_info info, struct duckdb_extension_access *access);
 
-DUCKDB_EXTENSION_ENTRYPOINT(
-    duckdb_connection connection, duckdb_extension_info info, struct duckdb_extension_access *access)
+DUCKDB_EXTENSION_ENTRYPOINT(duckdb_connection connection, duckdb_extension_info info,
+    struct duckdb_extension_access *access)
 {
     static bool (*const all[])(duckdb_connection) = {
         register_read, register_inspect, register_anndata, register_anndata_info};

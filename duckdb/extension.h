@@ -51,7 +51,7 @@ void name_set_free(struct name_set *set);
 /* Creates "NAME_1", or the first such number that is not in the set. NULL: no memory. */
 char *name_numbered(const struct name_set *set, const char *name);
 
-/* ---- files.c: which files a parameter names ---------------------------------------------------- */
+/* ---- files.c: which files a parameter names ------------------------------------------------- */
 
 #define FILES_MAX 100000
 
@@ -63,15 +63,15 @@ struct file_list {
 bool files_of(duckdb_value value, struct file_list *out_files, struct failure *failure);
 void files_clear(struct file_list *files);
 
-/* ---- vector.c: Arrow to DuckDB ------------------------------------------------------------------ */
+/* ---- vector.c: Arrow to DuckDB -------------------------------------------------------------- */
 
 /* DuckDB's word for the type, "STRUCT(a INTEGER, b VARCHAR[])"; the same for columns that can be one. A
  * dictionary is the type of its values. `out` has `out_bytes`. */
 bool type_text(
     const struct ArrowSchema *schema, char *out, size_t out_bytes, struct failure *failure);
 /* Creates the type; NULL: `failure` says why not. `values`: of a dictionary, if it is to be an ENUM. */
-duckdb_logical_type type_make(const struct ArrowSchema *schema, const struct ArrowArray *values,
-    struct failure *failure);
+duckdb_logical_type type_make(
+    const struct ArrowSchema *schema, const struct ArrowArray *values, struct failure *failure);
 #define ENUM_VALUES_MAX 65536
 /* Whether a dictionary's values can be those of an ENUM: texts, each once, and not too many. */
 bool values_make_enum(const struct ArrowSchema *schema, const struct ArrowArray *values);
@@ -90,7 +90,7 @@ bool array_is_valid(const struct ArrowArray *array, uint64_t row);
 const char *array_text(const struct ArrowSchema *schema, const struct ArrowArray *array,
     uint64_t row, size_t *out_bytes);
 
-/* ---- times.c: numbers that count from an epoch, as netCDF's do ----------------------------------- */
+/* ---- times.c: numbers that count from an epoch, as netCDF's do ------------------------------ */
 
 struct epoch {
     bool known;
@@ -104,7 +104,7 @@ bool epoch_write(const struct epoch *epoch, const struct values *values, uint64_
 /* The value of `key` in a column's metadata, not NUL-terminated; NULL: there is none. */
 const char *metadata_find(const char *metadata, const char *key, size_t *out_bytes);
 
-/* ---- scan.c: rows of many files, by many threads -------------------------------------------------- */
+/* ---- scan.c: rows of many files, by many threads -------------------------------------------- */
 
 /* Names for numbers: the rows or columns of a matrix. */
 struct labels {
@@ -151,8 +151,8 @@ struct scan_part { /* one file, open */
     const struct scan_source *source;
     void *context; /* of the source; freed by free_context */
     void (*free_context)(void *context);
-    uint64_t rows;    /* of the table */
-    bool exploded;    /* a row of the table is a list of `explode` values, each a row of the result */
+    uint64_t rows; /* of the table */
+    bool exploded; /* a row of the table is a list of `explode` values, each a row of the result */
     uint64_t explode; /* 1 if it is not */
     size_t column_count;
     struct part_column *columns;
@@ -161,25 +161,27 @@ struct scan_part { /* one file, open */
 
 struct scan_request {
     struct file_list files;
-    char *path;     /* in each file */
-    char *argument; /* whatever the function makes of it; or NULL */
+    char *path;        /* in each file */
+    char *argument;    /* whatever the function makes of it; or NULL */
     const void *about; /* likewise; static */
     basalt_hdf5_layout layout;
     bool filename, row_number, union_schema, decode_times;
-    const char *row_name;          /* of the row's number, first, if it is not to be last */
-    int64_t start, stop;           /* as Python's; INT64_MAX: the end */
+    const char *row_name; /* of the row's number, first, if it is not to be last */
+    int64_t start, stop;  /* as Python's; INT64_MAX: the end */
     uint64_t step;
     /* Opens part->table (part->file is open) and says what its columns are. */
-    bool (*open)(struct scan_part *part, const struct scan_request *request, struct failure *failure);
+    bool (*open)(
+        struct scan_part *part, const struct scan_request *request, struct failure *failure);
 };
 void request_free(struct scan_request *request);
 /* As read_hdf5 does: request->path, all columns by their names. */
-bool open_table(struct scan_part *part, const struct scan_request *request, struct failure *failure);
+bool open_table(
+    struct scan_part *part, const struct scan_request *request, struct failure *failure);
 /* part->columns of the part's schema, by its names: they are numbered where they repeat. */
 bool name_columns(struct scan_part *part, struct failure *failure);
 /* Columns [first, first + labels->count) are called so instead, numbered where they repeat. */
-bool rename_columns(struct scan_part *part, size_t first, const struct labels *labels,
-    struct failure *failure);
+bool rename_columns(
+    struct scan_part *part, size_t first, const struct labels *labels, struct failure *failure);
 /* The columns of the result, and the bind data. Takes over `request`, made by request_new. */
 void scan_bind(duckdb_bind_info info, struct scan_request *request);
 /* The parameters that all scans have: files, then request->path and request->argument if there are more;
@@ -199,7 +201,7 @@ duckdb_table_function scan_function(
 void add_named_parameter(duckdb_table_function function, const char *name, duckdb_type type);
 bool register_and_free(duckdb_connection connection, duckdb_table_function function);
 
-/* ---- the functions, each file its own ------------------------------------------------------------- */
+/* ---- the functions, each file its own ------------------------------------------------------- */
 
 bool register_read(duckdb_connection connection);    /* read_hdf5.c */
 bool register_inspect(duckdb_connection connection); /* inspect.c */

@@ -60,7 +60,7 @@ static bool add_file(struct file_list *files, const char *path, struct failure *
     return true;
 }
 
-/* ---- patterns ------------------------------------------------------------------------------------ */
+/* ---- patterns ------------------------------------------------------------------------------- */
 
 struct finder {
     struct file_list *files;

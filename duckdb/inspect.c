@@ -38,7 +38,7 @@ static bool second_text(duckdb_bind_info info, char **out_text)
     return *out_text != NULL;
 }
 
-/* ---- hdf5_ls ----------------------------------------------------------------------------------------- */
+/* ---- hdf5_ls -------------------------------------------------------------------------------- */
 
 static const struct listing_column ls_columns[] = {{"path", CELL_TEXT}, {"kind", CELL_TEXT},
     {"type", CELL_TEXT}, {"shape", CELL_NUMBERS}, {"max_shape", CELL_NUMBERS},
@@ -58,8 +58,7 @@ static const char *text_or_null(const char *text)
 
 static bool add_entry(void *context, const basalt_hdf5_entry *entry)
 {
-    static const char *const kinds[] = {
-        "group", "dataset", "type", "soft link", "external link"};
+    static const char *const kinds[] = {"group", "dataset", "type", "soft link", "external link"};
     const struct ls *ls = context;
     struct listing *listing = ls->listing;
     const bool is_dataset = entry->kind == BASALT_HDF5_DATASET && entry->layout && *entry->layout;
@@ -114,10 +113,10 @@ static void bind_ls(duckdb_bind_info info)
     bind_each(info, ls_columns, COUNT_OF(ls_columns), inside, look_ls);
 }
 
-/* ---- hdf5_attributes ---------------------------------------------------------------------------------- */
+/* ---- hdf5_attributes ------------------------------------------------------------------------ */
 
-static const struct listing_column attribute_columns[] = {{"name", CELL_TEXT},
-    {"type", CELL_TEXT}, {"value", CELL_TEXT}, {"filename", CELL_TEXT}};
+static const struct listing_column attribute_columns[] = {
+    {"name", CELL_TEXT}, {"type", CELL_TEXT}, {"value", CELL_TEXT}, {"filename", CELL_TEXT}};
 
 static bool add_attribute(void *context, const char *name, const char *type, const char *value)
 {
@@ -148,7 +147,7 @@ static void bind_attributes(duckdb_bind_info info)
     bind_each(info, attribute_columns, COUNT_OF(attribute_columns), inside, look_attributes);
 }
 
-/* ---- hdf5_chunks --------------------------------------------------------------------------------------- */
+/* ---- hdf5_chunks ---------------------------------------------------------------------------- */
 
 static const struct listing_column chunk_columns[] = {{"start", CELL_NUMBERS},
     {"file_offset", CELL_NUMBER}, {"stored_bytes", CELL_NUMBER}, {"filter_mask", CELL_NUMBER},
@@ -184,11 +183,11 @@ static void bind_chunks(duckdb_bind_info info)
     bind_each(info, chunk_columns, COUNT_OF(chunk_columns), inside, look_chunks);
 }
 
-/* ---- basalt_families, basalt_stats ----------------------------------------------------------------------- */
+/* ---- basalt_families, basalt_stats ---------------------------------------------------------- */
 
-static const struct listing_column family_columns[] = {{"family", CELL_TEXT},
-    {"rows", CELL_NUMBER}, {"columns", CELL_NUMBER}, {"chunk_rows", CELL_NUMBER},
-    {"compression_level", CELL_NUMBER}, {"filename", CELL_TEXT}};
+static const struct listing_column family_columns[] = {{"family", CELL_TEXT}, {"rows", CELL_NUMBER},
+    {"columns", CELL_NUMBER}, {"chunk_rows", CELL_NUMBER}, {"compression_level", CELL_NUMBER},
+    {"filename", CELL_TEXT}};
 
 static bool add_family(void *context, const basalt_family_info *info)
 {
@@ -233,10 +232,9 @@ static void bind_families(duckdb_bind_info info)
 }
 
 static const struct listing_column stats_columns[] = {{"writing", CELL_FLAG},
-    {"crashed", CELL_FLAG}, {"holder", CELL_TEXT}, {"warning", CELL_TEXT},
-    {"commit", CELL_NUMBER}, {"families", CELL_NUMBER}, {"rows", CELL_NUMBER},
-    {"file_bytes", CELL_NUMBER}, {"log_bytes", CELL_NUMBER}, {"log_files", CELL_NUMBER},
-    {"filename", CELL_TEXT}};
+    {"crashed", CELL_FLAG}, {"holder", CELL_TEXT}, {"warning", CELL_TEXT}, {"commit", CELL_NUMBER},
+    {"families", CELL_NUMBER}, {"rows", CELL_NUMBER}, {"file_bytes", CELL_NUMBER},
+    {"log_bytes", CELL_NUMBER}, {"log_files", CELL_NUMBER}, {"filename", CELL_TEXT}};
 
 static bool look_stats(
     struct listing *listing, const char *path, const char *inside, struct failure *failure)
@@ -278,8 +276,7 @@ bool register_inspect(duckdb_connection connection)
     duckdb_table_function ls = listing_function("hdf5_ls", 1, bind_ls);
     add_named_parameter(ls, "path", DUCKDB_TYPE_VARCHAR);
     return register_and_free(connection, ls) &&
-        register_and_free(
-            connection, listing_function("hdf5_attributes", 2, bind_attributes)) &&
+        register_and_free(connection, listing_function("hdf5_attributes", 2, bind_attributes)) &&
         register_and_free(connection, listing_function("hdf5_chunks", 2, bind_chunks)) &&
         register_and_free(connection, listing_function("basalt_families", 1, bind_families)) &&
         register_and_free(connection, listing_function("basalt_stats", 1, bind_stats));

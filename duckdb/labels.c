@@ -3,8 +3,7 @@
 
 #include <stdlib.h>
 
-static bool stop_at_attribute(
-    void *context, const char *name, const char *type, const char *value)
+static bool stop_at_attribute(void *context, const char *name, const char *type, const char *value)
 {
     (void)context;
     (void)name;
@@ -52,7 +51,7 @@ bool attribute_text(
     return !basalt_hdf5_each_attribute(file, path, take_attribute, &wanted, NULL) && wanted.found;
 }
 
-/* ---- a column as labels ---------------------------------------------------------------------------- */
+/* ---- a column as labels --------------------------------------------------------------------- */
 
 static char *text_copy(const char *text, size_t bytes)
 {
@@ -61,7 +60,8 @@ static char *text_copy(const char *text, size_t bytes)
     return copy;
 }
 
-static uint64_t code_in(const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row)
+static uint64_t code_in(
+    const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row)
 {
     const void *codes = array->buffers[1];
     switch (schema->format[0]) {
@@ -76,7 +76,8 @@ static uint64_t code_in(const struct ArrowSchema *schema, const struct ArrowArra
 }
 
 /* Row `row` as text: of texts, integers and dictionaries of them. NULL: no memory. */
-static char *label_at(const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row)
+static char *label_at(
+    const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row)
 {
     char number[32];
     size_t bytes = 0;
@@ -105,7 +106,8 @@ static bool can_be_label(const struct ArrowSchema *schema)
 /* The table's column: of that name, or the index. SIZE_MAX: there is none. */
 static size_t find_column(const struct ArrowSchema *schema, const char *index, const char *column)
 {
-    const char *names[] = {column ? column : index, column ? NULL : "index", column ? NULL : "_index"};
+    const char *names[] = {
+        column ? column : index, column ? NULL : "index", column ? NULL : "_index"};
     for (size_t k = 0; k < COUNT_OF(names); k++) {
         for (int64_t i = 0; names[k] && *names[k] && i < schema->n_children; i++) {
             if (!strcmp(schema->children[i]->name, names[k])) return (size_t)i;
@@ -170,8 +172,10 @@ bool labels_load(basalt_hdf5 *file, const char *file_name, const char *frame, co
         fine = fail(failure, "%s: \"%s\" has no column \"%s\"", file_name, frame,
             column ? column : "index");
     } else if (fine && !can_be_label(schema.children[found])) {
-        fine = fail(failure, "%s: column \"%s\" of \"%s\" has neither texts nor integers, so it "
-            "can't name the columns", file_name, schema.children[found]->name, frame);
+        fine = fail(failure,
+            "%s: column \"%s\" of \"%s\" has neither texts nor integers, so it "
+            "can't name the columns",
+            file_name, schema.children[found]->name, frame);
     }
     if (fine) fine = load(table, &schema, found, file_name, out_labels, failure);
     if (fine) fine = labels_finish(out_labels, number, failure);

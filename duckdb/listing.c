@@ -109,7 +109,7 @@ void listing_bind(
     duckdb_bind_set_bind_data(info, listing, listing_free);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------ */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 static void listing_init(duckdb_init_info info)
 {
@@ -133,8 +133,7 @@ static void write_numbers(duckdb_vector out, idx_t row, const struct cell *cell)
     if (cell->number) memcpy(items + size, cell->numbers, cell->number * sizeof *items);
 }
 
-static void write_cell(
-    duckdb_vector out, idx_t row, enum cell_kind kind, const struct cell *cell)
+static void write_cell(duckdb_vector out, idx_t row, enum cell_kind kind, const struct cell *cell)
 {
     if (!cell->known) {
         duckdb_vector_ensure_validity_writable(out);

@@ -19,8 +19,8 @@ struct matrix {
     bool by_row;
     uint64_t rows, columns, entries;
     basalt_hdf5_dataset *data, *indices, *pointers;
-    char format[2];     /* Arrow's, of a value */
-    char number[4];     /* the library's word for it, "<f4" */
+    char format[2]; /* Arrow's, of a value */
+    char number[4]; /* the library's word for it, "<f4" */
     size_t value_bytes;
     char file_name[512];
 };
@@ -35,7 +35,7 @@ static void matrix_free(void *context)
     free(matrix);
 }
 
-/* ---- what a path is ------------------------------------------------------------------------------------ */
+/* ---- what a path is ------------------------------------------------------------------------- */
 
 struct shape_words { /* attributes of a sparse matrix */
     char encoding[32];
@@ -88,7 +88,7 @@ bool matrix_look(basalt_hdf5 *file, const char *file_name, const char *path,
     return true;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 static bool open_member(basalt_hdf5 *file, const char *file_name, const char *path,
     const char *member, basalt_hdf5_dataset **out_dataset, uint64_t *out_count,
@@ -201,13 +201,14 @@ static bool wide_make(const struct matrix *matrix, struct ArrowSchema *out, stru
     return true;
 }
 
-/* ---- readers ------------------------------------------------------------------------------------------------ */
+/* ---- readers -------------------------------------------------------------------------------- */
 
 struct reader {
     const struct matrix *matrix;
     size_t count;
-    size_t *columns;  /* of the matrix */
-    int32_t *slot_of; /* of each column of the matrix: which of `columns` it is, -1: none; by row only */
+    size_t *columns; /* of the matrix */
+    int32_t *
+        slot_of; /* of each column of the matrix: which of `columns` it is, -1: none; by row only */
 };
 
 static void reader_close(void *data)
@@ -255,7 +256,7 @@ static uint64_t reader_batch_rows(const void *data)
     return MAX_OF(rows, 64);
 }
 
-/* ---- arrays ---------------------------------------------------------------------------------------------------- */
+/* ---- arrays --------------------------------------------------------------------------------- */
 
 struct dense { /* one block of memory: columns of `rows` values */
     struct ArrowArray *children;
@@ -307,7 +308,8 @@ static basalt_status dense_make(
         .private_data = dense};
     if (!dense->children || !dense->pointers || !dense->buffers || !dense->values) {
         dense_release(out);
-        return refuse(error, BASALT_NO_MEMORY, "there is not enough memory for a batch of the matrix");
+        return refuse(
+            error, BASALT_NO_MEMORY, "there is not enough memory for a batch of the matrix");
     }
     for (size_t i = 0; i < columns; i++) {
         dense->buffers[i * 2 + 1] = dense->values + i * rows * value_bytes;
@@ -320,7 +322,7 @@ static basalt_status dense_make(
     return BASALT_OK;
 }
 
-/* ---- entries ------------------------------------------------------------------------------------------------------ */
+/* ---- entries -------------------------------------------------------------------------------- */
 
 struct entries { /* [first, first + count) of indices and data */
     uint64_t first, count;
@@ -355,7 +357,8 @@ static basalt_status entries_read(const struct matrix *matrix, uint64_t first, u
     out->places = malloc((count + 1) * sizeof *out->places);
     out->values = malloc((count + 1) * matrix->value_bytes);
     if (!out->places || !out->values) {
-        return refuse(error, BASALT_NO_MEMORY, "there is not enough memory for a batch of the matrix");
+        return refuse(
+            error, BASALT_NO_MEMORY, "there is not enough memory for a batch of the matrix");
     }
     const basalt_status status =
         read_range(matrix->indices, "<i8", first, count, out->places, 8, error);
@@ -377,7 +380,8 @@ static basalt_status pointers_read(const struct matrix *matrix, uint64_t first, 
     for (uint64_t i = 0; i <= count; i++) {
         const int64_t low = i ? pointers[i - 1] : 0;
         if (pointers[i] < low || (uint64_t)pointers[i] > matrix->entries) {
-            return refuse(error, BASALT_CORRUPT, "its indptr is damaged: it falls, or leaves the data");
+            return refuse(
+                error, BASALT_CORRUPT, "its indptr is damaged: it falls, or leaves the data");
         }
     }
     return BASALT_OK;
@@ -402,7 +406,7 @@ static void add_value(const char *format, uint8_t *at, const uint8_t *value)
     }
 }
 
-/* ---- batches --------------------------------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 static basalt_status fill_by_row(const struct reader *reader, uint64_t first, uint64_t rows,
     const int64_t *pointers, const struct entries *entries, struct ArrowArray *out,
@@ -454,8 +458,8 @@ static basalt_status read_column(const struct reader *reader, size_t slot, uint6
     struct entries entries = {0};
     basalt_status status = pointers_read(matrix, reader->columns[slot], 1, &pointers, error);
     if (!status) {
-        status = entries_read(matrix, (uint64_t)pointers[0],
-            (uint64_t)(pointers[1] - pointers[0]), &entries, error);
+        status = entries_read(
+            matrix, (uint64_t)pointers[0], (uint64_t)(pointers[1] - pointers[0]), &entries, error);
     }
     for (uint64_t i = 0; !status && i < entries.count; i++) {
         const uint64_t row = (uint64_t)entries.places[i];

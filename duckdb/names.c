@@ -71,7 +71,7 @@ char *name_numbered(const struct name_set *set, const char *name)
     return made;
 }
 
-/* ---- labels ----------------------------------------------------------------------------------------- */
+/* ---- labels --------------------------------------------------------------------------------- */
 
 void labels_free(struct labels *labels)
 {

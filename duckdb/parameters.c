@@ -6,8 +6,7 @@
 static bool take_flag(duckdb_bind_info info, const char *name, bool otherwise)
 {
     duckdb_value value = duckdb_bind_get_named_parameter(info, name);
-    const bool flag =
-        value && !duckdb_is_null_value(value) ? duckdb_get_bool(value) : otherwise;
+    const bool flag = value && !duckdb_is_null_value(value) ? duckdb_get_bool(value) : otherwise;
     duckdb_destroy_value(&value);
     return flag;
 }
@@ -52,7 +51,8 @@ static bool take_word(duckdb_bind_info info, const char *name, const char *const
         fine = true;
     }
     if (!fine) {
-        (void)fail(failure, "%s is '%.60s'; it may be '%s' or '%s'", name, text, words[0], words[1]);
+        (void)fail(
+            failure, "%s is '%.60s'; it may be '%s' or '%s'", name, text, words[0], words[1]);
     }
     free(text);
     return fine;
@@ -131,7 +131,7 @@ bool request_text(duckdb_bind_info info, const char *name, char **out_text)
     return false;
 }
 
-/* ---- registration ------------------------------------------------------------------------------------ */
+/* ---- registration --------------------------------------------------------------------------- */
 
 void add_named_parameter(duckdb_table_function function, const char *name, duckdb_type type)
 {

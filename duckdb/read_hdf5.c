@@ -19,7 +19,7 @@ static void bind(duckdb_bind_info info)
     scan_bind(info, request);
 }
 
-/* ---- the one table of a file --------------------------------------------------------------------------- */
+/* ---- the one table of a file ---------------------------------------------------------------- */
 
 #define TABLES_SHOWN 20
 
@@ -78,8 +78,8 @@ static bool note_table(void *context, const basalt_hdf5_entry *entry)
 }
 
 /* Opens what the request names, or the one table that the file has. */
-static bool open_only(struct scan_part *part, const struct scan_request *request,
-    struct failure *failure)
+static bool open_only(
+    struct scan_part *part, const struct scan_request *request, struct failure *failure)
 {
     struct tables tables = {.file = part->file, .inside = UINT32_MAX, .group = UINT32_MAX};
     struct scan_request named = *request;
@@ -88,9 +88,8 @@ static bool open_only(struct scan_part *part, const struct scan_request *request
         return fail_file(failure, part->path, &error);
     }
     if (tables.count != 1) {
-        return fail(failure,
-            "%s has %zu tables%s%s%s: say which with read_hdf5('%s', path)", part->path,
-            tables.count, tables.count ? ": " : "", tables.shown,
+        return fail(failure, "%s has %zu tables%s%s%s: say which with read_hdf5('%s', path)",
+            part->path, tables.count, tables.count ? ": " : "", tables.shown,
             tables.count > TABLES_SHOWN ? ", …" : "", part->path);
     }
     named.path = tables.first;

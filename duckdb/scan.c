@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-/* ---- tables as a source ------------------------------------------------------------------------------- */
+/* ---- tables as a source --------------------------------------------------------------------- */
 
 static bool table_open(const struct scan_part *part, const size_t *columns, size_t column_count,
     void **out_reader, struct failure *failure)
@@ -47,9 +47,9 @@ static basalt_status table_read(
 
 const struct scan_source table_source = {table_open, table_close, table_batch_rows, table_read};
 
-/* ---- a query ------------------------------------------------------------------------------------------- */
+/* ---- a query -------------------------------------------------------------------------------- */
 
-struct part_run { /* of one file: which rows, in which morsels */
+struct part_run {          /* of one file: which rows, in which morsels */
     uint64_t first, count; /* rows of the table that are wanted, `step` apart */
     uint64_t end;          /* behind the last of them */
     uint64_t base, rows;   /* morsel k: rows [base + k * rows, base + (k + 1) * rows) */
@@ -81,11 +81,12 @@ struct thread {
     struct run *run; /* from its first call on */
     size_t part;     /* SIZE_MAX: none yet */
     void *reader;
-    size_t *slots;           /* of each wanted column: which of the reader's it is, or SIZE_MAX */
-    size_t *columns;         /* the reader's, of the table */
+    size_t *slots;   /* of each wanted column: which of the reader's it is, or SIZE_MAX */
+    size_t *columns; /* the reader's, of the table */
     size_t column_count;
-    uint64_t row, end;       /* of the morsel, still to be read */
-    struct ArrowArray batch; /* rows [batch_first, batch_end); none if no column is wanted of the table */
+    uint64_t row, end; /* of the morsel, still to be read */
+    struct ArrowArray
+        batch; /* rows [batch_first, batch_end); none if no column is wanted of the table */
     uint64_t batch_first, batch_end;
     uint64_t flat; /* the next row to hand out */
 };
@@ -126,7 +127,7 @@ static size_t choose_columns(const struct run *run, size_t part, size_t *slots, 
     return count;
 }
 
-/* ---- the start of a query -------------------------------------------------------------------------------- */
+/* ---- the start of a query ------------------------------------------------------------------- */
 
 #define COUNTED_ROWS ((uint64_t)1 << 20) /* a morsel of rows of which no column is wanted */
 
@@ -211,7 +212,7 @@ void scan_init_thread(duckdb_init_info info)
     duckdb_init_set_init_data(info, thread, thread_free);
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------ */
+/* ---- batches -------------------------------------------------------------------------------- */
 
 static bool thread_begin(struct thread *thread, struct run *run, struct failure *failure)
 {
@@ -316,7 +317,7 @@ static bool find_rows(struct thread *thread, bool *out_end, struct failure *fail
     }
 }
 
-/* ---- vectors -------------------------------------------------------------------------------------------------- */
+/* ---- vectors -------------------------------------------------------------------------------- */
 
 struct piece { /* rows of the result: flat, flat + step, … of the batch */
     const struct scan_part *part;
@@ -474,8 +475,8 @@ void scan_rows(duckdb_function_info info, duckdb_data_chunk output)
     if (fine && !end) {
         const struct piece piece = next_piece(thread);
         for (size_t i = 0; fine && i < thread->run->wanted_count; i++) {
-            fine = write_wanted(
-                thread, &piece, i, duckdb_data_chunk_get_vector(output, i), &failure);
+            fine =
+                write_wanted(thread, &piece, i, duckdb_data_chunk_get_vector(output, i), &failure);
         }
         if (fine) pass_piece(thread, &piece);
         if (fine) duckdb_data_chunk_set_size(output, piece.count);

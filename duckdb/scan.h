@@ -12,11 +12,11 @@ enum scan_column_kind {
 struct scan_column {
     enum scan_column_kind kind;
     char *name;
-    char type[512];           /* as type_text says it, to compare files by */
-    bool as_enum;             /* its dictionary, or its labels, are the type's */
+    char type[512]; /* as type_text says it, to compare files by */
+    bool as_enum;   /* its dictionary, or its labels, are the type's */
     bool by_label;
     uint64_t label_hash;
-    bool is_number; /* of a row or column of a matrix, without a label */
+    bool is_number;           /* of a row or column of a matrix, without a label */
     struct ArrowArray values; /* of the dictionary of the first file that has it; may be empty */
     struct epoch epoch;
 };

@@ -51,7 +51,7 @@ void plan_free(void *data)
     free(plan);
 }
 
-/* ---- one file ------------------------------------------------------------------------------------- */
+/* ---- one file ------------------------------------------------------------------------------- */
 
 /* Gives the column its name, or one with a number that no column before it has. */
 static bool set_name(struct part_column *column, const char *name, struct name_set *met)
@@ -79,8 +79,8 @@ bool name_columns(struct scan_part *part, struct failure *failure)
     return fine ? true : fail_memory(failure);
 }
 
-bool rename_columns(struct scan_part *part, size_t first, const struct labels *labels,
-    struct failure *failure)
+bool rename_columns(
+    struct scan_part *part, size_t first, const struct labels *labels, struct failure *failure)
 {
     struct name_set met = {0};
     bool fine = true;
@@ -120,7 +120,7 @@ static bool open_part(struct scan_part *part, const struct scan_request *request
     return request->open(part, request, failure);
 }
 
-/* ---- columns of all files --------------------------------------------------------------------------- */
+/* ---- columns of all files ------------------------------------------------------------------- */
 
 static const struct ArrowSchema *schema_of(const struct scan_part *part, size_t column)
 {
@@ -134,8 +134,8 @@ static bool labels_make_enum(const struct labels *labels)
 }
 
 /* The values of a column's dictionary: those of no rows. */
-static bool read_values(const struct scan_part *part, size_t column, struct ArrowArray *out,
-    struct failure *failure)
+static bool read_values(
+    const struct scan_part *part, size_t column, struct ArrowArray *out, struct failure *failure)
 {
     void *reader = NULL;
     basalt_error error = {0};
@@ -228,8 +228,7 @@ struct name_index {
 
 static int compare_entries(const void *a, const void *b)
 {
-    return strcasecmp(
-        ((const struct name_entry *)a)->name, ((const struct name_entry *)b)->name);
+    return strcasecmp(((const struct name_entry *)a)->name, ((const struct name_entry *)b)->name);
 }
 
 static struct name_index *index_names(const struct scan_part *part)
@@ -274,15 +273,15 @@ static bool agree(const struct scan_plan *plan, struct scan_column *column,
         const struct ArrowArray *a = dictionary_in(&column->values);
         const struct ArrowArray *b = dictionary_in(&found.values);
         column->as_enum = found.as_enum && column->by_label == found.by_label &&
-            (column->by_label
-                    ? column->label_hash == found.label_hash
-                    : same_values(schema_of(&parts->parts[first], own), a, schema_of(part, its), b));
+            (column->by_label ? column->label_hash == found.label_hash
+                              : same_values(schema_of(&parts->parts[first], own), a,
+                                    schema_of(part, its), b));
     }
     column_clear(&found);
     return fine;
 }
 
-/* ---- which columns ---------------------------------------------------------------------------------- */
+/* ---- which columns -------------------------------------------------------------------------- */
 
 static bool add_named(struct scan_plan *plan, enum scan_column_kind kind, const char *name,
     const char *type, struct failure *failure)
@@ -379,16 +378,15 @@ static bool settle_types(
             if (!describe(plan, &parts->parts[k], own, column, failure)) {
                 char why[sizeof failure->message];
                 memcpy(why, failure->message, sizeof why);
-                return fail(failure, "%s: column \"%s\": %.700s", parts->parts[k].path,
-                    column->name, why);
+                return fail(
+                    failure, "%s: column \"%s\": %.700s", parts->parts[k].path, column->name, why);
             }
         }
     }
     return true;
 }
 
-static bool plan_columns(
-    struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
+static bool plan_columns(struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
 {
     const struct scan_request *request = plan->request;
     if (request->row_name && !add_named(plan, SCAN_ROW, request->row_name, "BIGINT", failure)) {
@@ -400,8 +398,7 @@ static bool plan_columns(
     }
     if (!place_all(plan, parts, failure)) return false;
     drop_missing(plan, parts);
-    if (request->row_number &&
-        !add_named(plan, SCAN_ROW, "file_row_number", "BIGINT", failure)) {
+    if (request->row_number && !add_named(plan, SCAN_ROW, "file_row_number", "BIGINT", failure)) {
         return false;
     }
     if (request->filename && !add_named(plan, SCAN_FILE, "filename", "VARCHAR", failure)) {
@@ -470,7 +467,7 @@ bool parts_open(struct scan_plan *plan, struct scan_parts **out_parts, struct fa
     return true;
 }
 
-/* ---- the window of rows ------------------------------------------------------------------------------ */
+/* ---- the window of rows --------------------------------------------------------------------- */
 
 static uint64_t clamp(int64_t place, uint64_t rows)
 {
@@ -488,15 +485,15 @@ void part_window(const struct scan_request *request, const struct scan_part *par
     *out_count = end > first ? (end - first + request->step - 1) / request->step : 0;
 }
 
-/* ---- binding ------------------------------------------------------------------------------------------ */
+/* ---- binding -------------------------------------------------------------------------------- */
 
 static duckdb_logical_type labels_type(const struct labels *labels)
 {
     return duckdb_create_enum_type((const char **)labels->texts, labels->count);
 }
 
-static duckdb_logical_type column_type(const struct scan_plan *plan,
-    const struct scan_parts *parts, size_t index, struct failure *failure)
+static duckdb_logical_type column_type(const struct scan_plan *plan, const struct scan_parts *parts,
+    size_t index, struct failure *failure)
 {
     const struct scan_column *column = &plan->columns[index];
     size_t part = 0;
@@ -525,7 +522,8 @@ static bool tell_columns(duckdb_bind_info info, struct scan_plan *plan,
         duckdb_destroy_logical_type(&type);
     }
     if (plan->column_count) return true;
-    return fail(failure, "%s: the files have no column in common (schema_mode := 'union' gives all)",
+    return fail(failure,
+        "%s: the files have no column in common (schema_mode := 'union' gives all)",
         plan->request->files.paths[0]);
 }
 

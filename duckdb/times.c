@@ -79,8 +79,7 @@ struct epoch epoch_of(const struct ArrowSchema *schema)
     const char *since = strstr(text, " since ");
     if (!since || !has_calendar(schema)) return epoch;
     epoch.unit_us = unit_us(text, (size_t)(since - text));
-    epoch.known =
-        epoch.unit_us && parse_start(since + 7 + strspn(since + 7, " "), &epoch.start_us);
+    epoch.known = epoch.unit_us && parse_start(since + 7 + strspn(since + 7, " "), &epoch.start_us);
     return epoch;
 }
 

@@ -22,7 +22,7 @@
 #define SHAPE_RANK_MAX 32
 #define NO_TIME INT64_MIN
 
-/* ---- what a format means ------------------------------------------------------------------------ */
+/* ---- what a format means -------------------------------------------------------------------- */
 
 static bool is_list(const struct ArrowSchema *schema)
 {
@@ -107,7 +107,7 @@ static const char *plain_name(duckdb_type type)
     }
 }
 
-/* ---- the shape of a fixed-size list -------------------------------------------------------------- */
+/* ---- the shape of a fixed-size list --------------------------------------------------------- */
 
 struct shape {
     unsigned rank;
@@ -175,7 +175,7 @@ static bool is_array(const struct ArrowSchema *schema)
     return items > 0 && items <= ARRAY_ITEMS_MAX;
 }
 
-/* ---- types --------------------------------------------------------------------------------------- */
+/* ---- types ---------------------------------------------------------------------------------- */
 
 struct text {
     char *at, *end;
@@ -192,8 +192,7 @@ static void put(struct text *text, const char *word)
 
 static bool put_type(struct text *text, const struct ArrowSchema *schema, struct failure *failure);
 
-static bool put_struct(
-    struct text *text, const struct ArrowSchema *schema, struct failure *failure)
+static bool put_struct(struct text *text, const struct ArrowSchema *schema, struct failure *failure)
 {
     put(text, "STRUCT(");
     for (int64_t i = 0; i < schema->n_children; i++) {
@@ -338,22 +337,21 @@ bool values_make_enum(const struct ArrowSchema *schema, const struct ArrowArray 
     return fits;
 }
 
-static duckdb_logical_type make_enum(const struct ArrowSchema *schema,
-    const struct ArrowArray *values, struct failure *failure)
+static duckdb_logical_type make_enum(
+    const struct ArrowSchema *schema, const struct ArrowArray *values, struct failure *failure)
 {
     char **texts = copy_values(schema->dictionary, values);
     if (!texts) {
         (void)fail_memory(failure);
         return NULL;
     }
-    duckdb_logical_type type =
-        duckdb_create_enum_type((const char **)texts, (idx_t)values->length);
+    duckdb_logical_type type = duckdb_create_enum_type((const char **)texts, (idx_t)values->length);
     texts_free(texts, (size_t)values->length);
     return type;
 }
 
-duckdb_logical_type type_make(const struct ArrowSchema *schema, const struct ArrowArray *values,
-    struct failure *failure)
+duckdb_logical_type type_make(
+    const struct ArrowSchema *schema, const struct ArrowArray *values, struct failure *failure)
 {
     char text[256];
     if (values) return make_enum(schema, values, failure);
@@ -364,7 +362,7 @@ duckdb_logical_type type_make(const struct ArrowSchema *schema, const struct Arr
     return duckdb_create_logical_type(plain_type(schema->format));
 }
 
-/* ---- values --------------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 bool array_is_valid(const struct ArrowArray *array, uint64_t row)
 {
@@ -446,8 +444,8 @@ static void write_halves(const struct ArrowArray *array, uint64_t first, uint64_
     for (idx_t i = 0; i < count; i++) out[i] = float_of_half(values[first + i * step]);
 }
 
-static void write_texts(const struct values *values, uint64_t first, uint64_t step, idx_t count,
-    struct target *target)
+static void write_texts(
+    const struct values *values, uint64_t first, uint64_t step, idx_t count, struct target *target)
 {
     for (idx_t i = 0; i < count; i++) {
         size_t bytes = 0;
@@ -458,8 +456,8 @@ static void write_texts(const struct values *values, uint64_t first, uint64_t st
     }
 }
 
-static void write_fixed_bytes(const struct values *values, uint64_t first, uint64_t step,
-    idx_t count, struct target *target)
+static void write_fixed_bytes(
+    const struct values *values, uint64_t first, uint64_t step, idx_t count, struct target *target)
 {
     const size_t width = (size_t)strtoull(values->schema->format + 2, NULL, 10);
     const char *bytes = values->array->buffers[1];
@@ -469,7 +467,7 @@ static void write_fixed_bytes(const struct values *values, uint64_t first, uint6
     }
 }
 
-/* ---- times ---------------------------------------------------------------------------------------- */
+/* ---- times ---------------------------------------------------------------------------------- */
 
 /* value * multiply / divide, rounded down; false if that is too large. */
 static bool scale(int64_t value, int64_t multiply, int64_t divide, int64_t *out)
@@ -546,7 +544,7 @@ static void write_instants(const struct ArrowArray *array, uint64_t first, uint6
     }
 }
 
-/* ---- lists, structs, dictionaries ------------------------------------------------------------------ */
+/* ---- lists, structs, dictionaries ----------------------------------------------------------- */
 
 static bool write_array(const struct values *values, uint64_t first, uint64_t step, idx_t count,
     struct target *target, struct failure *failure)
@@ -633,8 +631,8 @@ static uint64_t code_at(const struct values *values, uint64_t row)
 }
 
 /* DuckDB numbers the values of an ENUM by the smallest type that does. */
-static void write_codes(const struct values *values, uint64_t first, uint64_t step, idx_t count,
-    struct target *target)
+static void write_codes(
+    const struct values *values, uint64_t first, uint64_t step, idx_t count, struct target *target)
 {
     void *out = duckdb_vector_get_data(target->vector);
     const int64_t members = values->array->dictionary->length;
@@ -663,12 +661,13 @@ static bool write_named(const struct values *values, uint64_t first, uint64_t st
         const uint64_t row = first + i * step;
         if (!array_is_valid(values->array, row)) continue;
         const uint64_t code = code_at(values, row);
-        if (!vector_write(&inner, code, 1, 1, target->vector, target->at + i, failure)) return false;
+        if (!vector_write(&inner, code, 1, 1, target->vector, target->at + i, failure))
+            return false;
     }
     return true;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------ */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 static size_t plain_bytes(duckdb_type type)
 {

@@ -24,7 +24,8 @@ const char *bs_hdf5_warning(const struct bs_hdf5 *file)
 
 static bool is_same_root(const struct bs_h5_file *a, const struct bs_h5_file *b)
 {
-    const struct bs_h5_superblock *one = bs_h5_file_superblock(a), *other = bs_h5_file_superblock(b);
+    const struct bs_h5_superblock *one = bs_h5_file_superblock(a),
+                                  *other = bs_h5_file_superblock(b);
     return one->root == other->root && one->end_of_file == other->end_of_file;
 }
 

@@ -109,6 +109,41 @@ TEST(tables, everything_is_met_once)
     CHECK_EQ(test_live_allocations(), before);
 }
 
+struct chunk_count {
+    unsigned count, stop_at;
+    uint64_t bytes, last;
+};
+
+static bool note_chunk(void *context, const basalt_hdf5_chunk *chunk)
+{
+    struct chunk_count *seen = context;
+    CHECK_EQ(chunk->rank, 1);
+    CHECK(chunk->file_offset > 0);
+    seen->bytes += chunk->stored_bytes;
+    seen->last = chunk->offset[0];
+    return ++seen->count != seen->stop_at;
+}
+
+TEST(tables, chunks_are_listed)
+{
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    struct chunk_count all = {0}, two = {.stop_at = 2};
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(bs_hdf5_open(vfs, foreign_file(), &file, err));
+    CHECK_OK(bs_hdf5_each_chunk(file, "/chunked", note_chunk, &all, err));
+    CHECK_EQ(all.count, (ROWS + 6) / 7);
+    CHECK_EQ(all.last, ROWS / 7 * 7);
+    CHECK(all.bytes > 0);
+    CHECK_OK(bs_hdf5_each_chunk(file, "/chunked", note_chunk, &two, err));
+    CHECK_EQ(two.count, 2);
+    CHECK_EQ(bs_hdf5_each_chunk(file, "/cube", note_chunk, &all, NULL), BASALT_UNSUPPORTED);
+    CHECK_EQ(bs_hdf5_each_chunk(file, "/frame", note_chunk, &all, NULL), BASALT_UNSUPPORTED);
+    CHECK_EQ(bs_hdf5_each_chunk(file, "/none", note_chunk, &all, NULL), BASALT_NOT_FOUND);
+    bs_hdf5_close(file);
+    bs_vfs_free(vfs);
+}
+
 static const char *const tables_expected[][2] = {
     {"/nested", "records"},
     {"/sparse", "sparse matrix (CSR)"},
@@ -262,6 +297,30 @@ TEST(tables, a_family_comes_back_as_it_went_in)
     REQUIRE_OK(scan(file, "all%2Fof it", 8100, 500, &stream, err));
     help_check_stream(&stream, schema.schema, NULL, 8100, 500);
     bs_hdf5_close(file);
+    help_schema_close(&schema);
+    help_env_close(&env);
+}
+
+/* What a reader sees is not reused while it looks: the writer finds its lock. */
+TEST(tables, a_file_of_basalt_is_pinned_while_it_is_open)
+{
+    struct help_env env;
+    struct help_schema schema;
+    struct bs_hdf5 *file = NULL;
+    struct bs_file *other = NULL;
+    struct bs_lock_holder holder;
+    make_family(&env, &schema, 60);
+    REQUIRE_OK(bs_hdf5_open(env.parts.vfs, "/a.h5", &file, err));
+    REQUIRE_OK(bs_file_open(env.parts.vfs, "/a.h5", BS_OPEN_READ, &other, err));
+    CHECK_OK(
+        other->ops->probe(other, BS_LOCK_EXCLUSIVE, BS_LOCK_PIN, UINT64_MAX / 4, &holder, err));
+    CHECK(holder.held);
+    CHECK(holder.start > BS_LOCK_PIN);
+    bs_hdf5_close(file);
+    CHECK_OK(
+        other->ops->probe(other, BS_LOCK_EXCLUSIVE, BS_LOCK_PIN, UINT64_MAX / 4, &holder, err));
+    CHECK(!holder.held);
+    bs_file_close(other);
     help_schema_close(&schema);
     help_env_close(&env);
 }

@@ -1,0 +1,141 @@
+"""The files that the SQL tests read: written by h5py, pandas, netCDF4, anndata, and by Basalt."""
+import subprocess
+from pathlib import Path
+
+import anndata
+import h5py
+import netCDF4
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import scipy.sparse as sp
+
+anndata.settings.allow_write_nullable_strings = True
+
+
+def make_types(path):
+    with h5py.File(path, "w") as file:
+        numbers = file.create_group("numbers")
+        for kind in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"):
+            numbers[kind] = np.array([1, 2, 100], kind)
+        file["big_endian"] = np.array([1.5, -2], ">f8")
+        file["bool"] = np.array([True, False, True])
+        file["text"] = ["a", "\u00e4\u00f6", ""]
+        file["opaque"] = np.array([b"\0\1", b"\xff\xfe"], "V2")
+        file.create_dataset("enum", data=np.array([1, -2, 9], "i2"),
+                            dtype=h5py.enum_dtype({"red": 1, "green": -2}, "i2"))
+        lists = file.create_dataset("lists", (3,), dtype=h5py.vlen_dtype("i4"))
+        lists[0], lists[1], lists[2] = [1, 2], [], [3]
+        file["cube"] = np.arange(12, dtype="i4").reshape(2, 2, 3)
+        file["matrix"] = np.arange(6, dtype="f4").reshape(3, 2)
+        file["scalar"] = 7.5
+        file["none"] = np.zeros(0, "i4")
+        inner = np.dtype([("x", "<f4"), ("y", "<i8")])
+        records = np.zeros(2, [("id", "<u4"), ("at", inner), ("grid", "<i2", (2, 2)), ("name", "S3")])
+        records["id"], records["name"] = [1, 2], [b"ab", b"c"]
+        records["at"]["y"] = [10, 20]
+        file["records"] = records
+        refs = file.create_dataset("references", (2,), dtype=h5py.ref_dtype)
+        refs[0] = file["cube"].ref
+        file.create_dataset("complex", data=np.array([1 + 2j]))
+        file["numbers"].attrs["unit"] = "V"
+        file["numbers"].attrs["limits"] = [0.5, 10]
+
+
+def make_rows(folder):
+    """Rows in chunks, and files that hold parts of the same."""
+    with h5py.File(folder / "rows.h5", "w") as file:
+        group = file.create_group("rows")
+        n = 100_000
+        group.create_dataset("i", data=np.arange(n), chunks=(4096,), compression="gzip", shuffle=True)
+        group.create_dataset("x", data=np.arange(n) / 2, chunks=(1000,))
+        group["label"] = np.array([b"abc", b"def"] * (n // 2), "S3")
+    for part in range(3):
+        with h5py.File(folder / f"part{part}.h5", "w") as file:
+            file["t/k"] = np.arange(part * 10, part * 10 + 10)
+            file[f"t/{'odd' if part == 1 else 'even'}"] = np.full(10, part / 2)
+    (folder / "deep/er").mkdir(parents=True)
+    with h5py.File(folder / "deep/er/part3.h5", "w") as file:
+        file["t/k"] = np.arange(30, 40)
+    with h5py.File(folder / "clash.h5", "w") as file:
+        file["t/k"] = ["text"]
+    with h5py.File(folder / "only.h5", "w") as file:
+        file["only"] = np.arange(3)
+    with h5py.File(folder / "damaged.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(50_000.0), chunks=(10_000,), fletcher32=True)
+        place = file["x"].id.get_chunk_info(3).byte_offset
+    data = bytearray((folder / "damaged.h5").read_bytes())
+    data[place + 77] ^= 1
+    (folder / "damaged.h5").write_bytes(data)
+
+
+def make_pandas(path):
+    frame = pd.DataFrame({"a": np.arange(4), "when": pd.date_range("2024-01-01", periods=4, freq="h")})
+    frame.to_hdf(path, key="fixed", mode="w")
+    frame.to_hdf(path, key="table", format="table", data_columns=True)
+
+
+def make_netcdf(path):
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", 3)
+        file.createDimension("lat", 2)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units = "hours since 2000-01-01 00:00:00"
+        time[:] = [0, 1.5, 24]
+        lat = file.createVariable("lat", "f4", ("lat",))
+        lat[:] = [-45, 45]
+        t = file.createVariable("t", "i2", ("time", "lat"), fill_value=-99)
+        t[:] = np.ma.masked_equal([[1, 2], [3, -99], [5, 6]], -99)
+        year = file.createVariable("year", "f8", ("time",))
+        year.units, year.calendar = "days since 2000-01-01", "360_day"
+        year[:] = [0, 30, 360]
+
+
+def make_anndata(folder):
+    x = sp.csr_matrix(np.array([[1, 0, 2], [0, 0, 3], [4, 5, 0], [0, 0, 0]], "f4"))
+    obs = pd.DataFrame({"cluster": pd.Categorical(["a", "b", "a", None]),
+                        "n": pd.array([1, None, 3, 4], "Int32"),
+                        "ok": pd.array([True, None, False, True], "boolean"),
+                        "note": pd.array(["x", None, "y", "z"], "string")}, index=[f"cell{i}" for i in range(4)])
+    var = pd.DataFrame({"symbol": ["TP53", "TP53", "MYC"], "len": [10, 20, 30]}, index=["g0", "g1", "g2"])
+    for form in ("csr", "csc", "dense"):
+        adata = anndata.AnnData({"csr": x, "csc": x.tocsc(), "dense": x.toarray()}[form], obs.copy(), var.copy())
+        adata.layers["twice"] = x * 2
+        adata.obsm["pca"] = np.arange(8.0).reshape(4, 2)
+        adata.varm["load"] = np.arange(6, dtype="f4").reshape(3, 2)
+        adata.obsp["near"] = sp.csr_matrix(([0.5], ([1], [3])), (4, 4))
+        adata.varp["dense"] = np.eye(3)
+        adata.uns["title"] = "a test"
+        adata.uns["params"] = {"k": 5, "names": np.array(["p", "q"])}
+        adata.raw = anndata.AnnData(x * 10, obs.copy(), var.copy())
+        adata.write_h5ad(folder / f"{form}.h5ad", compression="gzip" if form == "csr" else None)
+    other = anndata.AnnData(sp.csr_matrix(np.array([[7, 8]], "f4")), pd.DataFrame({"n": pd.array([9], "Int32")}, index=["z"]),
+                            pd.DataFrame(index=["g2", "g9"]))
+    other.write_h5ad(folder / "other.h5ad")
+
+
+def make_basalt(path, command):
+    """A file that Basalt wrote: instants, nulls, texts."""
+    table = pa.table({
+        "t": pa.array([1_700_000_000_000_000_000 + i * 10**9 for i in range(9000)], pa.timestamp("ns", "UTC")),
+        "volt": pa.array([None if i % 10 == 0 else i / 4 for i in range(9000)], pa.float64()),
+        "note": pa.array([f"n{i % 7}" for i in range(9000)]),
+        "span": pa.array([i for i in range(9000)], pa.duration("ms")),
+        "day": pa.array([i for i in range(9000)], pa.date32()),
+        "raw": pa.array([bytes([i % 256]) for i in range(9000)], pa.binary()),
+    })
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    subprocess.run([command, "record", str(path), "--instrument", "volts", "--quiet"],
+                   input=sink.getvalue().to_pybytes(), check=True)
+
+
+def make_all(folder, command):
+    folder = Path(folder)
+    make_types(folder / "types.h5")
+    make_rows(folder)
+    make_pandas(folder / "pandas.h5")
+    make_netcdf(folder / "climate.nc")
+    make_anndata(folder)
+    make_basalt(folder / "basalt.h5", command)
