@@ -79,7 +79,7 @@ struct bs_h5_type {
     struct bs_h5_member *members;
     struct bs_h5_type *base; /* enumeration, variable, array */
     uint8_t rank;            /* array */
-    uint32_t dims[BS_H5_RANK_MAX];
+    uint32_t dims[];         /* of arrays alone: a file may have very many of the others */
 };
 
 BS_MUST_USE basalt_status bs_h5_type_decode(

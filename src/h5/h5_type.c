@@ -25,6 +25,12 @@ static basalt_status wrong(const struct bs_cursor *cursor, basalt_error *err, co
     return bs_fail(err, BASALT_CORRUPT, at, "the datatype at %" PRIu64 " %s", at, what);
 }
 
+static size_t bytes_of(enum bs_h5_class kind)
+{
+    return sizeof(struct bs_h5_type) +
+        (kind == BS_H5_ARRAY ? BS_H5_RANK_MAX * sizeof(uint32_t) : 0);
+}
+
 void bs_h5_type_free(struct bs_h5_type *type)
 {
     if (!type) return;
@@ -151,8 +157,8 @@ static basalt_status wrap_old_member(const struct bs_cursor *cursor, uint8_t ran
 
     if (!rank) return BASALT_OK;
     if (rank > OLD_MEMBER_RANK_MAX) return wrong(cursor, err, "has a member of over 4 dimensions");
-    array = bs_alloc_zeroed(1, sizeof *array);
-    if (!array) return bs_fail_memory(err, sizeof *array);
+    array = bs_alloc_zeroed(1, bytes_of(BS_H5_ARRAY));
+    if (!array) return bs_fail_memory(err, bytes_of(BS_H5_ARRAY));
     array->kind = BS_H5_ARRAY;
     array->rank = rank;
     memcpy(array->dims, dims, rank * sizeof *dims);
@@ -338,7 +344,7 @@ static basalt_status decode_nested(
         return bs_fail(err, BASALT_UNSUPPORTED, bs_cursor_offset(cursor),
             "datatype messages of version %u are newer than this reader", head.version);
     if (!head.size_bytes) return wrong(cursor, err, "has a size of zero bytes");
-    type = bs_alloc_zeroed(1, sizeof *type);
+    type = bs_alloc_zeroed(1, bytes_of((enum bs_h5_class)head.kind));
     if (!type) return bs_fail_memory(err, sizeof *type);
     type->kind = (enum bs_h5_class)head.kind;
     type->size_bytes = head.size_bytes;
@@ -384,11 +390,10 @@ basalt_status bs_h5_type_copy(
     const struct bs_h5_type *type, struct bs_h5_type **out_type, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
-    struct bs_h5_type *copy = bs_alloc(sizeof *copy);
+    struct bs_h5_type *copy = bs_copy_bytes(type, bytes_of(type->kind));
 
     *out_type = NULL;
     if (!copy) return bs_fail_memory(err, sizeof *copy);
-    *copy = *type;
     copy->tag = NULL;
     copy->members = NULL;
     copy->member_count = 0;
