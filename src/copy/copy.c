@@ -107,9 +107,13 @@ static basalt_status target_check(
 {
     struct bs_file_info info;
     struct bs_file *file = NULL;
-    basalt_status status = vfs->ops->info(vfs, target, &info, err);
+    basalt_error fault = {0};
+    basalt_status status = vfs->ops->info(vfs, target, &info, &fault);
     if (status == BASALT_NOT_FOUND) return BASALT_OK;
-    if (status) return status;
+    if (status) {
+        if (err) *err = fault;
+        return status;
+    }
     if (!overwrite) {
         return bs_fail(err, BASALT_EXISTS, BASALT_NO_OFFSET, "%.150s is there already", target);
     }

@@ -220,14 +220,18 @@ static bool same_pipeline(const struct bs_pipeline *a, const struct bs_pipeline 
     return true;
 }
 
-/* Some filters note how large the chunks are. */
-static void retune(struct bs_pipeline *pipeline, uint64_t chunk_bytes)
+/* Some filters note how large the chunks are. And libhdf5 does not tell the shuffle filter of a dataset of
+ * variable-length elements how large they are; it leaves the filter out of every chunk instead. */
+static void retune(struct bs_pipeline *pipeline, uint64_t element_bytes, uint64_t chunk_bytes)
 {
     for (unsigned i = 0; i < pipeline->count; i++) {
         struct bs_filter *filter = &pipeline->filters[i];
         const unsigned at = filter->id == BS_FILTER_LZF ? 2
             : filter->id == BS_FILTER_BLOSC             ? 3
                                                         : BS_FILTER_PARAMETERS_MAX;
+        if (filter->id == BS_FILTER_SHUFFLE && filter->parameter_count == 0) {
+            filter->parameters[filter->parameter_count++] = (uint32_t)element_bytes;
+        }
         if (at < filter->parameter_count && at < BS_FILTER_PARAMETERS_MAX) {
             filter->parameters[at] = (uint32_t)BS_MIN(chunk_bytes, (uint64_t)UINT32_MAX);
         }
@@ -244,7 +248,9 @@ static basalt_status choose_filters(const struct wanted *wanted,
             wanted->filters, plan->element_bytes, chunk_bytes, &plan->pipeline, err);
     } else if (dataset->layout == BS_H5_CHUNKED) {
         plan->pipeline = dataset->pipeline; /* long parameters stay the source's */
-        if (!plan->same_grid) retune(&plan->pipeline, chunk_bytes);
+        if (!plan->same_grid || plan->refers) {
+            retune(&plan->pipeline, plan->element_bytes, chunk_bytes);
+        }
     }
     return status;
 }

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-#define IDENTITY_PATH "/.basalt"
+#define IDENTITY_NAME ".basalt"
 #define DEPTH_MAX BS_H5_DEPTH_MAX
 
 /* ---- the map ------------------------------------------------------------------------------- */
@@ -184,7 +184,7 @@ static basalt_status find_link(struct finder *finder, struct bs_h5_node *group,
     const enum want want = want_path(finder);
     if (want == WANT_NOTHING) goto out;
     if (link->kind == BS_H5_LINK_HARD) {
-        if (finder->is_store && finder->depth == 0 && !strcmp(link->name, &IDENTITY_PATH[1])) {
+        if (finder->is_store && finder->depth == 0 && !strcmp(link->name, IDENTITY_NAME)) {
             goto out;
         }
         finder->depth++;

@@ -42,7 +42,7 @@ static void put_bits(struct bs_bytes *out, const struct bs_h5_type *type)
 
 static void put_float(struct bs_bytes *out, const struct bs_h5_type *type)
 {
-    put_head(out, type, 1,
+    put_head(out, type, type->vax ? 3 : 1, /* the first that knows VAX order */
         (uint32_t)type->big_endian | (type->vax ? 0x41u : 0u) | (uint32_t)type->normalization << 4 |
             (uint32_t)type->sign_at << 8);
     bs_bytes_u16(out, type->bit_offset);

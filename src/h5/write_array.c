@@ -47,6 +47,14 @@ void bs_array_put_layout(const struct bs_array *array, struct bs_bytes *out)
     bs_bytes_u32(out, array->element_bytes);
 }
 
+/* Whoever shares a type is one more link to it, as libhdf5 counts: it removes what has none. */
+void bs_node_add_link(struct bs_h5_node *node)
+{
+    assert(!node->placed);
+    node->links = node->links ? node->links + 1 : 2;
+    bs_node_dirty(node);
+}
+
 static basalt_status put_type(struct bs_h5_node *node, const struct bs_h5_type *type,
     struct bs_h5_node *type_node, basalt_error *err)
 {
@@ -180,6 +188,7 @@ basalt_status bs_h5_make_array(struct bs_h5_writer *writer, struct bs_h5_node *p
         bs_node_free(node);
         return status;
     }
+    if (spec->type_node) bs_node_add_link(spec->type_node);
     /* The size is said even where nothing is stored, as libhdf5 does. */
     node->as.array->extent.bytes = spec->layout == BS_H5_CONTIGUOUS ? bytes : 0;
     if (spec->layout == BS_H5_CONTIGUOUS && spec->stored && bytes > 0) {
@@ -259,8 +268,7 @@ basalt_status bs_h5_make_alias(struct bs_h5_writer *writer, struct bs_h5_node *p
     node->as.alias = object;
     status = bs_node_end(node, &node, err);
     if (status) return status;
-    object->links = object->links ? object->links + 1 : 2;
-    bs_node_dirty(object);
+    bs_node_add_link(object);
     return BASALT_OK;
 }
 

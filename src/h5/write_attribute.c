@@ -171,6 +171,7 @@ basalt_status bs_h5_make_attribute(struct bs_h5_writer *writer, struct bs_h5_nod
     body = (struct bs_bytes){0};
     struct bs_node_attribute *attribute = bs_node_attribute(node, name);
     attribute->type_node = type_node;
+    if (type_node) bs_node_add_link(type_node);
     attribute->type_at = (uint16_t)(9 + strlen(name) + 1 + BS_SHARED_ADDRESS_AT);
     node->attributes_dirty = true;
     bs_node_dirty(node);

@@ -107,7 +107,7 @@ struct bs_h5_node {
     bool attributes_dirty;  /* its continuation block must be written */
     bool attributes_inline; /* no continuation block: they change with every commit, or never */
     bool placed;    /* next_address is where the header will be, whatever is written first */
-    uint32_t links; /* hard ones, of an object with aliases; else 0 */
+    uint32_t links; /* hard ones and, of a type, those who share it; 0: one */
     struct bs_h5_writer *writer;
     struct bs_h5_node *parent;
     char *name;
@@ -346,6 +346,7 @@ struct bs_array {
 };
 
 void bs_array_free(struct bs_array *array); /* NULL is fine */
+void bs_node_add_link(struct bs_h5_node *node);
 void bs_array_put_layout(const struct bs_array *array, struct bs_bytes *out);
 
 /* ---- strings ------------------------------------------------------------------------------- */

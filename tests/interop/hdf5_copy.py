@@ -3,10 +3,10 @@
     hdf5_copy.py BASALT WALK_LIBHDF5 MAKE_FIXTURES [FILE...]
 
 Without files: what make_fixtures makes, files that h5py makes here, and every file under BASALT_CORPUS
-(default ../shared/corpus) but the hostile ones. Each is copied with several settings. Every object,
-type, attribute, link and value must be equal: by h5py, references followed, by walk_libhdf5's sums and,
-where there is none that it cannot compare, by h5diff; h5dump and h5stat read the copy, and
-`basalt verify` finds no fault. A refusal must be one that is expected here."""
+(default ../shared/corpus) but the hostile ones. Each is copied as it is, and with one of several other
+settings in turn (with BASALT_COPY_ALL, with all). Every object, type, attribute, link and value must be
+equal: by h5py, references followed, and by walk_libhdf5's sums or h5diff; h5dump and h5stat read the
+copy, and `basalt verify` finds no fault. A refusal must be one that is expected here."""
 
 import os
 import re
@@ -33,7 +33,7 @@ REFUSALS = (
     "that HDF5 1.12 brought cannot be copied",
     "user-defined",
     "is not built in",
-    "cannot be applied",
+    "has more than 64000 bytes",
 )
 
 
@@ -115,6 +115,14 @@ class Later(Exception):
     pass
 
 
+NAMED = set()  # addresses of the committed types that have a name, in the source at hand
+
+
+def note_type(_, item):
+    if isinstance(item, h5py.Datatype):
+        NAMED.add(h5py.h5o.get_info(item.id).addr)
+
+
 def raw_of(identifier, is_dataset):
     """Bytes as in the file, of types without pointers that h5py has no word for."""
     kind, shape = identifier.get_type(), identifier.shape
@@ -140,7 +148,9 @@ def values_of(holder, identifier, is_dataset):
 
 
 def compare_type(a, b, where):
-    expect(a.committed() == b.committed(), f"{where}: committed, or not")
+    # A committed type that has lost its name is nothing that a copy would find.
+    unlinked = a.committed() and h5py.h5o.get_info(a).addr not in NAMED
+    expect(a.committed() == b.committed() or unlinked, f"{where}: committed, or not")
     same = a.equal(b) if hasattr(a, "equal") else a == b
     expect(same and a.get_size() == b.get_size(), f"{where}: the type differs")
     if a.get_class() == h5py.h5t.STRING:
@@ -181,6 +191,8 @@ def walk(both, left, right, where, work):
         work.append((where, left.id, right.id, left, right))
     elif isinstance(left, h5py.Datatype):
         compare_type(left.id, right.id, where)
+        counts = [h5py.h5o.get_info(item.id).rc for item in (left, right)]
+        expect(counts[0] == counts[1], f"{where}: link counts {counts}")
     else:
         compare_group(both, left, right, where, work)
 
@@ -230,12 +242,15 @@ def compare_values(both, work):
 
 
 def compare_h5py(source, copy):
+    if os.path.basename(source).startswith("cache-image"):
+        return 0, 0  # HDF5 2.0, in h5py, cannot
     try:
         left = h5py.File(source, "r")
-        left["/"]
-    except (OSError, KeyError):  # of several files, or something that this libhdf5 cannot open
+    except OSError:  # of several files, or something else that this libhdf5 cannot open
         return 0, 0
     with left, h5py.File(copy, "r") as right:
+        NAMED.clear()
+        left.visititems(note_type)
         both, work = Comparison(left, right), []
         walk(both, left["/"], right["/"], "/", work)
         compare_values(both, work)
@@ -265,12 +280,15 @@ def compare_lines(oracle, source, copy):
         if done.returncode or not text:
             return
         lines = {line for line in text.splitlines() if "\t/.basalt" not in line}
+        lines = {line for line in lines if not line.startswith("DL\t")}  # where links out of it lead
         if path == source and any(line.startswith("E\t") for line in lines):
             return  # what libhdf5 cannot read there
         sides.append(lines)
     only = [line for line in sides[0] - sides[1] if line[:2] in ("A\t", "D\t")]
-    with h5py.File(source, "r") as file:
-        moved = {line.rpartition("\t")[0] for line in only if refers(file, line)}
+    moved = set()
+    if only:
+        with h5py.File(source, "r") as file:
+            moved = {line.rpartition("\t")[0] for line in only if refers(file, line)}
     for side in sides:
         for line in [line for line in side if line.rpartition("\t")[0] in moved]:
             side.remove(line)
@@ -306,7 +324,8 @@ def copy_one(basalt, oracle, folder, job):
         return what, None, text
     try:
         check_tools(basalt, source, copy, setting == ())
-        compare_lines(oracle, source, copy)
+        if setting:
+            compare_lines(oracle, source, copy)
         return what, None, compare_h5py(source, copy)
     except Differs as fault:
         return what, str(fault), None
@@ -388,12 +407,11 @@ def main():
     failed = copies = refused = objects = values = 0
     with tempfile.TemporaryDirectory() as folder:
         os.mkdir(os.path.join(folder, "copies"))
-        jobs = [
-            (number, source, setting)
-            for number, (source, setting) in enumerate(
-                (source, setting) for source in sources(make, folder, sys.argv[4:]) for setting in SETTINGS
-            )
-        ]
+        jobs = []
+        for at, source in enumerate(sources(make, folder, sys.argv[4:])):
+            every = "BASALT_COPY_ALL" in os.environ or len(sys.argv) > 4
+            chosen = SETTINGS if every else ((), SETTINGS[1 + at % (len(SETTINGS) - 1)])
+            jobs += [(len(jobs) + i, source, setting) for i, setting in enumerate(chosen)]
         with ProcessPoolExecutor(2) as pool:
             work = partial(copy_one, basalt, oracle, os.path.join(folder, "copies"))
             outcomes = list(pool.map(work, jobs, chunksize=4))
@@ -401,7 +419,7 @@ def main():
             if isinstance(outcome, str):
                 print(f"refused {what}: {outcome}")
                 refused += 1
-                if not any(text in outcome for text in REFUSALS) and run(["h5dump", source]).returncode == 0:
+                if not any(text in outcome for text in REFUSALS) and run(["h5dump", "-H", source]).returncode == 0:
                     problem = "refused, but libhdf5 reads it"
             elif outcome:
                 copies, objects, values = copies + 1, objects + outcome[0], values + outcome[1]
