@@ -75,7 +75,7 @@ class Command(unittest.TestCase):
 
 
 class Lines(Command):
-    COMMANDS = ["demo", "record", "ls", "cat", "stat", "verify", "recover", "backup"]
+    COMMANDS = ["demo", "record", "ls", "cat", "stat", "verify", "recover", "backup", "copy"]
 
     def test_help_has_an_example(self):
         self.assertIn(b"basalt COMMAND", run("--help").stdout)
@@ -779,6 +779,25 @@ class Look(Command):
             for name in one["probe"]:
                 if isinstance(one["probe"][name], h5py.Dataset):
                     np.testing.assert_array_equal(one["probe"][name][()], other["probe"][name][()])
+
+    def test_copy(self):
+        copy = self.in_folder("repacked.h5")
+        line = run("copy", self.path, copy, "--chunks", "4Ki", "--filters", "shuffle,deflate:9").stdout.decode()
+        self.assertRegex(line, r"repacked.h5: .* times smaller\), \d+ datasets?, \d+\.\d s\n$")
+        run("copy", self.path, copy, expect=EXISTS)
+        self.assertEqual(run("copy", self.path, copy, "--overwrite", "--quiet", "--threads", "2").stdout, b"")
+        for wrong in (["--chunks", "many"], ["--filters", "gnip"], ["--path"], ["--threads", "two"]):
+            done = run("copy", self.path, self.in_folder("x.h5"), *wrong, expect=None)
+            self.assertIn(done.returncode, (2, BAD_ARGUMENT))
+            self.assertEqual(done.stderr.count(b"\n"), 1)
+        run("copy", self.path, self.in_folder("x.h5"), "--path", "/none", expect=NOT_FOUND)
+        run("verify", copy)
+        with h5py.File(self.path) as one, h5py.File(copy) as other:
+            self.assertNotIn(".basalt", other)
+            for name in one["probe"]:
+                if isinstance(one["probe"][name], h5py.Dataset):
+                    np.testing.assert_array_equal(one["probe"][name][()], other["probe"][name][()])
+        self.assertEqual([n for n in os.listdir(self.folder.name) if "part" in n or n == "x.h5"], [])
 
     def test_output_that_nobody_takes(self):
         done = subprocess.run(f"{BASALT} cat {self.path} /probe > /dev/full", shell=True, capture_output=True)
