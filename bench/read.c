@@ -6,6 +6,8 @@
  *   --mode slab     --dataset D --rows a --columns b    the first a rows and b columns of two dimensions
  *   --mode slices   --dataset D          8 threads x 1,000 slices of 100 elements
  *   --mode element  --dataset D          open the dataset and read one element
+ *   --mode columns  --dataset G          each dataset "c0" to "c7" of a group whole, one after the other
+ *   --mode scan     --dataset G          the same group as Arrow arrays
  *   --mode list                          open the file and visit every object */
 #include "bench.h"
 
@@ -68,6 +70,40 @@ static double whole(basalt_hdf5 *file, const struct wanted *wanted, void **out)
     }
     bench_check(basalt_hdf5_read(dataset, &options, *out, count * element, &error), &error);
     basalt_hdf5_dataset_close(&dataset);
+    return bench_seconds() - begin;
+}
+
+static double columns(basalt_hdf5 *file, const char *group, void **out)
+{
+    char name[256];
+    double seconds = 0;
+
+    for (unsigned i = 0; i < BENCH_COLUMNS; i++) {
+        const struct wanted column = {.name = name};
+        snprintf(name, sizeof name, "%s/c%u", group, i);
+        seconds += whole(file, &column, out);
+    }
+    return seconds;
+}
+
+static double scan(basalt_hdf5 *file, const char *group, uint64_t *out_rows)
+{
+    struct ArrowArrayStream stream;
+    struct ArrowArray batch;
+
+    *out_rows = 0;
+    const double begin = bench_seconds();
+    bench_check(basalt_hdf5_scan_with(file, group, NULL, &stream, &error), &error);
+    for (;;) {
+        if (stream.get_next(&stream, &batch)) {
+            fprintf(stderr, "%s\n", stream.get_last_error(&stream));
+            exit(1);
+        }
+        if (!batch.release) break;
+        *out_rows += (uint64_t)batch.length;
+        batch.release(&batch);
+    }
+    stream.release(&stream);
     return bench_seconds() - begin;
 }
 
@@ -183,6 +219,10 @@ int main(int argc, char **argv)
             now = slices(path, name, &extra);
         else if (!strcmp(mode, "element"))
             now = element(file, name, &state);
+        else if (!strcmp(mode, "columns"))
+            now = columns(file, name, &out);
+        else if (!strcmp(mode, "scan"))
+            now = scan(file, name, &extra);
         else if (!strcmp(mode, "list"))
             now = list(path, &extra);
         else

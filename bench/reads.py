@@ -87,6 +87,15 @@ class Reads:
             if name == "zstd":
                 self.others("codecs.h5", name, 8, label)
 
+    def tables(self) -> None:
+        for name in ("raw", "filtered"):
+            common = ("--path", self.path("columns.h5"), "--dataset", "/" + name)
+            scan, each = self.bench.medians(("read", *common, "--mode", "scan"), ("read", *common, "--mode", "columns"))
+            self.bench.row(f"8 float64 columns as Arrow arrays, {name}",
+                           f"{self.megabytes(8) / scan['seconds']:.0f} MB/s = "
+                           f"{each['seconds'] / scan['seconds']:.0%} of reading each whole", "", True,
+                           {"scan": scan, "columns": each})
+
     def small(self) -> None:
         ours, peer = self.sides("whole.h5", "--mode", "slices", "--dataset", "/f8sg", "--repeat", 1)
         ratio = peer["seconds"] / ours["seconds"]
@@ -190,6 +199,7 @@ def reads(bench, quick: bool) -> None:
     run.kernels()
     run.whole()
     run.codecs()
+    run.tables()
     run.small()
     run.many()
     run.listing()
