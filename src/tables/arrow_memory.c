@@ -5,8 +5,87 @@
 #include "tables/tables_internal.h"
 
 #define ALIGN_BYTES ((size_t)64)
+#define POOLED_BYTES_MIN ((size_t)64 << 10) /* smaller blocks the allocator keeps itself */
+#define POOLED_BYTES_MAX ((size_t)16 << 20) /* that a pool keeps */
+#define POOLED_ROUND_BYTES ((size_t)64 << 10)
+
+/* ---- blocks used again -------------------------------------------------------------------------- */
+
+struct pooled { /* at the beginning of a block that nobody uses */
+    struct pooled *next;
+    size_t bytes;
+};
+
+struct bs_block_pool {
+    struct bs_shared shared;
+    bs_mutex mutex; /* guards the rest */
+    struct pooled *first;
+    size_t bytes;
+};
+
+static void pool_destroy(struct bs_shared *shared)
+{
+    struct bs_block_pool *pool = (struct bs_block_pool *)shared;
+    while (pool->first) {
+        struct pooled *block = pool->first;
+        pool->first = block->next;
+        bs_free(block);
+    }
+    bs_mutex_destroy(&pool->mutex);
+    bs_free(pool);
+}
+
+basalt_status bs_block_pool_create(struct bs_block_pool **out_pool, basalt_error *err)
+{
+    struct bs_block_pool *pool = bs_alloc_zeroed(1, sizeof *pool);
+    *out_pool = pool;
+    if (!pool) return bs_fail_memory(err, sizeof *pool);
+    bs_shared_init(&pool->shared, pool_destroy);
+    bs_mutex_init(&pool->mutex);
+    return BASALT_OK;
+}
+
+void bs_block_pool_release(struct bs_block_pool *pool)
+{
+    if (pool) bs_shared_release(&pool->shared);
+}
+
+/* One of `bytes` or a little more, as *out_bytes says; NULL: no memory. */
+static uint8_t *pool_take(struct bs_block_pool *pool, size_t bytes, size_t *out_bytes)
+{
+    struct pooled *block = NULL;
+    bs_mutex_lock(&pool->mutex);
+    for (struct pooled **link = &pool->first; *link; link = &(*link)->next) {
+        if ((*link)->bytes < bytes || (*link)->bytes / 2 > bytes) continue;
+        block = *link;
+        *link = block->next;
+        pool->bytes -= block->bytes;
+        break;
+    }
+    bs_mutex_unlock(&pool->mutex);
+    *out_bytes = block ? block->bytes : bytes;
+    return block ? (uint8_t *)block : bs_alloc(bytes);
+}
+
+static void pool_give(struct bs_block_pool *pool, void *memory, size_t bytes)
+{
+    struct pooled *block = memory;
+    bs_mutex_lock(&pool->mutex);
+    if (bytes <= POOLED_BYTES_MAX - pool->bytes) {
+        *block = (struct pooled){pool->first, bytes};
+        pool->first = block;
+        pool->bytes += bytes;
+        block = NULL;
+    }
+    bs_mutex_unlock(&pool->mutex);
+    bs_free(block);
+}
+
+/* ---- arrays ------------------------------------------------------------------------------------ */
 
 struct array_memory {
+    struct bs_block_pool *pool; /* of block 1, if that is pooled; retained */
+    size_t pooled_bytes;
     const void *buffers[3];
     void *blocks[3];
     struct ArrowArray dictionary;
@@ -17,6 +96,11 @@ struct array_memory {
 static void release_array(struct ArrowArray *array)
 {
     struct array_memory *memory = array->private_data;
+    if (memory->pool) {
+        pool_give(memory->pool, memory->blocks[1], memory->pooled_bytes);
+        bs_shared_release(&memory->pool->shared);
+        memory->blocks[1] = NULL;
+    }
     for (size_t i = 0; i < BS_ARRAY_LENGTH(memory->blocks); i++) bs_free(memory->blocks[i]);
     for (int64_t i = 0; i < array->n_children; i++) {
         struct ArrowArray *child = array->children[i];
@@ -58,9 +142,18 @@ basalt_status bs_array_make(
 void bs_array_give(struct ArrowArray *array, unsigned index, void *block, const void *data)
 {
     struct array_memory *memory = array->private_data;
+    assert(index != 1 || !memory->pool);
     bs_free(memory->blocks[index]);
     memory->blocks[index] = block;
     memory->buffers[index] = data;
+}
+
+/* The data of a block with room for them and what is added to align them. */
+static uint8_t *align(uint8_t *block, size_t bytes, size_t whole)
+{
+    uint8_t *data = block + (ALIGN_BYTES - (uintptr_t)block % ALIGN_BYTES);
+    memset(data + bytes, 0, whole - bytes);
+    return data;
 }
 
 basalt_status bs_array_buffer(
@@ -71,10 +164,29 @@ basalt_status bs_array_buffer(
     const size_t whole = (bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
     uint8_t *block = bs_alloc(whole + ALIGN_BYTES);
     if (!block) return bs_fail_memory(err, whole + ALIGN_BYTES);
-    uint8_t *data = block + (ALIGN_BYTES - (uintptr_t)block % ALIGN_BYTES);
-    memset(data + bytes, 0, whole - bytes);
-    bs_array_give(array, index, block, data);
-    *out_data = data;
+    *out_data = align(block, bytes, whole);
+    bs_array_give(array, index, block, *out_data);
+    return BASALT_OK;
+}
+
+basalt_status bs_array_buffer_pooled(struct bs_block_pool *pool, struct ArrowArray *array,
+    size_t bytes, uint8_t **out_data, basalt_error *err)
+{
+    struct array_memory *memory = array->private_data;
+    const size_t whole = (bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+    size_t block_bytes = 0;
+    if (bytes < POOLED_BYTES_MIN || bytes > POOLED_BYTES_MAX / 2)
+        return bs_array_buffer(array, 1, bytes, out_data, err);
+    block_bytes =
+        (whole + ALIGN_BYTES + POOLED_ROUND_BYTES - 1) / POOLED_ROUND_BYTES * POOLED_ROUND_BYTES;
+    *out_data = NULL;
+    uint8_t *block = pool_take(pool, block_bytes, &block_bytes);
+    if (!block) return bs_fail_memory(err, whole);
+    *out_data = align(block, bytes, whole);
+    bs_array_give(array, 1, block, *out_data);
+    bs_shared_retain(&pool->shared);
+    memory->pool = pool;
+    memory->pooled_bytes = block_bytes;
     return BASALT_OK;
 }
 

@@ -3,13 +3,15 @@
  * A table is never changed once it is open, so any number of threads read it at once; what a reader needs
  * of its own, the rows of blocks at hand and where it was in a sparse matrix, is a cursor's, which serves
  * one thread at a time. The one thing that cursors share is a dictionary's values, which whoever needs
- * them first reads and publishes by one exchange of a pointer (table_codes.c). No lock is taken here.
+ * them first reads and publishes by one exchange of a pointer (table_codes.c).
  *
  * A cursor reads pieces: of every block that its columns are in, the bytes of a row from the first of
  * them to the last. Records and 1-D datasets are one piece. A matrix is cut where columns that are wanted
  * lie so far apart that no chunk has both: what is between them is not read. A column that is the whole
  * of its piece, little-endian numbers, is read straight into the array that is handed out; the others are
  * taken out of the piece's rows.
+ * Such columns are read side by side, into blocks that an array of the same cursor gave back if there are
+ * any.
  *
  * Memory: one batch of rows of every piece, BS_TABLE_BATCH_BYTES or one row of the dataset, whichever is
  * more. Pieces are kept only where a row of the dataset is many of the table. */
@@ -18,6 +20,7 @@
 #include <stdlib.h>
 
 #define CHUNK_BYTES_MAX ((uint64_t)64 << 20) /* whole chunks up to this size are read at once */
+#define SHARED_ROWS_MIN 4096                 /* fewer are not worth a job */
 #define GAP_BYTES_MAX ((uint64_t)4096)       /* read through rather than around, without chunks */
 
 /* ---- pieces ------------------------------------------------------------------------------------ */
@@ -151,6 +154,7 @@ basalt_status bs_cursor_open(const struct bs_table *table, const size_t *columns
         cursor->columns[i] =
             (struct bs_taken){.column = column, .piece = SIZE_MAX, .mask = SIZE_MAX};
     }
+    BS_TRY(bs_block_pool_create(&cursor->pool, err));
     BS_TRY(plan_pieces(cursor, err));
     for (size_t i = 0; i < cursor->column_count; i++) {
         cursor->columns[i].direct = is_direct(cursor, &cursor->columns[i]);
@@ -169,6 +173,7 @@ void bs_cursor_close(struct bs_table_cursor *cursor)
     bs_free(cursor->pieces);
     bs_free(cursor->columns);
     bs_paths_free(cursor->paths);
+    bs_block_pool_release(cursor->pool);
     bs_free(cursor);
 }
 
@@ -338,8 +343,8 @@ static basalt_status apply_missing(const struct bs_column_of *column, const uint
 }
 
 /* An array whose values are still to be written, at *out_data. */
-static basalt_status make_direct(const struct bs_value *value, uint64_t count,
-    struct ArrowArray *out, uint8_t **out_data, basalt_error *err)
+static basalt_status make_direct(struct bs_block_pool *pool, const struct bs_value *value,
+    uint64_t count, struct ArrowArray *out, uint8_t **out_data, basalt_error *err)
 {
     const bool is_list = value->kind == BS_VALUE_ARRAY;
     size_t bytes = 0;
@@ -348,31 +353,73 @@ static basalt_status make_direct(const struct bs_value *value, uint64_t count,
     if (status) return status;
     out->length = (int64_t)count;
     if (is_list) {
-        status =
-            make_direct(&value->children[0], count * value->count, out->children[0], out_data, err);
+        status = make_direct(
+            pool, &value->children[0], count * value->count, out->children[0], out_data, err);
     } else {
-        status = bs_array_buffer(out, 1, bytes, out_data, err);
+        status = bs_array_buffer_pooled(pool, out, bytes, out_data, err);
     }
     if (status) out->release(out);
     return status;
 }
 
-/* Chunk to array, with nothing between. *out_bytes are the values, as they lie in the file. */
-static basalt_status read_direct(struct bs_table_cursor *cursor, const struct bs_taken *taken,
-    uint64_t first, uint64_t count, struct ArrowArray *out, const uint8_t **out_bytes,
-    basalt_error *err)
+/* Chunk to array, with nothing between: the array of a direct column, and where its elements go. */
+static basalt_status begin_direct(struct bs_table_cursor *cursor, struct bs_taken *taken,
+    struct ArrowArray *out, basalt_error *err)
 {
     const struct bs_value *value = &cursor->table->columns[taken->column].value;
-    uint8_t *data = NULL;
     size_t bytes = 0;
-    basalt_status status = count_bytes(count, 1, value->element_bytes, &bytes, err);
+    basalt_status status = count_bytes(cursor->count, 1, value->element_bytes, &bytes, err);
     if (!status) status = bs_room_take(&cursor->room, bytes, err);
-    if (!status) status = make_direct(value, count, out, &data, err);
-    if (status) return status;
-    status = read_piece(cursor, &cursor->pieces[taken->piece], first, count, data,
-        count * value->element_bytes, err);
-    *out_bytes = data;
-    if (status) out->release(out);
+    if (!status) status = make_direct(cursor->pool, value, cursor->count, out, &taken->data, err);
+    return status;
+}
+
+struct filling {
+    const struct bs_table_cursor *cursor;
+    const struct bs_taken *taken;
+};
+
+static basalt_status fill_direct(void *argument, basalt_error *err)
+{
+    const struct filling *filling = argument;
+    const struct bs_table_cursor *cursor = filling->cursor;
+    const struct bs_taken *taken = filling->taken;
+    const struct bs_column_of *column = &cursor->table->columns[taken->column];
+    const basalt_status status = read_piece(cursor, &cursor->pieces[taken->piece], cursor->first,
+        cursor->count, taken->data, cursor->count * column->value.element_bytes, err);
+    if (status) bs_error_prefix(err, "column \"%.80s\"", column->name);
+    return status;
+}
+
+/* All direct columns, side by side if that is worth a job: each is often one chunk of its dataset, which
+ * one thread reads. */
+static basalt_status read_direct(
+    struct bs_table_cursor *cursor, struct ArrowArray *out, basalt_error *err)
+{
+    struct filling *fillings = bs_alloc_zeroed(cursor->column_count + 1, sizeof *fillings);
+    struct bs_job *job = NULL;
+    size_t count = 0;
+    basalt_status status = BASALT_OK;
+    if (!fillings) return bs_fail_memory(err, cursor->column_count * sizeof *fillings);
+    for (size_t i = 0; i < cursor->column_count; i++) {
+        struct bs_taken *taken = &cursor->columns[i];
+        if (!taken->direct) continue;
+        fillings[count++] = (struct filling){cursor, taken};
+        BS_TRY(begin_direct(cursor, taken, out->children[i], err));
+    }
+    if (cursor->how.sched && count > 1 && cursor->count >= SHARED_ROWS_MIN)
+        BS_TRY(bs_job_create(
+            cursor->how.sched, BS_PRIORITY_FOREGROUND, cursor->how.cancel, &job, err));
+    for (size_t i = 0; i < count; i++) {
+        if (job)
+            bs_job_spawn(job, fill_direct, &fillings[i]);
+        else
+            BS_TRY(fill_direct(&fillings[i], err));
+    }
+    if (job) BS_TRY(bs_job_wait(job, err));
+out:
+    bs_job_free(job);
+    bs_free(fillings);
     return status;
 }
 
@@ -403,9 +450,11 @@ static basalt_status read_elements(struct bs_table_cursor *cursor, const struct 
     const struct bs_piece *piece = &cursor->pieces[taken->piece];
     const uint64_t stride = piece->high - piece->low;
     const uint8_t *bytes = NULL;
-    basalt_status status = taken->direct
-        ? read_direct(cursor, taken, first, count, out, &bytes, err)
-        : read_apart(cursor, taken, first, count, out, &bytes, err);
+    basalt_status status = BASALT_OK;
+    if (taken->direct)
+        bytes = taken->data; /* read_direct was there */
+    else
+        status = read_apart(cursor, taken, first, count, out, &bytes, err);
     if (status || column->dictionary) return status;
     if (taken->mask != SIZE_MAX) status = apply_mask(cursor, taken, first, count, out, err);
     if (!status && column->missing_count) {
@@ -491,7 +540,10 @@ basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first, uin
     basalt_status status = bs_array_make(out, 1, cursor->column_count, false, err);
     if (status) return status;
     out->length = (int64_t)count;
+    cursor->first = first;
+    cursor->count = count;
     set_room(cursor);
+    status = read_direct(cursor, out, err);
     for (size_t i = 0; !status && i < cursor->column_count; i++) {
         struct bs_taken *taken = &cursor->columns[i];
         status = read_column(cursor, taken, first, count, out->children[i], err);

@@ -46,6 +46,14 @@ BS_MUST_USE basalt_status bs_array_make(
 /* Zeroed behind `bytes`, on a multiple of 64; owned by the array. */
 BS_MUST_USE basalt_status bs_array_buffer(
     struct ArrowArray *array, unsigned index, size_t bytes, uint8_t **out_data, basalt_error *err);
+/* Large blocks of arrays that were released, for the next ones of the same cursor: to be given fresh pages
+ * costs more than to read into them. Whoever is last, the cursor or an array, ends it. */
+struct bs_block_pool;
+BS_MUST_USE basalt_status bs_block_pool_create(struct bs_block_pool **out_pool, basalt_error *err);
+void bs_block_pool_release(struct bs_block_pool *pool); /* NULL is fine */
+/* As bs_array_buffer for buffer 1, which then stays. */
+BS_MUST_USE basalt_status bs_array_buffer_pooled(struct bs_block_pool *pool,
+    struct ArrowArray *array, size_t bytes, uint8_t **out_data, basalt_error *err);
 /* `memory` becomes the array's buffer `index`, starting at `data`. */
 void bs_array_give(struct ArrowArray *array, unsigned index, void *memory, const void *data);
 /* Marks a row as null. */
@@ -249,6 +257,7 @@ struct bs_taken {
     size_t column;
     size_t piece, mask;    /* SIZE_MAX: none */
     bool direct;           /* its elements are read where the array wants them */
+    uint8_t *data;         /* and that is, while they are */
     uint64_t entry, major; /* MAJOR: the entry behind the last batch, and where that ended */
 };
 
@@ -259,7 +268,9 @@ struct bs_table_cursor {
     size_t column_count, piece_count;
     struct bs_taken *columns;
     struct bs_piece *pieces;
-    struct bs_room room; /* of the array at hand */
+    struct bs_block_pool *pool;
+    struct bs_room room;   /* of the array at hand, */
+    uint64_t first, count; /* and its rows */
 };
 
 /* Rows [first, first + count) of a dataset, as bs_h5_read gives them, in the cursor's way. */

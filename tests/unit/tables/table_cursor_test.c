@@ -447,3 +447,105 @@ TEST(table_cursor, no_memory_is_no_crash)
     }
     bs_vfs_free(vfs);
 }
+
+/* ---- memory used again ------------------------------------------------------------------------- */
+
+#define LONG_ROWS 100000
+#define LONG_BATCH 20000
+
+static const char *long_file(void)
+{
+    static char path[512];
+    const hsize_t rows = LONG_ROWS, chunk = 10000;
+    double *values = malloc(LONG_ROWS * sizeof *values);
+    snprintf(path, sizeof path, "%s", test_path("long.h5"));
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t group = H5Gcreate2(file, "table", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t chunked = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, &rows, NULL);
+    CHECK(values && H5Pset_chunk(chunked, 1, &chunk) >= 0);
+    for (int column = 0; values && column < 3; column++) {
+        const char name[] = {(char)('a' + column), 0};
+        const hid_t made =
+            H5Dcreate2(group, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, chunked, H5P_DEFAULT);
+        for (int row = 0; row < LONG_ROWS; row++) values[row] = row * (column + 1.0);
+        CHECK(H5Dwrite(made, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+        H5Dclose(made);
+    }
+    free(values);
+    H5Sclose(space);
+    H5Pclose(chunked);
+    H5Gclose(group);
+    H5Fclose(file);
+    return path;
+}
+
+static void check_long(const struct ArrowArray *array, int64_t first)
+{
+    CHECK_EQ(array->n_children, 3);
+    for (int64_t i = 0; i < array->n_children; i++) {
+        const double *values = array->children[i]->buffers[1];
+        int64_t wrong = 0;
+        for (int64_t row = 0; row < array->length; row++)
+            wrong += values[row] != (double)(first + row) * ((double)i + 1.0);
+        CHECK_EQ(wrong, 0);
+    }
+}
+
+TEST(table_cursor, released_memory_is_used_again_and_outlives_the_file)
+{
+    const basalt_hdf5_scan_options options = {.row_count = UINT64_MAX};
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    struct bs_table *table = NULL;
+    struct bs_table_cursor *cursor = NULL;
+    struct ArrowArray kept, array;
+    const void *first[3];
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    const int64_t before = test_live_allocations();
+    REQUIRE_OK(bs_hdf5_open(vfs, long_file(), &file, err));
+    REQUIRE_OK(bs_hdf5_table_open(file, "table", &options, &table, err));
+    REQUIRE_OK(bs_hdf5_cursor_open(file, table, NULL, 0, &cursor, err));
+    REQUIRE_OK(bs_cursor_read(cursor, 0, LONG_BATCH, &kept, err));
+    REQUIRE_OK(bs_cursor_read(cursor, LONG_BATCH, LONG_BATCH, &array, err));
+    for (int i = 0; i < 3; i++) first[i] = array.children[i]->buffers[1];
+    array.release(&array);
+    REQUIRE_OK(bs_cursor_read(cursor, 2 * LONG_BATCH, LONG_BATCH, &array, err));
+    unsigned again = 0;
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) again += array.children[i]->buffers[1] == first[k];
+    CHECK_EQ(again, 3);
+    check_long(&array, 2 * LONG_BATCH);
+    bs_cursor_close(cursor);
+    bs_table_free(table);
+    bs_hdf5_close(file);
+    check_long(&kept, 0); /* nobody wrote there meanwhile */
+    check_long(&array, 2 * LONG_BATCH);
+    kept.release(&kept);
+    array.release(&array);
+    CHECK_EQ(test_live_allocations(), before);
+    bs_vfs_free(vfs);
+}
+
+TEST(table_cursor, columns_side_by_side_are_those_of_the_file)
+{
+    const basalt_hdf5_scan_options options = {.row_count = UINT64_MAX};
+    struct ArrowArrayStream stream;
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    int64_t rows = 0;
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(bs_hdf5_open(vfs, long_file(), &file, err));
+    REQUIRE_OK(bs_hdf5_scan(file, "table", &options, &stream, err));
+    for (bool end = false; !end;) {
+        struct ArrowArray batch;
+        REQUIRE_OK(bs_stream_next(&stream, &batch, &end, err));
+        if (end) break;
+        check_long(&batch, rows);
+        rows += batch.length;
+        batch.release(&batch);
+    }
+    CHECK_EQ(rows, LONG_ROWS);
+    stream.release(&stream);
+    bs_hdf5_close(file);
+    bs_vfs_free(vfs);
+}
