@@ -173,6 +173,9 @@ static basalt_status pick_run(void *context, const struct bs_h5_run *run, basalt
     const uint64_t bytes = ((piece - 1) * run->step + 1) * element;
     struct bs_h5_workspace *workspace = picking->workspace;
 
+    if (reader->as_stored && run->step == 1)
+        return read_raw(reader, picking->address + run->at * element, run->count * element,
+            reader->out + run->out * element, err);
     basalt_status status = reserve(&workspace->tile, &workspace->tile_capacity, (size_t)bytes, err);
     for (uint64_t i = 0; !status && i < run->count; i += piece) {
         const struct bs_h5_run one = {0, run->step, piece, run->out + i};
@@ -184,6 +187,22 @@ static basalt_status pick_run(void *context, const struct bs_h5_run *run, basalt
     return status;
 }
 
+/* Is it cheaper to read what is wanted row by row than all between its first and its last byte? */
+static bool is_sparse(const struct bs_h5_reader *reader, const struct bs_h5_tile *tile,
+    uint64_t bytes, uint64_t wanted_bytes)
+{
+    const struct bs_h5_choice *choice = &reader->choice;
+    const unsigned last = choice->rank - 1;
+
+    if (bytes <= SPARSE_BYTES) return false;
+    if (bytes / SPARSE_RATIO > wanted_bytes) return true;
+    if (choice->points || choice->axes[last].places) return false;
+    if (choice->axes[last].stride != choice->axes[last].block) return false;
+    const struct bs_h5_cell *cell = tile->cells[last];
+    const uint64_t row_bytes = (cell[1].first - cell[0].first) * reader->plan.stored_bytes;
+    return (bytes - wanted_bytes) / WINDOW_GAP_BYTES > wanted_bytes / row_bytes;
+}
+
 static basalt_status read_raw_tile(struct bs_h5_reader *reader, struct bs_h5_workspace *workspace,
     const struct bs_h5_entry *entry, const struct bs_h5_tile *tile, basalt_error *err)
 {
@@ -193,7 +212,7 @@ static basalt_status read_raw_tile(struct bs_h5_reader *reader, struct bs_h5_wor
 
     bs_h5_tile_span(&reader->choice, tile, &first, &end, &count);
     const uint64_t bytes = (end - first) * element;
-    if (bytes > SPARSE_BYTES && bytes / SPARSE_RATIO > count * element)
+    if (is_sparse(reader, tile, bytes, count * element))
         return bs_h5_tile_runs(&reader->choice, tile, pick_run, &picking, err);
     basalt_status status = reserve(&workspace->tile, &workspace->tile_capacity, (size_t)bytes, err);
     if (!status)
