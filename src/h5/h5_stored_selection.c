@@ -15,7 +15,8 @@
 #define SELECT_ALL 3
 #define FLAG_REGULAR 1
 #define PLACE_MAX (UINT64_MAX / 8)
-#define ROWS_MAX ((uint64_t)1 << 20) /* of an irregular selection */
+#define ROWS_BYTES_MAX                                                                             \
+    ((size_t)12 << 20) /* of an irregular selection; 393,216 rows of two dimensions */
 
 void bs_h5_selected_free(struct bs_h5_selected *selected)
 {
@@ -95,7 +96,7 @@ uint64_t bs_h5_strip_place(const struct bs_h5_strip *axis, uint64_t index)
 static int compare_rows(const void *a, const void *b)
 {
     const struct bs_h5_listed_row *left = a, *right = b;
-    for (unsigned i = 0; i < left->rank; i++)
+    for (uint64_t i = 0; i < left->rank; i++)
         if (left->at[i] != right->at[i]) return left->at[i] < right->at[i] ? -1 : 1;
     return 0;
 }
@@ -103,19 +104,22 @@ static int compare_rows(const void *a, const void *b)
 static basalt_status add_row(struct bs_h5_selected *selected, size_t *room, const uint64_t *at,
     uint64_t length, basalt_error *err)
 {
-    if (selected->row_count >= ROWS_MAX)
+    const size_t row_bytes = bs_h5_selected_row_bytes(selected);
+
+    if (selected->row_count >= ROWS_BYTES_MAX / row_bytes)
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "an irregular selection of over %" PRIu64 " rows is not read", ROWS_MAX);
+            "an irregular selection of over %zu rows is not read", ROWS_BYTES_MAX / row_bytes);
     if (selected->row_count == *room) {
         const size_t wanted = *room ? *room * 2 : 8;
-        void *grown = bs_realloc(selected->rows, wanted * sizeof *selected->rows);
-        if (!grown) return bs_fail_memory(err, wanted * sizeof *selected->rows);
+        void *grown = bs_realloc(selected->rows, wanted * row_bytes);
+        if (!grown) return bs_fail_memory(err, wanted * row_bytes);
         selected->rows = grown;
         *room = wanted;
     }
-    struct bs_h5_listed_row *row = &selected->rows[selected->row_count++];
-    *row = (struct bs_h5_listed_row){.rank = selected->rank, .length = length};
-    memcpy(row->at, at, selected->rank * sizeof *at);
+    uint8_t *row = selected->rows + row_bytes * selected->row_count++;
+    const struct bs_h5_listed_row head = {.rank = selected->rank, .length = length};
+    memcpy(row, &head, sizeof head);
+    memcpy(row + sizeof head, at, selected->rank * sizeof *at);
     return BASALT_OK;
 }
 
@@ -162,14 +166,17 @@ static basalt_status decode_list(struct bs_cursor *cursor, size_t width_bytes, b
         if (!status) status = add_block(selected, &room, low, high, err);
     }
     if (status || !selected->row_count) return status;
-    if (!points) qsort(selected->rows, selected->row_count, sizeof *selected->rows, compare_rows);
+    if (!points)
+        qsort(
+            selected->rows, selected->row_count, bs_h5_selected_row_bytes(selected), compare_rows);
     selected->ends = bs_alloc(selected->row_count * sizeof *selected->ends);
     if (!selected->ends) return bs_fail_memory(err, selected->row_count * sizeof *selected->ends);
     uint64_t end = 0;
     for (size_t i = 0; i < selected->row_count; i++) {
-        if (selected->rows[i].length > UINT64_MAX / 4 - end)
+        const uint64_t length = bs_h5_selected_row(selected, i)->length;
+        if (length > UINT64_MAX / 4 - end)
             return bad_selection(cursor, "is larger than any dataset", err);
-        selected->ends[i] = end += selected->rows[i].length;
+        selected->ends[i] = end += length;
     }
     return BASALT_OK;
 }
@@ -277,7 +284,7 @@ static uint64_t find_listed(const struct bs_h5_selected *selected, uint64_t inde
         else
             high = middle;
     }
-    const struct bs_h5_listed_row *row = &selected->rows[low];
+    const struct bs_h5_listed_row *row = bs_h5_selected_row(selected, low);
     const uint64_t into = index - (selected->ends[low] - row->length);
     memcpy(out_at, row->at, selected->rank * sizeof *out_at);
     out_at[selected->rank - 1] += into;

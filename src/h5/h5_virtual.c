@@ -23,6 +23,9 @@
     ((int64_t)1 << 20) /* mappings looked at and pieces copied, by nested datasets, for a read */
 #define OPEN_COST 15   /* and one more for each COST_BYTES of it */
 #define COST_BYTES 256
+#define MAPPINGS_BYTES_FREE_MAX ((uint64_t)36 << 20) /* of memory, whatever the file */
+#define MAPPINGS_TO_FILE_MAX 6
+#define ROWS_BYTES_MAX ((uint64_t)12 << 20) /* of all irregular selections, and once the file */
 #define PIECES_MAX 256
 #define BATCH_BYTES                                                                                \
     ((uint64_t)4 << 20) /* read of a source at once, around pieces that are wanted */
@@ -133,9 +136,23 @@ static basalt_status decode_mapping(struct bs_h5_virtual *all, struct bs_cursor 
     return BASALT_OK;
 }
 
+static basalt_status too_many(const struct bs_h5_virtual *all, basalt_error *err)
+{
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "the mappings of a virtual dataset take more memory than 64 MiB and 8 times the file, "
+        "which has %" PRIu64 " bytes",
+        all->h5->bytes);
+}
+
+static uint64_t row_bytes_of(const struct bs_h5_selected *selected)
+{
+    return selected->row_count * (uint64_t)bs_h5_selected_row_bytes(selected);
+}
+
 static basalt_status decode(struct bs_h5_virtual *all, struct bs_cursor cursor, basalt_error *err)
 {
     basalt_status status = BASALT_OK;
+    uint64_t row_bytes = 0;
     const size_t bytes = bs_cursor_left(&cursor);
     const uint8_t version = bs_cursor_u8(&cursor);
     const uint64_t count = bs_h5_length(all->h5, &cursor);
@@ -149,11 +166,18 @@ static basalt_status decode(struct bs_h5_virtual *all, struct bs_cursor cursor, 
     if (count > bs_cursor_left(&cursor) / MAPPING_BYTES_MIN)
         return bs_fail(err, BASALT_CORRUPT, cursor.file_offset,
             "a virtual dataset claims more mappings than it holds");
+    if (count * sizeof *all->mappings >
+        MAPPINGS_BYTES_FREE_MAX + MAPPINGS_TO_FILE_MAX * all->h5->bytes)
+        return too_many(all, err);
     all->mappings = bs_alloc_zeroed(BS_MAX((size_t)count, (size_t)1), sizeof *all->mappings);
     if (!all->mappings) return bs_fail_memory(err, (size_t)count * sizeof *all->mappings);
     all->count = (size_t)count;
-    for (size_t i = 0; !status && i < all->count; i++)
+    for (size_t i = 0; !status && i < all->count; i++) {
         status = decode_mapping(all, &cursor, version, i, err);
+        row_bytes +=
+            row_bytes_of(&all->mappings[i].source) + row_bytes_of(&all->mappings[i].target);
+        if (!status && row_bytes > ROWS_BYTES_MAX + all->h5->bytes) status = too_many(all, err);
+    }
     return status;
 }
 
@@ -292,7 +316,7 @@ static basalt_status find_end(
 static void grow_to_rows(const struct bs_h5_selected *target, unsigned axis, uint64_t *end)
 {
     for (size_t i = 0; i < target->row_count; i++) {
-        const struct bs_h5_listed_row *row = &target->rows[i];
+        const struct bs_h5_listed_row *row = bs_h5_selected_row(target, i);
         *end = BS_MAX(*end, row->at[axis] + (axis + 1 == target->rank ? row->length : 1));
     }
 }
@@ -508,7 +532,7 @@ static basalt_status gather_listed(struct gatherer *gatherer, basalt_error *err)
     basalt_status status = BASALT_OK;
 
     for (size_t r = 0; !status && r < target->row_count; r++) {
-        const struct bs_h5_listed_row *row = &target->rows[r];
+        const struct bs_h5_listed_row *row = bs_h5_selected_row(target, r);
         uint64_t at[BS_H5_RANK_MAX];
         bool inside = true;
         for (unsigned i = 0; i < last; i++)

@@ -11,8 +11,8 @@ struct bs_h5_strip { /* what a hyperslab selects of one dimension */
 };
 
 struct bs_h5_listed_row { /* of an irregular selection */
-    unsigned rank;
-    uint64_t at[BS_H5_RANK_MAX], length;
+    uint64_t rank, length;
+    uint64_t at[]; /* rank */
 };
 
 struct bs_h5_selected {
@@ -22,9 +22,21 @@ struct bs_h5_selected {
     int unlimited; /* the dimension without an end, or -1 */
     struct bs_h5_strip axes[BS_H5_RANK_MAX];
     size_t row_count;
-    struct bs_h5_listed_row *rows; /* in the order of their elements */
-    uint64_t *ends;                /* elements up to the end of each */
+    uint8_t *rows;  /* in the order of their elements; see bs_h5_selected_row */
+    uint64_t *ends; /* elements up to the end of each */
 };
+
+static inline size_t bs_h5_selected_row_bytes(const struct bs_h5_selected *selected)
+{
+    return sizeof(struct bs_h5_listed_row) + selected->rank * sizeof(uint64_t);
+}
+
+static inline const struct bs_h5_listed_row *bs_h5_selected_row(
+    const struct bs_h5_selected *selected, size_t index)
+{
+    const void *row = selected->rows + index * bs_h5_selected_row_bytes(selected);
+    return row;
+}
 
 BS_MUST_USE basalt_status bs_h5_selected_decode(
     struct bs_cursor *cursor, struct bs_h5_selected *out_selected, basalt_error *err);
