@@ -201,6 +201,9 @@ static basalt_status copy_variable(struct bs_copy_values *values,
     elements = bs_copy_bytes(object.at, (size_t)bytes);
     copied = bs_alloc(copied_bytes);
     if (!elements || !copied) BS_TRY(bs_fail_memory(err, copied_bytes));
+    if (from_type->size_bytes >= VARIABLE_BYTES) /* of a source in another file: so are they */
+        bs_h5_heap_mark(
+            from_base, elements, length, bs_load_u64(from + 4) >> BS_H5_HEAP_ADDRESS_BITS);
     BS_TRY(bs_copy_elements(values, from_base, to_base, elements, copied, length, err));
     BS_TRY(bs_h5_pack(values->packer, copied, copied_bytes, to + 4, err));
 out:

@@ -404,6 +404,11 @@ void bs_h5_heap_close(struct bs_h5_heap *heap); /* NULL is fine */
 /* The object of a number in the collection at `address`; it lives until the next call. */
 BS_MUST_USE basalt_status bs_h5_heap_object(struct bs_h5_heap *heap, uint64_t address,
     uint32_t index, struct bs_cursor *out_object, basalt_error *err);
+/* Elements that a virtual dataset took from another file: their places in the heap get the number of that
+ * file that they are in, unless they have one (h5_heap.c). */
+#define BS_H5_HEAP_ADDRESS_BITS 48
+void bs_h5_heap_mark(
+    const struct bs_h5_type *type, uint8_t *elements, uint64_t count, uint64_t file_id);
 
 /* Every extent that the root reaches, metadata included. *out_complete is false if there are
  * structures whose extents this reader cannot list: then nothing of the file may be called free.

@@ -450,11 +450,6 @@ BS_MUST_USE basalt_status bs_h5_heap_resolve(struct bs_h5_heap *heap, const stru
     const void *elements, uint64_t count, bs_h5_text_fn each, void *context, basalt_error *err);
 /* Elements of the type name places in the global heap. */
 bool bs_h5_refers_to_heap(const struct bs_h5_type *type);
-/* Elements that a virtual dataset took from another file: their places in the heap get the number of that
- * file that they are in, unless they have one (h5_heap.c). */
-#define BS_H5_HEAP_ADDRESS_BITS 48
-void bs_h5_heap_mark(
-    const struct bs_h5_type *type, uint8_t *elements, uint64_t count, uint64_t file_id);
 /* Bytes of the collection at `address`, after its header was checked. */
 BS_MUST_USE basalt_status bs_h5_collection_bytes(
     struct bs_h5_file *h5, uint64_t address, uint64_t *out_bytes, basalt_error *err);

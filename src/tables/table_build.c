@@ -206,6 +206,12 @@ void bs_dictionary_free(struct bs_dictionary *dictionary)
 basalt_status bs_column_set_dictionary(struct bs_table *table, struct bs_column_of *column,
     struct bs_h5_object *categories, bool ordered, basalt_error *err)
 {
+    return bs_column_set_dictionary_member(table, column, categories, NULL, ordered, err);
+}
+
+basalt_status bs_column_set_dictionary_member(struct bs_table *table, struct bs_column_of *column,
+    struct bs_h5_object *categories, const char *member, bool ordered, basalt_error *err)
+{
     const struct bs_value_options options = {
         table->options.ascii_as_binary, table->options.without_dictionaries};
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(categories);
@@ -227,7 +233,13 @@ basalt_status bs_column_set_dictionary(struct bs_table *table, struct bs_column_
         return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "it has categories that are not a row of values");
     }
-    const basalt_status status = bs_value_of(dataset->type, &options, &dictionary->value, err);
+    const struct bs_h5_type *type = dataset->type;
+    for (size_t i = 0; member && i < dataset->type->member_count; i++) {
+        if (strcmp(dataset->type->members[i].name, member) != 0) continue;
+        type = dataset->type->members[i].type;
+        dictionary->offset = dataset->type->members[i].offset;
+    }
+    const basalt_status status = bs_value_of(type, &options, &dictionary->value, err);
     if (status || dictionary->value.kind <= BS_VALUE_TEXT) return status;
     return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
         "it has categories that are neither numbers nor texts");

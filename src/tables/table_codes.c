@@ -25,7 +25,7 @@ static basalt_status make_dictionary(const struct bs_table_cursor *cursor,
     const struct bs_value_source source = {h5, &paths, &room};
     const uint64_t before = room.left;
     const uint64_t count = bs_dataset_rows(bs_h5_object_dataset(dictionary->object));
-    const uint64_t width = dictionary->value.element_bytes;
+    const uint64_t width = bs_h5_object_type(dictionary->object)->size_bytes;
     if (count > BS_TABLE_CATEGORIES_MAX || count > BS_TABLE_TEXT_BYTES_MAX / BS_MAX(width, 1)) {
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
             "it has %" PRIu64 " categories; at most %" PRIu64 " are possible", count,
@@ -37,8 +37,8 @@ static basalt_status make_dictionary(const struct bs_table_cursor *cursor,
     if (!bytes) return bs_fail_memory(err, (size_t)(count * width));
     status = bs_cursor_read_rows(cursor, dictionary->object, 0, count, bytes, count * width, err);
     if (!status) {
-        status =
-            bs_value_array(&source, &dictionary->value, bytes, width, count, &values->array, err);
+        status = bs_value_array(&source, &dictionary->value,
+            bytes + (count ? dictionary->offset : 0), width, count, &values->array, err);
     }
     values->bytes = before - room.left;
     bs_free(bytes);

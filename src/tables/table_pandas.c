@@ -1,19 +1,21 @@
 /* table_pandas.c - what pandas' HDFStore wrote through PyTables.
  *
  *   pandas_type            the group has
- *   frame_table,           table: records of "index", data columns by their names, and values_block_N,
- *     series_table, …      arrays of the other columns. Their names are in a pickled attribute, which is
- *                          not read: they come as "values_block_N[K]"; the schema's metadata says so in
- *                          "basalt.not_read"
+ *   frame_table,           table: records of "index", data columns, and values_block_N, arrays of the
+ *     series_table, …      columns of one type. What they are called, and in which order the frame has
+ *                          them, are pickled attributes (pickle.c). Where those are more than plain texts
+ *                          and numbers they come as "values_block_N[K]"; "basalt.not_read" says so.
+ *                          Categories are in a table of their own, meta/MEMBER/meta
  *   frame                  axis0: names of columns; axis1: the index; blockN_items: the names that
  *                          blockN_values, a matrix of rows and columns, has. A block of objects is
  *                          pickled: its columns are left out, by name in "basalt.left_out"
  *   series                 index, values
- * Times are told by the plain texts of attributes (kind, value_type, NAME_dtype, index_kind). A time
- * zone and the category of a code are not in plain text: instants are UTC without a zone, codes numbers. */
+ * Times are told by the plain texts of attributes (kind, value_type, NAME_dtype, index_kind). */
+#include "tables/pickle.h"
 #include "tables/tables_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define BLOCKS_MAX 4096
 
@@ -49,11 +51,78 @@ static basalt_status apply_word(struct bs_table *table, struct bs_column_of *col
 
 /* ---- format "table" ---------------------------------------------------------------------------- */
 
-struct member {
-    const struct bs_h5_member *member;
-    const struct bs_h5_object *object; /* the records */
+struct records {
+    const struct bs_h5_object *group, *object;
+    struct bs_pickle *info; /* of each member by name: index_name, tz, ordered; or NULL */
     size_t block;
+    bool unnamed;
 };
+
+/* What a pickled attribute holds. NULL: there is none, or it has more than plain data. */
+static basalt_status pickle_of(const struct bs_h5_object *object, const char *name,
+    struct bs_pickle **out_pickle, basalt_error *err)
+{
+    const struct bs_h5_attribute *attribute = bs_h5_attribute_find(object, name);
+    *out_pickle = NULL;
+    if (!attribute || attribute->space.null || attribute->type->kind != BS_H5_STRING) {
+        return BASALT_OK;
+    }
+    const basalt_status status =
+        bs_pickle_read(attribute->bytes, attribute->byte_count, out_pickle, NULL);
+    return status == BASALT_NO_MEMORY ? bs_fail_memory(err, attribute->byte_count) : BASALT_OK;
+}
+
+/* What info says of a member under a key, as text; *out_text is NULL if nothing. */
+static basalt_status info_text(const struct records *records, const char *member, const char *key,
+    char **out_text, basalt_error *err)
+{
+    struct bs_bytes text = {0};
+    *out_text = NULL;
+    if (!records->info) return BASALT_OK;
+    const size_t of_member = bs_pickle_get(records->info, bs_pickle_root(records->info), member);
+    const size_t value = bs_pickle_get(records->info, of_member, key);
+    if (bs_pickle_kind(records->info, value) != BS_PICKLE_TEXT ||
+        !bs_pickle_label(records->info, value, &text)) {
+        bs_bytes_free(&text);
+        return BASALT_OK;
+    }
+    bs_bytes_u8(&text, 0);
+    const basalt_status status = bs_bytes_check(&text, err);
+    if (status) {
+        bs_bytes_free(&text);
+        return status;
+    }
+    *out_text = (char *)text.data;
+    return BASALT_OK;
+}
+
+/* A zone that is no text but something built, as Python's timezone.utc: the instants are in UTC. */
+static const char *built_zone(const struct records *records, const char *member)
+{
+    if (!records->info) return NULL;
+    const size_t of_member = bs_pickle_get(records->info, bs_pickle_root(records->info), member);
+    const size_t zone = bs_pickle_get(records->info, of_member, "tz");
+    const bool built =
+        zone != BS_PICKLE_NOTHING && bs_pickle_kind(records->info, zone) == BS_PICKLE_OPAQUE;
+    return built ? "UTC" : NULL;
+}
+
+/* Instants of a column of times are shown in their zone. */
+static basalt_status set_zone(struct bs_column_of *column, const char *zone, basalt_error *err)
+{
+    struct bs_bytes format = {0};
+    if (!zone || !column->format || strncmp(column->format, "ts", 2) != 0) return BASALT_OK;
+    bs_bytes_text(&format, "%.4s%s", column->format, zone);
+    bs_bytes_u8(&format, 0);
+    const basalt_status status = bs_bytes_check(&format, err);
+    if (status) {
+        bs_bytes_free(&format);
+        return status;
+    }
+    bs_free(column->format);
+    column->format = (char *)format.data;
+    return BASALT_OK;
+}
 
 /* Texts that stand for a missing one. */
 static basalt_status set_missing_text(struct bs_table *table, const struct bs_h5_object *object,
@@ -77,76 +146,287 @@ static basalt_status set_missing_text(struct bs_table *table, const struct bs_h5
     return status;
 }
 
-static basalt_status add_part(struct bs_table *table, const struct member *from, const char *name,
-    const struct bs_h5_type *type, uint64_t offset, basalt_error *err)
+/* The categories of codes are in a table of their own. Where they are not, the codes stay numbers. */
+static basalt_status set_categories(struct bs_table *table, const struct records *records,
+    const char *member, struct bs_column_of *column, basalt_error *err)
+{
+    struct bs_h5_object *categories = NULL;
+    char path[512];
+    bool ordered = false;
+    if (!bs_value_is_integer(&column->value) || strchr(member, '/')) return BASALT_OK;
+    snprintf(path, sizeof path, "meta/%.200s/meta/table", member);
+    basalt_status status =
+        bs_h5_object_open_from(table->h5, records->group, path, &categories, NULL);
+    if (status) {
+        return status == BASALT_NO_MEMORY ? bs_fail_memory(err, sizeof path) : BASALT_OK;
+    }
+    if (records->info) {
+        const struct bs_pickle *info = records->info;
+        const size_t of_member = bs_pickle_get(info, bs_pickle_root(info), member);
+        const size_t value = bs_pickle_get(info, of_member, "ordered");
+        ordered = bs_pickle_kind(info, value) == BS_PICKLE_BOOL && bs_pickle_integer(info, value);
+    }
+    return bs_column_set_dictionary_member(table, column, categories, "values", ordered, err);
+}
+
+static basalt_status add_part(struct bs_table *table, const struct records *records,
+    const struct bs_h5_member *member, const char *name, const struct bs_h5_type *type,
+    uint64_t offset, basalt_error *err)
 {
     const struct bs_value_options options = {
         table->options.ascii_as_binary, table->options.without_dictionaries};
+    const bool is_index = !strcmp(member->name, "index");
+    bool is_category = false;
     struct bs_value value = {0};
     struct bs_column_of *column = NULL;
-    char attribute[256];
+    char attribute[256], *zone = NULL;
     basalt_status status = bs_value_of(type, &options, &value, err);
     if (status) return status;
-    const uint64_t at = from->member->offset + offset;
-    status = bs_table_add_column(table, name, &value, from->block, at, &column, err);
+    status = bs_table_add_column(
+        table, name, &value, records->block, member->offset + offset, &column, err);
     if (status) return status;
-    const bool is_index = !strcmp(from->member->name, "index");
-    snprintf(
-        attribute, sizeof attribute, "%.200s_%s", from->member->name, is_index ? "kind" : "dtype");
-    status = apply_word(table, column, from->object, attribute, err);
-    return status || is_index ? status : set_missing_text(table, from->object, column, err);
+    snprintf(attribute, sizeof attribute, "%.200s_%s", member->name, is_index ? "kind" : "dtype");
+    status = apply_word(table, column, records->object, attribute, err);
+    if (!status) status = info_text(records, member->name, "tz", &zone, err);
+    if (!status) status = set_zone(column, zone ? zone : built_zone(records, member->name), err);
+    bs_free(zone);
+    if (status || is_index) return status;
+    snprintf(attribute, sizeof attribute, "%.200s_meta", member->name);
+    status = bs_has_text(table->h5, records->object, attribute, "category", &is_category, err);
+    if (status) return status;
+    return is_category ? set_categories(table, records, member->name, column, err)
+                       : set_missing_text(table, records->group, column, err);
 }
 
-static basalt_status add_member(
-    struct bs_table *table, const struct member *from, bool *out_unnamed, basalt_error *err)
+/* The pickled names of what a member holds, one for each; none of them, if one is no plain name. */
+static basalt_status member_names(const struct records *records, const struct bs_h5_member *member,
+    uint32_t count, struct bs_names *names, basalt_error *err)
 {
-    const struct bs_h5_member *member = from->member;
-    const struct bs_h5_type *type = member->type;
-    const bool is_block = !strncmp(member->name, "values_block_", 13);
-    basalt_status status = BASALT_OK;
-    if (type->kind != BS_H5_ARRAY || type->rank != 1) {
-        return add_part(table, from, member->name, type, 0, err);
+    struct bs_pickle *pickle = NULL;
+    char attribute[256];
+    uint32_t found = 0;
+    bool plain = true;
+    snprintf(attribute, sizeof attribute, "%.200s_kind", member->name);
+    basalt_status status = pickle_of(records->object, attribute, &pickle, err);
+    if (status || !pickle) return status;
+    size_t at = bs_pickle_first(pickle, bs_pickle_root(pickle)), value;
+    while (at && plain && found++ < count) {
+        const size_t before = names->texts.count;
+        at = bs_pickle_next(pickle, at, &value);
+        plain = bs_pickle_label(pickle, value, &names->texts) && !names->texts.failed &&
+            !memchr(names->texts.data + before, 0, names->texts.count - before);
+        bs_bytes_u8(&names->texts, 0);
     }
-    *out_unnamed |= is_block;
-    for (uint32_t i = 0; !status && i < type->dims[0]; i++) {
+    status = bs_bytes_check(&names->texts, err);
+    names->count = plain && !at && found == count ? count : 0;
+    bs_pickle_free(pickle);
+    return status;
+}
+
+static basalt_status add_named(struct bs_table *table, struct records *records,
+    const struct bs_h5_member *member, const struct bs_names *names, basalt_error *err)
+{
+    const struct bs_h5_type *type = member->type;
+    const bool is_array = type->kind == BS_H5_ARRAY && type->rank == 1;
+    const uint32_t count = is_array ? type->dims[0] : 1;
+    const bool is_block = !strncmp(member->name, "values_block_", 13);
+    const char *next = (const char *)names->texts.data;
+    basalt_status status = BASALT_OK;
+    records->unnamed |= is_block && !names->count;
+    if (is_array) type = type->base;
+    for (uint32_t i = 0; !status && i < count; i++) {
         char name[256];
-        if (is_block || type->dims[0] > 1) {
+        if (is_array && (is_block || count > 1)) {
             snprintf(name, sizeof name, "%.200s[%" PRIu32 "]", member->name, i);
         } else {
             snprintf(name, sizeof name, "%.200s", member->name);
         }
-        status = add_part(table, from, name, type->base, (uint64_t)i * type->base->size_bytes, err);
+        status = add_part(table, records, member, names->count ? next : name, type,
+            (uint64_t)i * type->size_bytes, err);
+        if (names->count) next += strlen(next) + 1;
     }
     return status;
 }
 
-static basalt_status open_records(
-    struct bs_table *table, struct bs_h5_object *object, basalt_error *err)
+static basalt_status add_member(struct bs_table *table, struct records *records,
+    const struct bs_h5_member *member, basalt_error *err)
 {
-    static const char not_read[] = "names of the columns of values_block_N: they are pickled";
-    const struct bs_h5_type *type = bs_h5_object_type(object);
-    struct member from = {.object = object};
-    bool unnamed = false;
-    if (!bs_h5_object_dataset(object) || type->kind != BS_H5_COMPOUND) {
+    const struct bs_h5_type *type = member->type;
+    const uint32_t count = type->kind == BS_H5_ARRAY && type->rank == 1 ? type->dims[0] : 1;
+    struct bs_names names = {0};
+    char *index_name = NULL;
+    basalt_status status = BASALT_OK;
+    if (!strcmp(member->name, "index")) {
+        status = info_text(records, "index", "index_name", &index_name, err);
+        if (index_name) {
+            bs_bytes_put(&names.texts, index_name, strlen(index_name) + 1);
+            names.count = count == 1;
+        }
+        bs_free(index_name);
+        if (!status) status = bs_bytes_check(&names.texts, err);
+    } else {
+        status = member_names(records, member, count, &names, err);
+    }
+    if (!status) status = add_named(table, records, member, &names, err);
+    bs_bytes_free(&names.texts);
+    return status;
+}
+
+struct ranked { /* a column and where it should be */
+    const char *name;
+    size_t column, rank;
+};
+
+static int compare_named(const void *a, const void *b)
+{
+    const struct ranked *left = a, *right = b;
+    const int order = strcmp(left->name, right->name);
+    return order ? order : (left->column > right->column) - (left->column < right->column);
+}
+
+static int compare_ranked(const void *a, const void *b)
+{
+    const struct ranked *left = a, *right = b;
+    if (left->rank != right->rank) return left->rank < right->rank ? -1 : 1;
+    return (left->column > right->column) - (left->column < right->column);
+}
+
+/* The first of a name that has no rank yet gets this one. */
+static void give_rank(struct ranked *ranked, size_t count, const char *name, size_t rank)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = strcmp(ranked[middle].name, name);
+        if (order < 0 || (!order && ranked[middle].rank != SIZE_MAX)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < count && !strcmp(ranked[low].name, name)) ranked[low].rank = rank;
+}
+
+static void move_columns(struct bs_table *table, struct ranked *ranked, struct bs_column_of *spare)
+{
+    memcpy(spare, table->columns, table->column_count * sizeof *spare);
+    for (size_t i = 0; i < table->column_count; i++) table->columns[i] = spare[ranked[i].column];
+}
+
+/* Columns in the order of the frame, whose blocks gather those of one type; the index comes first. */
+static basalt_status order_columns(
+    struct bs_table *table, const struct bs_pickle *axes, basalt_error *err)
+{
+    const size_t count = table->column_count;
+    struct bs_bytes label = {0};
+    size_t pair = BS_PICKLE_NOTHING, labels = BS_PICKLE_NOTHING, rank = 0, value;
+    basalt_status status = BASALT_OK;
+    size_t at = bs_pickle_first(axes, bs_pickle_root(axes)); /* [(axis, [label, …])] */
+    if (at) (void)bs_pickle_next(axes, at, &pair);
+    at = bs_pickle_first(axes, pair);
+    if (at) at = bs_pickle_next(axes, at, &value);
+    if (at) (void)bs_pickle_next(axes, at, &labels);
+    struct ranked *ranked = bs_alloc_zeroed(count + 1, sizeof *ranked);
+    struct bs_column_of *spare = bs_alloc_zeroed(count + 1, sizeof *spare);
+    if (!ranked || !spare) {
+        status = bs_fail_memory(err, count * sizeof *spare);
+        goto out;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ranked[i] = (struct ranked){table->columns[i].name, i, i ? SIZE_MAX : 0};
+    }
+    if (count > 1) qsort(ranked + 1, count - 1, sizeof *ranked, compare_named);
+    for (at = bs_pickle_first(axes, labels); at;) {
+        at = bs_pickle_next(axes, at, &value);
+        label.count = 0;
+        if (!bs_pickle_label(axes, value, &label)) continue;
+        bs_bytes_u8(&label, 0);
+        BS_TRY(bs_bytes_check(&label, err));
+        give_rank(ranked + 1, count - 1, (const char *)label.data, ++rank);
+    }
+    qsort(ranked, count, sizeof *ranked, compare_ranked);
+    move_columns(table, ranked, spare);
+out:
+    bs_bytes_free(&label);
+    bs_free(ranked);
+    bs_free(spare);
+    return status;
+}
+
+static basalt_status add_records(struct bs_table *table, struct records *records, basalt_error *err)
+{
+    static const char not_read[] =
+        "names of the columns of values_block_N: they are pickled, and no plain texts or numbers";
+    const struct bs_h5_type *type = bs_h5_object_type(records->object);
+    struct bs_pickle *axes = NULL;
+    basalt_status status = BASALT_OK;
+    for (size_t i = 0; !status && i < type->member_count; i++) {
+        status = add_member(table, records, &type->members[i], err);
+        if (status) bs_error_prefix(err, "member \"%.80s\"", type->members[i].name);
+    }
+    if (status) return status;
+    if (records->unnamed) {
+        bs_metadata_put(&table->metadata, "basalt.not_read", not_read, sizeof not_read - 1);
+        return bs_bytes_check(&table->metadata, err);
+    }
+    if (!type->member_count || strcmp(type->members[0].name, "index") != 0) return BASALT_OK;
+    status = pickle_of(records->group, "non_index_axes", &axes, err);
+    if (!status && axes) status = order_columns(table, axes, err);
+    bs_pickle_free(axes);
+    return status;
+}
+
+static basalt_status open_records(struct bs_table *table, const struct bs_h5_object *group,
+    struct bs_h5_object *object, basalt_error *err)
+{
+    struct records records = {.group = group, .object = object};
+    if (!bs_h5_object_dataset(object) || bs_h5_object_type(object)->kind != BS_H5_COMPOUND) {
         bs_h5_object_close(object);
         return bs_fail(
             err, BASALT_CORRUPT, BASALT_NO_OFFSET, "its \"table\" is not a dataset of records");
     }
     table->kind = "pandas table";
-    basalt_status status = bs_table_add_block(table, object, &from.block, err);
-    for (size_t i = 0; !status && i < type->member_count; i++) {
-        from.member = &type->members[i];
-        status = add_member(table, &from, &unnamed, err);
-        if (status) bs_error_prefix(err, "member \"%.80s\"", from.member->name);
-    }
-    if (!status && unnamed) {
-        bs_metadata_put(&table->metadata, "basalt.not_read", not_read, sizeof not_read - 1);
-        status = bs_bytes_check(&table->metadata, err);
-    }
+    basalt_status status = bs_table_add_block(table, object, &records.block, err);
+    if (!status) status = pickle_of(group, "info", &records.info, err);
+    if (!status) status = add_records(table, &records, err);
+    bs_pickle_free(records.info);
     return status;
 }
 
 /* ---- format "fixed" ---------------------------------------------------------------------------- */
+
+static basalt_status apply_zone(struct bs_table *table, struct bs_column_of *column,
+    const struct bs_h5_object *object, basalt_error *err)
+{
+    char *zone = NULL;
+    basalt_status status = text_of(table->h5, object, "tz", &zone, err);
+    if (!status) status = set_zone(column, zone, err);
+    bs_free(zone);
+    return status;
+}
+
+/* An index has the name that the frame gives it, if that is a text. */
+static basalt_status name_index(
+    struct bs_column_of *column, const struct bs_h5_object *object, basalt_error *err)
+{
+    struct bs_pickle *pickle = NULL;
+    struct bs_bytes name = {0};
+    basalt_status status = pickle_of(object, "name", &pickle, err);
+    if (status || !pickle) return status;
+    const size_t root = bs_pickle_root(pickle);
+    if (bs_pickle_kind(pickle, root) == BS_PICKLE_TEXT && bs_pickle_label(pickle, root, &name)) {
+        bs_bytes_u8(&name, 0);
+        status = bs_bytes_check(&name, err);
+        if (!status) {
+            bs_free(column->name);
+            column->name = (char *)name.data;
+            name.data = NULL;
+        }
+    }
+    bs_bytes_free(&name);
+    bs_pickle_free(pickle);
+    return status;
+}
 
 static basalt_status add_axis(struct bs_table *table, const struct bs_h5_object *group,
     const char *link, const char *word, basalt_error *err)
@@ -159,6 +439,8 @@ static basalt_status add_axis(struct bs_table *table, const struct bs_h5_object 
             table, strcmp(link, "values") ? "index" : "values", object, &column, err);
     }
     if (!status) status = apply_word(table, column, object, word, err);
+    if (!status) status = apply_zone(table, column, object, err);
+    if (!status && strcmp(link, "values") != 0) status = name_index(column, object, err);
     if (status) bs_error_prefix(err, "its %s", link);
     return status;
 }
@@ -287,7 +569,8 @@ static basalt_status add_frame_column(struct bs_table *table, const struct frame
     if (status) return status;
     const uint64_t offset = (place & UINT32_MAX) * type->size_bytes;
     status = bs_table_add_column(table, name, &value, block, offset, &column, err);
-    return status ? status : apply_word(table, column, object, "value_type", err);
+    if (!status) status = apply_word(table, column, object, "value_type", err);
+    return status ? status : apply_zone(table, column, object, err);
 }
 
 static basalt_status add_frame_columns(
@@ -368,7 +651,7 @@ basalt_status bs_table_open_pandas(
     *out_found = is_table || !strcmp(type, "frame") || !strcmp(type, "series");
     if (is_table) {
         status = bs_open_child(table->h5, group, "table", &records, err);
-        if (!status) status = open_records(table, records, err);
+        if (!status) status = open_records(table, group, records, err);
     } else if (*out_found) {
         status = type[0] == 'f' ? open_frame(table, group, err) : open_series(table, group, err);
     }

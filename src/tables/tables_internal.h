@@ -191,6 +191,7 @@ struct bs_dictionary_values {
 struct bs_dictionary {
     struct bs_h5_object *object; /* owned */
     struct bs_value value;
+    uint64_t offset;                               /* of a value in an element, bytes */
     _Atomic(struct bs_dictionary_values *) values; /* NULL until one has read them; then for good */
     bool ordered;
 };
@@ -325,6 +326,10 @@ BS_MUST_USE basalt_status bs_table_add_encoded(
 /* `categories` are the values of a column of codes. Takes them over, also when it fails. */
 BS_MUST_USE basalt_status bs_column_set_dictionary(struct bs_table *table,
     struct bs_column_of *column, struct bs_h5_object *categories, bool ordered, basalt_error *err);
+/* The same, where they are a member of records. */
+BS_MUST_USE basalt_status bs_column_set_dictionary_member(struct bs_table *table,
+    struct bs_column_of *column, struct bs_h5_object *categories, const char *member, bool ordered,
+    basalt_error *err);
 void bs_dictionary_free(struct bs_dictionary *dictionary); /* NULL is fine */
 BS_MUST_USE basalt_status bs_column_set_mask(struct bs_table *table, size_t column,
     struct bs_h5_object *mask, bool means_missing, basalt_error *err);

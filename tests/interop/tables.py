@@ -662,6 +662,23 @@ def test_pandas(folder):
         warnings.simplefilter("ignore")  # that it pickles, which is what is wanted here
         texts.to_hdf(path, key="objects", format="fixed")
     frame["x"].to_hdf(path, key="series", format="fixed")
+    mixed = {"mixed": pd.DataFrame({
+        "b": np.arange(5), "ä t": ["x", None, "zz", "", "w"], "a": np.arange(5) / 2, "c": pd.Categorical(
+            ["u", "v", None, "u", "w"]), "o": pd.Categorical([3, 1, 2, 1, 3], ordered=True), "b2": np.arange(5) * 2,
+        "zone": pd.date_range("2020", periods=5, tz="Europe/Berlin").astype("datetime64[ns, Europe/Berlin]"),
+        "f": [True, False, True, False, True], "i1": np.arange(5, dtype="i1"), "f4": np.arange(5, dtype="f4"),
+        "span": pd.to_timedelta(np.arange(5), unit="s").astype("timedelta64[ns]")},
+        index=pd.date_range("2021", periods=5, name="when", tz="UTC").astype("datetime64[ns, UTC]"))}
+    mixed["data_columns"] = mixed["mixed"].copy()
+    mixed["numbers"] = pd.DataFrame(np.arange(12).reshape(3, 4), columns=[10, 2, -3, 4])
+    mixed["others"] = pd.DataFrame(np.arange(6.0).reshape(3, 2), columns=[1.5, 2.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names that are no identifiers
+        for key, value in mixed.items():
+            value.to_hdf(path, key=key, format="table", data_columns=["b2", "c"] if key == "data_columns" else None)
+        pd.DataFrame({("p", 1): [1, 2], ("q", 2): [3, 4]}).to_hdf(path, key="tuples", format="table")
+        pd.DataFrame({"v": [1.5, 2.5]}, index=pd.MultiIndex.from_tuples([("x", 1), ("y", 2)], names=["k", "n"])).to_hdf(
+            path, key="level_table", format="table")
     pd.DataFrame(rng.random((20, 3))).to_hdf(path, key="numbered", format="fixed")
     pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([(1, 2)])).to_hdf(
         path, key="levels", format="fixed")
@@ -670,14 +687,22 @@ def test_pandas(folder):
         return [int(v) for v in np.asarray(values).astype("i8")]
 
     def expect(table, source, renamed=None):
-        names = ["index"] + list(source.columns)
+        names = [source.index.name or "index"] + [str(name) for name in source.columns]
         assert table.column_names == (renamed or names), table.column_names
-        for name, found in zip(names, table.columns):
-            values = source.index if name == "index" else source[name]
+        for i, (name, found) in enumerate(zip(names, table.columns)):
+            values = source.index if i == 0 else source.iloc[:, i - 1]
+            if isinstance(values.dtype, pd.CategoricalDtype):
+                assert pa.types.is_dictionary(found.type) and found.type.ordered == values.cat.ordered, name
+                assert found.chunk(0).dictionary.to_pylist() == list(values.cat.categories), name
+                found = pa.chunked_array([found.to_pylist()])
+                values = values.astype(object).where(values.notna(), None)
+            zone = getattr(values.dtype, "tz", None)
             if values.dtype.kind in "Mm":
-                wanted = pa.timestamp("ns") if values.dtype.kind == "M" else pa.duration("ns")
-                assert found.type == wanted, (name, found.type)
-                assert found.cast(pa.int64()).to_pylist() == nanoseconds(values), name
+                wanted = pa.timestamp("ns", str(zone) if zone else None) if values.dtype.kind == "M" \
+                    else pa.duration("ns")
+                assert found.type == wanted, (name, found.type, wanted)
+                assert found.cast(pa.int64()).to_pylist() == nanoseconds(
+                    values.tz_convert(None) if zone and i == 0 else values.dt.tz_convert(None) if zone else values), name
             else:
                 agree(pa.table({"v": found}), {"v": [None if v is None else v for v in values]}, name)
 
@@ -687,10 +712,19 @@ def test_pandas(folder):
         expect(f.scan("all_columns"), pd.read_hdf(path, "all_columns"))
         read = pd.read_hdf(path, "texts")
         expect(f.scan("texts"), read.astype(object).where(read.notna(), None).astype({"v": "i8"}))
-        blocks = f.scan("blocks")
-        assert b"pickled" in blocks.schema.metadata[b"basalt.not_read"]
-        expect(blocks, frame[["x", "y", "y2"]],
-               ["index", "values_block_0[0]", "values_block_1[0]", "values_block_1[1]"])
+        expect(f.scan("blocks"), pd.read_hdf(path, "blocks"))
+        for key in mixed:
+            got = f.scan(key)
+            assert not got.schema.metadata or b"basalt.not_read" not in got.schema.metadata, key
+            wanted = pd.read_hdf(path, key)
+            for name in wanted.columns:
+                if wanted[name].dtype == object or str(wanted[name].dtype) in ("str", "string"):
+                    wanted[name] = wanted[name].astype(object).where(wanted[name].notna(), None)
+            expect(got, wanted)
+        tuples = f.scan("tuples")
+        assert b"pickled" in tuples.schema.metadata[b"basalt.not_read"]
+        assert tuples.column_names == ["index", "values_block_0[0]", "values_block_0[1]"]
+        assert f.scan("level_table").column_names == ["index", "k", "n", "v"]
         objects = f.scan("objects")
         assert left_out(objects) == ["t"] and objects.column_names == ["index", "v"]
         assert objects.column("v").to_pylist() == list(range(n))
