@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+from copies import copies
 from reads import reads
 
 
@@ -117,7 +118,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--folder", help="where the data goes (default: a temporary folder)")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("read", "write", "tasks"), help="one part of the table")
+    parser.add_argument("--only", choices=("read", "write", "tasks", "copy"), help="one part of the table")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="basalt-bench-", dir=args.folder) as folder:
         bench = Bench(args.programs, folder, 1 if args.quick else 3)
@@ -127,6 +128,8 @@ def main() -> None:
             reads(bench, args.quick)
         if args.only in (None, "tasks"):
             spawn(bench, 50000 if args.quick else 200000)
+        if args.only in (None, "copy"):
+            copies(bench, 128 if args.quick else 500)
     width = max(len(row["what"]) for row in bench.rows)
     print(f"{os.cpu_count()} processors, {platform.system()} {platform.release()}; medians of {bench.rounds}")
     for row in bench.rows:

@@ -90,7 +90,7 @@ static int run(const struct command *command, int argc, char **argv)
     const struct option named[] = {{"--path", OPTION_LIST, &paths},
         {"--chunks", OPTION_TEXT, &options.chunks}, {"--filters", OPTION_TEXT, &options.filters},
         {"--overwrite", OPTION_FLAG, &options.overwrite}, {"--threads", OPTION_NUMBER, &threads},
-        {"--quiet", OPTION_FLAG, &copying.quiet}};
+        {"--check", OPTION_FLAG, &options.check}, {"--quiet", OPTION_FLAG, &copying.quiet}};
     if (!parse_arguments(
             command, argc, argv, named, sizeof named / sizeof named[0], 2, 2, &arguments, &leave)) {
         return leave;
@@ -111,7 +111,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command copy_command = {"copy", "repack any HDF5 file, with other chunks and filters",
     "usage: basalt copy SOURCE TARGET [--path P]... [--chunks C] [--filters F] [--overwrite]\n"
-    "                   [--threads N] [--quiet]\n\n"
+    "                   [--check] [--threads N] [--quiet]\n\n"
     "Copies an HDF5 file into the new, plain HDF5 file TARGET, on all threads. Links, types, attributes\n"
     "and references stay what they are; data that lie in other files come in. Of a store in use, what\n"
     "its last checkpoint has. TARGET appears when it is whole; an interrupt leaves nothing.\n\n"
@@ -120,6 +120,7 @@ const struct command copy_command = {"copy", "repack any HDF5 file, with other c
     "                datasets of as many dimensions; contiguous: none, where a dataset cannot grow\n"
     "  --filters F   keep (default), none, or any of shuffle, deflate:6, zstd:3, lz4, lzf, bzip2:9,\n"
     "                bitshuffle:lz4, bitshuffle:zstd:3, blosc:lz4:5, fletcher32, with commas between\n"
+    "  --check       decode what is copied as it is stored, too, and refuse what is damaged\n"
     "  --overwrite   TARGET may exist, and is replaced\n"
     "  --threads N   instead of one a processor\n"
     "  --quiet       neither progress nor summary\n\n"

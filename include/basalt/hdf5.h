@@ -346,6 +346,8 @@ typedef struct basalt_hdf5_copy_options {
     const char *filters;
     const basalt_hdf5_copy_rule *rules; /* of those that fit, the last one counts */
     size_t rule_count;
+    bool
+        check; /* chunks that are copied as they are stored are decoded too: a damaged one is CORRUPT */
     bool overwrite;              /* a target that is there is replaced; default: EXISTS */
     const basalt_cancel *cancel; /* or NULL */
     /* By one thread at a time, any; with no lock held. The bytes are those of the elements. */

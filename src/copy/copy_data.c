@@ -455,8 +455,8 @@ static basalt_status add_piece(struct item *item, uint64_t number, const void *b
     return bs_bytes_check(&item->bytes, err);
 }
 
-static basalt_status copy_as_is(
-    struct run *run, struct item *item, const struct tile *tile, basalt_error *err)
+static basalt_status copy_as_is(struct run *run, struct workspace *work, struct item *item,
+    const struct tile *tile, basalt_error *err)
 {
     const struct dataset *dataset = item->dataset;
     const struct bs_h5_chunk chunk = chunk_of(&dataset->plan, tile);
@@ -465,6 +465,11 @@ static basalt_status copy_as_is(
     if (!out) return bs_bytes_check(&item->bytes, err);
     item->pieces[item->piece_count++] =
         (struct piece){.number = tile->number, .at = at, .count = count, .mask = tile->mask};
+    if (run->copy->options->check) {
+        uint8_t *ignored;
+        const basalt_status status = read_tile(run, work, dataset, tile, &ignored, err);
+        if (status) return status;
+    }
     return bs_h5_chunk_read_stored(run->copy->from, dataset->object, &chunk, out, err);
 }
 
@@ -528,7 +533,7 @@ static basalt_status stage(void *context, void *taken, basalt_error *err)
         const struct tile tile = tile_at(dataset, item->first + i);
         BS_TRY(bs_cancel_check(run->copy->parts->cancel, err));
         if (plan->as_is) {
-            BS_TRY(copy_as_is(run, item, &tile, err));
+            BS_TRY(copy_as_is(run, work, item, &tile, err));
         } else {
             BS_TRY(copy_tile(run, work, item, &tile, err));
         }

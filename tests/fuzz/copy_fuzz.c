@@ -68,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t count)
     const basalt_hdf5_copy_options options = {.struct_bytes = sizeof options,
         .chunks = settings[chosen][0],
         .filters = settings[chosen][1],
+        .check = true, /* or damage comes along */
         .progress = go_on,
         .context = &patience};
 

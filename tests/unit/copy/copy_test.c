@@ -173,6 +173,13 @@ static unsigned names_in(struct bs_vfs *vfs)
     return count;
 }
 
+static basalt_status note_chunk(void *context, const struct bs_h5_chunk *chunk, basalt_error *err)
+{
+    (void)err;
+    *(uint64_t *)context = chunk->address;
+    return BASALT_OK;
+}
+
 /* ---- tests ------------------------------------------------------------------------------------ */
 
 TEST(copy, has_what_the_source_has_with_every_setting)
@@ -268,6 +275,35 @@ TEST(copy, refuses_what_makes_no_sense)
     CHECK_OK(bs_copy(&parts, "/source.h5", "/source.h5", &options, NULL, err));
     CHECK_OK(check_copy(vfs, "/source.h5", err));
     CHECK_EQ(names_in(vfs), 1);
+    bs_vfs_free(vfs);
+}
+
+/* Damage is copied with a chunk that is not looked at; a check refuses it. */
+TEST(copy, checks_what_it_does_not_decode)
+{
+    struct bs_vfs *vfs = NULL;
+    struct bs_file *file = NULL;
+    struct bs_h5_file *h5 = NULL;
+    struct bs_h5_object *object = NULL;
+    uint64_t address = 0;
+    basalt_error error = {0};
+    CHECK_OK(bs_vfs_memory_create(&vfs, err));
+    bring(vfs, make_source(), "/source.h5");
+    CHECK_OK(bs_file_open(vfs, "/source.h5", BS_OPEN_WRITE, &file, err));
+    CHECK_OK(bs_h5_file_open(file, &h5, err));
+    CHECK_OK(bs_h5_object_open_path(h5, "/a/numbers", &object, err));
+    CHECK_OK(bs_h5_chunks_each(h5, object, note_chunk, &address, err));
+    bs_h5_object_close(object);
+    bs_h5_file_close(h5);
+    CHECK_OK(bs_file_write_at(file, "damaged", 7, address + 2, err));
+    bs_file_close(file);
+    const struct bs_copy_parts parts = {.vfs = vfs};
+    basalt_hdf5_copy_options options = options_of(NULL, NULL);
+    CHECK_OK(bs_copy(&parts, "/source.h5", "/copy.h5", &options, NULL, err));
+    options.check = true;
+    CHECK_EQ(bs_copy(&parts, "/source.h5", "/checked.h5", &options, NULL, &error), BASALT_CORRUPT);
+    CHECK(strstr(error.message, "/a/numbers"));
+    CHECK_EQ(names_in(vfs), 2);
     bs_vfs_free(vfs);
 }
 
