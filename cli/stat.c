@@ -1,5 +1,5 @@
-/* stat.c - families, rows and sizes; who is writing. */
-#include "command.h"
+/* stat.c - families, rows and sizes; who is writing. Of files of other programs: stat_any.c. */
+#include "stat_any.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -231,10 +231,7 @@ static int run(const struct command *command, int argc, char **argv)
     if (!status && !data.found.is_basalt && data.found.conflict) {
         return report_sentence(EXIT_BASALT + BASALT_CONFLICT, "%s", data.found.warning);
     }
-    if (!status && !data.found.is_basalt) {
-        return report_sentence(EXIT_BASALT + BASALT_UNSUPPORTED,
-            "%s is an HDF5 file that Basalt did not make: basalt ls shows what is in it", path);
-    }
+    if (!status && !data.found.is_basalt) return stat_any(path, data.found.file_bytes, json);
     if (!status) status = collect(&data, path, &error);
     if (!status && json) {
         print_json(path, &data);
@@ -247,10 +244,13 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command stat_command = {"stat", "families, rows, sizes; who is writing",
     "usage: basalt stat FILE [--live] [--json]\n\n"
-    "Says what a store holds, the rows of its log included, and what it costs.\n\n"
+    "Says what a store holds, the rows of its log included, and what it costs. Of an HDF5 file of\n"
+    "another program: its objects, and the bytes of data by layout and by filters.\n\n"
     "  --live   exit code 0 if a process has it open for writing now (and says which), 1 if not\n"
-    "  --json   one object; \"state\" is closed, writing, crashed, \"log missing\" or conflict, and\n"
-    "           \"warning\" a sentence in the last two cases: then only the checkpoint's rows count;\n"
+    "  --json   one object; \"state\" is closed, writing, crashed, \"log missing\", conflict or, of a\n"
+    "           file of another program, foreign;\n"
+    "           \"warning\" is a sentence where the log is missing or in conflict: then only the\n"
+    "           checkpoint's rows count;\n"
     "           live_bytes, free_bytes and retired_bytes are null where nobody has looked at\n"
     "           all of the file, which a writer does\n\n"
     "example: basalt stat --live session.h5 || basalt recover session.h5\n",

@@ -113,9 +113,29 @@ class Lines(Command):
     def test_foreign_file(self):
         with h5py.File(self.path, "w") as file:
             file["a"] = np.arange(5)
-        run("stat", self.path, expect=UNSUPPORTED)
         run("record", self.path, "--resume", stdin=stream(sample(5)), expect=UNSUPPORTED)
         self.assertIn(b"/a", run("ls", self.path).stdout)
+
+    def test_stat_of_any_file(self):
+        with h5py.File(self.path, "w") as file:
+            file.attrs["by"] = "h5py"
+            file["group/a"] = np.arange(5)
+            file["b"] = h5py.SoftLink("/group/a")
+            for name in "cd":
+                file.create_dataset(name, data=np.zeros(1000, "<f8"), chunks=(100,), shuffle=True, compression="gzip")
+            stored = sum(file[name].id.get_storage_size() for name in "cd")
+        found = json.loads(run("stat", self.path, "--json").stdout)
+        self.assertEqual(found["layouts"], {
+            "chunked": {"datasets": 2, "stored_bytes": stored, "unpacked_bytes": 16000},
+            "contiguous": {"datasets": 1, "stored_bytes": 40, "unpacked_bytes": 40}})
+        self.assertEqual(found["filters"]["shuffle, deflate 4"]["datasets"], 2)
+        self.assertEqual([found[name] for name in (
+            "state", "groups", "datasets", "links", "attributes", "file_bytes", "stored_bytes")], [
+            "foreign", 2, 3, 1, 1, os.path.getsize(self.path), stored + 40])
+        text = run("stat", self.path).stdout.decode()
+        self.assertIn("2 groups, 3 datasets, 1 soft or external link, 1 attribute\n", text)
+        self.assertRegex(text, r"chunked +2 ")
+        self.assertRegex(text, r"shuffle, deflate 4 +2 ")
 
 
 class Record(Command):
