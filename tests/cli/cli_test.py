@@ -807,17 +807,17 @@ class Look(Command):
         run("copy", self.path, copy, expect=EXISTS)
         self.assertEqual(run("copy", self.path, copy, "--overwrite", "--quiet", "--threads", "2").stdout, b"")
         for wrong in (["--chunks", "many"], ["--filters", "gnip"], ["--path"], ["--threads", "two"]):
-            done = run("copy", self.path, self.in_folder("x.h5"), *wrong, expect=None)
+            done = run("copy", self.path, self.in_folder("absent.h5"), *wrong, expect=None)
             self.assertIn(done.returncode, (2, BAD_ARGUMENT))
             self.assertEqual(done.stderr.count(b"\n"), 1)
-        run("copy", self.path, self.in_folder("x.h5"), "--path", "/none", expect=NOT_FOUND)
+        run("copy", self.path, self.in_folder("absent.h5"), "--path", "/none", expect=NOT_FOUND)
         run("verify", copy)
         with h5py.File(self.path) as one, h5py.File(copy) as other:
             self.assertNotIn(".basalt", other)
             for name in one["probe"]:
                 if isinstance(one["probe"][name], h5py.Dataset):
                     np.testing.assert_array_equal(one["probe"][name][()], other["probe"][name][()])
-        self.assertEqual([n for n in os.listdir(self.folder.name) if "part" in n or n == "x.h5"], [])
+        self.assertEqual([n for n in os.listdir(self.folder.name) if "part" in n or n == "absent.h5"], [])
 
     def test_output_that_nobody_takes(self):
         done = subprocess.run(f"{BASALT} cat {self.path} /probe > /dev/full", shell=True, capture_output=True)
