@@ -14,6 +14,7 @@ import tempfile
 
 from copies import copies
 from reads import reads
+from sql import sql
 
 
 class Bench:
@@ -118,7 +119,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--folder", help="where the data goes (default: a temporary folder)")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("read", "write", "tasks", "copy"), help="one part of the table")
+    parser.add_argument("--only", choices=("read", "write", "sql", "tasks", "copy"), help="one part of the table")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="basalt-bench-", dir=args.folder) as folder:
         bench = Bench(args.programs, folder, 1 if args.quick else 3)
@@ -126,6 +127,8 @@ def main() -> None:
             writes(bench, args.quick)
         if args.only in (None, "read"):
             reads(bench, args.quick)
+        if args.only in (None, "sql"):
+            sql(bench, args.quick)
         if args.only in (None, "tasks"):
             spawn(bench, 50000 if args.quick else 200000)
         if args.only in (None, "copy"):
