@@ -101,6 +101,34 @@ BASALT_API bool basalt_job_is_stopping(const basalt_job *job);
 /* Waits, drops the outcome, frees, sets NULL. */
 BASALT_API void basalt_job_free(basalt_job **job);
 
+/* ---- pipelines -------------------------------------------------------------------------------- */
+
+#define BASALT_PIPELINE_ITEMS_MAX 4096
+
+/* Items go from a source through a stage that many threads run to a sink that takes them in the order of
+ * the source. No thread waits inside: for want of room the source is left and resumed. */
+typedef struct basalt_pipeline {
+    size_t struct_bytes; /* set by _init */
+    void *context;       /* is passed to all four; borrowed */
+    /* The next item, or NULL at the end; by one thread at a time, any of them. */
+    basalt_status (*next)(void *context, void **out_item, basalt_error *err);
+    /* By many threads at once, each with another item. NULL: nothing to do. */
+    basalt_status (*stage)(void *context, void *item, basalt_error *err);
+    /* Takes the item over, also when it fails; by one thread at a time, any of them. */
+    basalt_status (*sink)(void *context, void *item, basalt_error *err);
+    void (*discard)(
+        void *context, void *item); /* each item that never reached the sink; NULL: nothing */
+    unsigned items_max; /* from source to sink at any time; 0 (default): four a foreground thread */
+} basalt_pipeline;
+BASALT_API void basalt_pipeline_init(basalt_pipeline *pipeline, size_t pipeline_bytes);
+
+/* Runs it to its end, on the calling thread and the workers. The first failure of any part, or CANCELLED,
+ * stops it; what was on its way is discarded, in order, before this returns. `cancel` may be NULL. Hold
+ * no lock that the parts may want. BAD_ARGUMENT: no source, no sink, too many items. */
+BASALT_CHECKED basalt_status basalt_pipeline_run(basalt_scheduler *scheduler,
+    basalt_priority priority, const basalt_cancel *cancel, const basalt_pipeline *pipeline,
+    basalt_error *err);
+
 #ifdef __cplusplus
 }
 #endif

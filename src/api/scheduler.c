@@ -1,4 +1,4 @@
-/* scheduler.c - schedulers, cancel tokens and jobs of the public interface. */
+/* scheduler.c - schedulers, cancel tokens, jobs and pipelines of the public interface. */
 #include "api/api_internal.h"
 
 /* A job of the public interface is the job itself: there is nothing to add. */
@@ -103,6 +103,14 @@ void basalt_scheduler_get_stats(
     out_stats->environments = atomic_load(&scheduler->environments);
 }
 
+static basalt_status priority_of(
+    basalt_priority priority, enum bs_priority *out_priority, basalt_error *err)
+{
+    *out_priority = priority == BASALT_BACKGROUND ? BS_PRIORITY_BACKGROUND : BS_PRIORITY_FOREGROUND;
+    if (priority == BASALT_FOREGROUND || priority == BASALT_BACKGROUND) return BASALT_OK;
+    return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "%d is no priority", (int)priority);
+}
+
 /* ---- jobs ------------------------------------------------------------------------------------- */
 
 basalt_status basalt_job_create(basalt_scheduler *scheduler, basalt_priority priority,
@@ -112,13 +120,9 @@ basalt_status basalt_job_create(basalt_scheduler *scheduler, basalt_priority pri
     BS_API_NEEDS(out_job);
     *out_job = NULL;
     BS_API_NEEDS(scheduler);
-    if (priority != BASALT_FOREGROUND && priority != BASALT_BACKGROUND) {
-        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "%d is no priority of a job",
-            (int)priority);
-    }
-    const basalt_status status = bs_job_create(scheduler->sched,
-        priority == BASALT_BACKGROUND ? BS_PRIORITY_BACKGROUND : BS_PRIORITY_FOREGROUND,
-        bs_cancel_of(cancel), &job, err);
+    enum bs_priority of_job;
+    basalt_status status = priority_of(priority, &of_job, err);
+    if (!status) status = bs_job_create(scheduler->sched, of_job, bs_cancel_of(cancel), &job, err);
     *out_job = (basalt_job *)(void *)job;
     return status;
 }
@@ -144,4 +148,54 @@ void basalt_job_free(basalt_job **job)
     if (!job) return;
     bs_job_free(job_of(*job));
     *job = NULL;
+}
+
+/* ---- pipelines -------------------------------------------------------------------------------- */
+
+#define ITEMS_A_THREAD 4 /* so that nobody is idle while the sink is held up for a moment */
+
+void basalt_pipeline_init(basalt_pipeline *pipeline, size_t pipeline_bytes)
+{
+    const basalt_pipeline defaults = {.struct_bytes = pipeline_bytes};
+    memset(pipeline, 0, pipeline_bytes);
+    memcpy(pipeline, &defaults, BS_MIN(pipeline_bytes, sizeof defaults));
+}
+
+static void discard_nothing(void *context, void *item)
+{
+    (void)context;
+    (void)item;
+}
+
+static unsigned items_max_of(const basalt_pipeline *pipeline, const basalt_scheduler *scheduler)
+{
+    basalt_scheduler_stats stats;
+
+    if (pipeline->items_max) return pipeline->items_max;
+    basalt_scheduler_get_stats(scheduler, &stats);
+    return BS_MIN(ITEMS_A_THREAD * (stats.threads + 1), BASALT_PIPELINE_ITEMS_MAX);
+}
+
+basalt_status basalt_pipeline_run(basalt_scheduler *scheduler, basalt_priority priority,
+    const basalt_cancel *cancel, const basalt_pipeline *pipeline, basalt_error *err)
+{
+    basalt_pipeline filled;
+    enum bs_priority of_job;
+    BS_API_NEEDS(scheduler);
+    BS_API_NEEDS(pipeline);
+    basalt_pipeline_init(&filled, sizeof filled);
+    memcpy(&filled, pipeline, BS_MIN(pipeline->struct_bytes, sizeof filled));
+    if (!filled.next || !filled.sink || filled.items_max > BASALT_PIPELINE_ITEMS_MAX)
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+            "a pipeline needs `next` and `sink`, and has at most %d items",
+            BASALT_PIPELINE_ITEMS_MAX);
+    const basalt_status status = priority_of(priority, &of_job, err);
+    if (status) return status;
+    const struct bs_flow flow = {.context = filled.context,
+        .next = filled.next,
+        .stage = filled.stage,
+        .sink = filled.sink,
+        .discard = filled.discard ? filled.discard : discard_nothing,
+        .items_max = items_max_of(&filled, scheduler)};
+    return bs_flow_run(scheduler->sched, of_job, bs_cancel_of(cancel), &flow, err);
 }

@@ -3,6 +3,8 @@
 
 #include "tests/harness/test.h"
 
+#include <stdlib.h>
+
 static basalt_scheduler *scheduler_of(unsigned threads)
 {
     basalt_scheduler_options options;
@@ -79,6 +81,92 @@ TEST(api_scheduler, cancel_tokens)
     CHECK(counter.cancel == NULL);
     basalt_cancel_free(&counter.cancel);
     CHECK_OK(basalt_scheduler_free(&scheduler, err));
+}
+
+/* Squares of 0, 1, 2, … in order. */
+struct line {
+    basalt_cancel *cancel;
+    uint64_t count, given, taken, discarded, fail_at, cancel_at;
+    bool in_order;
+};
+
+static basalt_status line_next(void *context, void **out_item, basalt_error *err)
+{
+    struct line *line = context;
+    if (line->given == line->count) return BASALT_OK;
+    uint64_t *item = malloc(sizeof *item);
+    if (!item) {
+        *err = (basalt_error){.message = "no memory for an item of mine"};
+        return BASALT_NO_MEMORY;
+    }
+    *item = line->given++;
+    *out_item = item;
+    return BASALT_OK;
+}
+
+static basalt_status line_square(void *context, void *item, basalt_error *err)
+{
+    const struct line *line = context;
+    uint64_t *number = item;
+    if (line->fail_at && *number == line->fail_at) {
+        *err = (basalt_error){.message = "a stage of mine fails"};
+        return BASALT_CORRUPT;
+    }
+    *number *= *number;
+    return BASALT_OK;
+}
+
+static basalt_status line_take(void *context, void *item, basalt_error *err)
+{
+    struct line *line = context;
+    (void)err;
+    line->in_order &= *(uint64_t *)item == line->taken * line->taken;
+    line->taken++;
+    if (line->cancel_at && line->taken == line->cancel_at) basalt_cancel_request(line->cancel);
+    free(item);
+    return BASALT_OK;
+}
+
+static void line_discard(void *context, void *item)
+{
+    ((struct line *)context)->discarded++;
+    free(item);
+}
+
+static basalt_status line_run(basalt_scheduler *scheduler, struct line *line, basalt_error *err)
+{
+    basalt_pipeline pipeline;
+    basalt_pipeline_init(&pipeline, sizeof pipeline);
+    pipeline.context = line;
+    pipeline.next = line_next;
+    pipeline.stage = line_square;
+    pipeline.sink = line_take;
+    pipeline.discard = line_discard;
+    line->in_order = true;
+    return basalt_pipeline_run(scheduler, BASALT_FOREGROUND, line->cancel, &pipeline, err);
+}
+
+TEST(api_scheduler, pipelines_of_the_program)
+{
+    for (unsigned threads = 0; threads <= 3; threads++) {
+        basalt_scheduler *scheduler = scheduler_of(threads ? threads : BASALT_SCHEDULER_NO_THREADS);
+        basalt_error error = {0};
+        struct line all = {.count = 3000}, failing = {.count = 3000, .fail_at = 777};
+        struct line cancelled = {.count = 3000, .cancel_at = 500};
+        CHECK_OK(line_run(scheduler, &all, err));
+        CHECK_EQ(all.taken, all.count);
+        CHECK(all.in_order && !all.discarded);
+        CHECK_EQ(line_run(scheduler, &failing, &error), BASALT_CORRUPT);
+        CHECK_TEXT(error.message, "a stage of mine fails");
+        CHECK(failing.in_order && failing.taken <= 777);
+        CHECK_EQ(failing.taken + failing.discarded, failing.given);
+        CHECK_OK(basalt_cancel_create(&cancelled.cancel, err));
+        CHECK_EQ(line_run(scheduler, &cancelled, NULL), BASALT_CANCELLED);
+        CHECK(cancelled.in_order && cancelled.taken < cancelled.count);
+        CHECK_EQ(cancelled.taken + cancelled.discarded, cancelled.given);
+        basalt_cancel_free(&cancelled.cancel);
+        CHECK_OK(basalt_scheduler_free(&scheduler, err));
+    }
 }
 
 TEST(api_scheduler, is_shared_by_environments)
@@ -169,6 +257,23 @@ TEST(api_scheduler, wrong_arguments_are_named)
     CHECK_EQ(
         basalt_job_create(scheduler, (basalt_priority)2, NULL, &job, NULL), BASALT_BAD_ARGUMENT);
     CHECK(job == NULL);
+    basalt_pipeline pipeline;
+    basalt_pipeline_init(&pipeline, sizeof pipeline);
+    CHECK_EQ(
+        basalt_pipeline_run(scheduler, BASALT_FOREGROUND, NULL, NULL, NULL), BASALT_BAD_ARGUMENT);
+    CHECK_EQ(basalt_pipeline_run(scheduler, BASALT_FOREGROUND, NULL, &pipeline, &error),
+        BASALT_BAD_ARGUMENT);
+    CHECK(strstr(error.message, "sink") != NULL);
+    pipeline.next = line_next;
+    pipeline.sink = line_take;
+    pipeline.items_max = BASALT_PIPELINE_ITEMS_MAX + 1;
+    CHECK_EQ(basalt_pipeline_run(scheduler, BASALT_FOREGROUND, NULL, &pipeline, NULL),
+        BASALT_BAD_ARGUMENT);
+    pipeline.items_max = 1;
+    CHECK_EQ(basalt_pipeline_run(scheduler, (basalt_priority)7, NULL, &pipeline, NULL),
+        BASALT_BAD_ARGUMENT);
+    CHECK_EQ(
+        basalt_pipeline_run(NULL, BASALT_FOREGROUND, NULL, &pipeline, NULL), BASALT_BAD_ARGUMENT);
     basalt_job_spawn(NULL, count_run, NULL);
     basalt_job_free(&job);
     basalt_job_free(NULL);
@@ -194,6 +299,9 @@ TEST(api_scheduler, every_fault_is_survived)
                 CHECK_EQ(atomic_load(&counter.runs), 101);
             }
             basalt_job_free(&counter.job);
+            struct line line = {.count = 50};
+            if (!line_run(scheduler, &line, NULL)) CHECK_EQ(line.taken, line.count);
+            CHECK_EQ(line.taken + line.discarded, line.given);
             CHECK_OK(basalt_scheduler_free(&scheduler, err));
         }
         CHECK_EQ(test_live_allocations(), before);
