@@ -40,11 +40,13 @@ static void summarize(
 {
     struct size_texts texts = {.next = 0};
     const double seconds = (double)(now_ns() - started_ns) / 1e9;
+    const double from = (double)report->source_bytes, to = (double)report->target_bytes;
+    const bool smaller = to <= from;
     print_shown(stdout, target);
-    printf(": %s from %s (%.3g times smaller), %" PRIu64 " dataset%s, %.1f s",
+    printf(": %s from %s (%.3g times %s), %" PRIu64 " dataset%s, %.1f s",
         size_text(&texts, report->target_bytes), size_text(&texts, report->source_bytes),
-        report->target_bytes ? (double)report->source_bytes / (double)report->target_bytes : 0.0,
-        report->datasets, plural(report->datasets), seconds);
+        smaller ? from / to : to / from, smaller ? "smaller" : "larger", report->datasets,
+        plural(report->datasets), seconds);
     if (report->brought_in) {
         printf(", data of %" PRIu64 " brought in from other files", report->brought_in);
     }

@@ -75,6 +75,14 @@ struct run {
 
 /* ---- datasets ------------------------------------------------------------------------------ */
 
+/* Reading says it by itself. */
+static void say_which(const struct bs_copy_object *found, basalt_error *err)
+{
+    if (!err || strncmp(err->message, found->path, strlen(found->path)) != 0) {
+        bs_error_prefix(err, "%.120s", found->path);
+    }
+}
+
 static void dataset_close(struct dataset *dataset)
 {
     if (!dataset) return;
@@ -202,7 +210,7 @@ static basalt_status dataset_open(struct bs_copy *copy, const struct bs_copy_obj
     *out_dataset = dataset;
     dataset = NULL;
 out:
-    if (status) bs_error_prefix(err, "%.120s", found->path);
+    if (status) say_which(found, err);
     dataset_close(dataset);
     return status;
 }
@@ -539,11 +547,8 @@ static basalt_status stage(void *context, void *taken, basalt_error *err)
         }
         item->done_bytes += plan->tile_elements * plan->element_bytes;
     }
-    BS_TRY(bs_h5_packer_flush(work->values.packer, err));
 out:
-    if (status && status != BASALT_CANCELLED) {
-        bs_error_prefix(err, "%.120s", dataset->found->path);
-    }
+    if (status && status != BASALT_CANCELLED) say_which(dataset->found, err);
     workspace_give(run, work);
     return status;
 }
@@ -587,7 +592,7 @@ static basalt_status sink(void *context, void *taken, basalt_error *err)
         copy->report->chunks++;
         copy->report->chunks_as_stored += dataset->plan.as_is;
     }
-    if (status) bs_error_prefix(err, "%.120s", dataset->found->path);
+    if (status) say_which(dataset->found, err);
     dataset->done_bytes += item->done_bytes;
     copy->done_bytes += item->done_bytes;
     if (item->last) { /* what was not stored is done too; the last chunks may reach beyond the end */
@@ -658,6 +663,9 @@ basalt_status bs_copy_data(struct bs_copy *copy, basalt_error *err)
     bs_free(run.alive);
     while (run.idle) {
         struct workspace *next = run.idle->next;
+        /* Collections are filled across datasets: there are no more of them than workspaces that are not
+         * full. */
+        if (!status) status = bs_h5_packer_flush(run.idle->values.packer, err);
         workspace_free(run.idle);
         run.idle = next;
     }
