@@ -22,10 +22,31 @@
 #define TILE_BYTES ((uint64_t)1 << 20)      /* of a dataset that is one row of bytes */
 #define BOX_TILE_BYTES ((uint64_t)16 << 20) /* of one that is made of others */
 #define BATCH_BYTES ((uint64_t)512 << 10)
+#define BATCHES_KEPT_MAX                                                                           \
+    4096 /* 8 MiB, of which each of a million small chunks would add its part */
 #define PEEK_TILES_MAX 16
 #define ELEMENT_BYTES_FREE_MAX ((uint64_t)16 << 20) /* larger ones: see check_element */
 
 /* ---- batches ------------------------------------------------------------------------------------ */
+
+static void free_batches(struct bs_h5_reader *reader)
+{
+    while (reader->batches) {
+        struct bs_h5_batch *batch = reader->batches;
+        reader->batches = batch->next;
+        bs_free(batch);
+    }
+    reader->batch_count = 0;
+}
+
+/* Waits for those that were given away if they are many. */
+static basalt_status limit_batches(struct bs_h5_reader *reader, basalt_error *err)
+{
+    if (reader->batch_count < BATCHES_KEPT_MAX) return BASALT_OK;
+    const basalt_status status = bs_job_wait(reader->job, err);
+    free_batches(reader);
+    return status;
+}
 
 /* Gives the tiles that have gathered to whoever comes first. */
 static basalt_status send_batch(struct bs_h5_reader *reader, basalt_error *err)
@@ -36,12 +57,14 @@ static basalt_status send_batch(struct bs_h5_reader *reader, basalt_error *err)
     if (reader->how->sched && !reader->job && !reader->alone)
         status = bs_job_create(
             reader->how->sched, BS_PRIORITY_FOREGROUND, reader->how->cancel, &reader->job, err);
+    if (!status) status = limit_batches(reader, err);
     if (status) return status;
     if (reader->job) batch = bs_alloc(sizeof *batch);
     if (batch) {
         memcpy(batch, &reader->first, sizeof *batch);
         batch->next = reader->batches;
         reader->batches = batch;
+        reader->batch_count++;
         bs_job_spawn(reader->job, bs_h5_batch_run, batch);
     } else { /* alone, or short of memory */
         status = bs_h5_batch_run(&reader->first, err);
@@ -343,11 +366,7 @@ static basalt_status divide(struct bs_h5_reader *reader, basalt_error *err)
 static void end_reader(struct bs_h5_reader *reader)
 {
     bs_job_free(reader->job); /* waits */
-    while (reader->batches) {
-        struct bs_h5_batch *batch = reader->batches;
-        reader->batches = batch->next;
-        bs_free(batch);
-    }
+    free_batches(reader);
     bs_h5_free_workspaces(reader);
     bs_mutex_destroy(&reader->mutex);
     if (reader->seen != reader->few_seen) bs_free(reader->seen);
@@ -374,6 +393,7 @@ static void begin_reader(struct bs_h5_reader *reader, struct bs_h5_file *h5,
     reader->job = NULL;
     reader->alone = false;
     reader->batches = NULL;
+    reader->batch_count = 0;
     reader->idle = NULL;
     reader->first.reader = reader;
     reader->first.count = 0;

@@ -204,6 +204,7 @@ struct bs_h5_reader {
     struct bs_job *job;
     bool alone;                  /* chunks are too large for several at the same time */
     struct bs_h5_batch *batches; /* given away; main thread only */
+    unsigned batch_count;        /* of them */
     bs_mutex mutex;              /* guards `idle` */
     struct bs_h5_workspace *idle;
     struct bs_h5_batch first; /* being filled */

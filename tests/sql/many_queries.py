@@ -20,10 +20,11 @@ import pyarrow as pa
 
 FILES, CONNECTIONS, ROWS = 32, 8, 2000
 HANG_S = 120
+BATCH_ROWS, LIVE_ROWS = 100, 200000
 
 
 class Writer(threading.Thread):
-    """Appends to the live file until it is told to stop."""
+    """Appends to the live file until it is told to stop; not faster than queries can look at all of it."""
 
     def __init__(self, command, path):
         super().__init__(daemon=True)
@@ -35,10 +36,11 @@ class Writer(threading.Thread):
         schema, row = pa.schema([("i", pa.int64()), ("text", pa.string())]), 0
         with pa.ipc.new_stream(self.recorder.stdin, schema) as stream:
             while not self.ending.is_set():
-                numbers = pa.array(range(row, row + 1000))
+                count = BATCH_ROWS if row < LIVE_ROWS else 1
+                numbers = pa.array(range(row, row + count))
                 stream.write_batch(pa.record_batch([numbers, numbers.cast(pa.string())], schema))
-                row += 1000
-                time.sleep(0.01)
+                row += count
+                time.sleep(0.02)
         self.recorder.stdin.close()
 
     def stop(self):
