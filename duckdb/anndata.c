@@ -254,14 +254,24 @@ static bool open_multi(
 
 /* ---- functions ------------------------------------------------------------------------------ */
 
-static void bind_frame(duckdb_bind_info info)
+static void bind_rows(duckdb_bind_info info, open_part_fn *open)
 {
     struct scan_request *request = request_new(info);
     if (!request) return;
     request->about = duckdb_bind_get_extra_info(info);
     request->row_name = about_of(request)->row_name;
-    request->open = open_frame;
+    request->open = open;
     scan_bind(info, request);
+}
+
+static void bind_frame(duckdb_bind_info info)
+{
+    bind_rows(info, open_frame);
+}
+
+static void bind_multi(duckdb_bind_info info)
+{
+    bind_rows(info, open_multi);
 }
 
 static void bind_matrix(duckdb_bind_info info)
@@ -278,16 +288,6 @@ static void bind_matrix(duckdb_bind_info info)
     }
     if (!format) request->row_name = about_of(request)->row_name;
     request->open = format ? open_x_long : open_x_wide;
-    scan_bind(info, request);
-}
-
-static void bind_multi(duckdb_bind_info info)
-{
-    struct scan_request *request = request_new(info);
-    if (!request) return;
-    request->about = duckdb_bind_get_extra_info(info);
-    request->row_name = about_of(request)->row_name;
-    request->open = open_multi;
     scan_bind(info, request);
 }
 

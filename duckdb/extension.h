@@ -86,6 +86,8 @@ struct values { /* a column of an array, or a part of one */
 bool vector_write(const struct values *values, uint64_t first, uint64_t step, idx_t count,
     duckdb_vector out, idx_t at, struct failure *failure);
 bool array_is_valid(const struct ArrowArray *array, uint64_t row);
+/* The code of a row of a column with a dictionary. */
+uint64_t array_code(const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row);
 /* Text `row` of a column of texts. */
 const char *array_text(const struct ArrowSchema *schema, const struct ArrowArray *array,
     uint64_t row, size_t *out_bytes);
@@ -159,6 +161,9 @@ struct scan_part { /* one file, open */
     struct labels major, minor; /* what columns may name */
 };
 
+struct scan_request;
+typedef bool open_part_fn(
+    struct scan_part *part, const struct scan_request *request, struct failure *failure);
 struct scan_request {
     struct file_list files;
     char *path;        /* in each file */
@@ -170,8 +175,7 @@ struct scan_request {
     int64_t start, stop;  /* as Python's; INT64_MAX: the end */
     uint64_t step;
     /* Opens part->table (part->file is open) and says what its columns are. */
-    bool (*open)(
-        struct scan_part *part, const struct scan_request *request, struct failure *failure);
+    open_part_fn *open;
 };
 void request_free(struct scan_request *request);
 /* As read_hdf5 does: request->path, all columns by their names. */

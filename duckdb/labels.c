@@ -60,21 +60,6 @@ static char *text_copy(const char *text, size_t bytes)
     return copy;
 }
 
-static uint64_t code_in(
-    const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row)
-{
-    const void *codes = array->buffers[1];
-    switch (schema->format[0]) {
-    case 'c':
-    case 'C': return ((const uint8_t *)codes)[row];
-    case 's':
-    case 'S': return ((const uint16_t *)codes)[row];
-    case 'i':
-    case 'I': return ((const uint32_t *)codes)[row];
-    default: return ((const uint64_t *)codes)[row];
-    }
-}
-
 /* Row `row` as text: of texts, integers and dictionaries of them. NULL: no memory. */
 static char *label_at(
     const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row)
@@ -83,7 +68,7 @@ static char *label_at(
     size_t bytes = 0;
     if (!array_is_valid(array, row)) return text_copy("", 0);
     if (schema->dictionary) {
-        return label_at(schema->dictionary, array->dictionary, code_in(schema, array, row));
+        return label_at(schema->dictionary, array->dictionary, array_code(schema, array, row));
     }
     if (strchr("uUzZ", schema->format[0])) {
         const char *text = array_text(schema, array, row, &bytes);

@@ -616,10 +616,10 @@ static bool write_struct(const struct values *values, uint64_t first, uint64_t s
     return true;
 }
 
-static uint64_t code_at(const struct values *values, uint64_t row)
+uint64_t array_code(const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row)
 {
-    const void *codes = values->array->buffers[1];
-    switch (values->schema->format[0]) {
+    const void *codes = array->buffers[1];
+    switch (schema->format[0]) {
     case 'c':
     case 'C': return ((const uint8_t *)codes)[row];
     case 's':
@@ -637,7 +637,7 @@ static void write_codes(
     void *out = duckdb_vector_get_data(target->vector);
     const int64_t members = values->array->dictionary->length;
     for (idx_t i = 0; i < count; i++) {
-        const uint64_t code = code_at(values, first + i * step);
+        const uint64_t code = array_code(values->schema, values->array, first + i * step);
         if (members <= 255) {
             ((uint8_t *)out)[target->at + i] = (uint8_t)code;
         } else if (members <= 65535) {
@@ -660,7 +660,7 @@ static bool write_named(const struct values *values, uint64_t first, uint64_t st
     for (idx_t i = 0; i < count; i++) {
         const uint64_t row = first + i * step;
         if (!array_is_valid(values->array, row)) continue;
-        const uint64_t code = code_at(values, row);
+        const uint64_t code = array_code(values->schema, values->array, row);
         if (!vector_write(&inner, code, 1, 1, target->vector, target->at + i, failure))
             return false;
     }
