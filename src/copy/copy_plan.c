@@ -9,6 +9,8 @@
 
 #define CHUNK_BYTES_AUTO ((uint64_t)1 << 20)
 #define CHUNK_BYTES_MAX ((uint64_t)1 << 30)
+#define TILE_BYTES_FREE_MAX ((uint64_t)64 << 20) /* more needs a reason: the size of the file */
+#define TILE_TO_FILE_MAX 8
 #define WORTH_CHUNKS_BYTES ((uint64_t)4096)
 #define PART_BYTES ((uint64_t)2 << 20) /* of a contiguous array */
 #define GROWING_ROWS 1024u /* taken for the length of a dimension that is 0 and can grow */
@@ -275,6 +277,20 @@ static basalt_status count_tiles(struct bs_copy_plan *plan, basalt_error *err)
     return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET, "its chunks would be of 4 GiB or more");
 }
 
+/* A file that claims more than it can hold gets no memory for it; what is read keeps the same limit. */
+static basalt_status check_tile(
+    const struct bs_copy *copy, const struct bs_copy_plan *plan, basalt_error *err)
+{
+    const uint64_t bytes = plan->tile_elements * plan->element_bytes;
+    if (!plan->stored || bytes <= TILE_BYTES_FREE_MAX ||
+        bytes / TILE_TO_FILE_MAX <= copy->from_bytes) {
+        return BASALT_OK;
+    }
+    return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
+        "chunks or rows of %" PRIu64 " bytes are over 64 MiB and more than 8 times the whole file",
+        bytes);
+}
+
 static void set_shape(const struct bs_h5_space *space, struct bs_copy_plan *plan)
 {
     plan->rank = space->rank;
@@ -305,7 +321,8 @@ static basalt_status plan_fill_in(const struct bs_copy *copy, const struct wante
         divide_rows(plan);
     }
     status = count_tiles(plan, err);
-    if (status || plan->layout != BS_H5_CHUNKED) return status;
+    if (status) return status;
+    if (plan->layout != BS_H5_CHUNKED) return check_tile(copy, plan, err);
     plan->same_grid = dataset->layout == BS_H5_CHUNKED &&
         !memcmp(plan->tile_dims, dataset->chunk_dims, plan->rank * sizeof plan->tile_dims[0]);
     status = choose_filters(wanted, dataset, plan, err);
@@ -313,8 +330,7 @@ static basalt_status plan_fill_in(const struct bs_copy *copy, const struct wante
     plan->as_is = plan->same_grid && !plan->refers &&
         same_pipeline(&plan->pipeline, &dataset->pipeline) &&
         plan->element_bytes == dataset->type->size_bytes;
-    (void)copy;
-    return BASALT_OK;
+    return plan->as_is ? BASALT_OK : check_tile(copy, plan, err);
 }
 
 basalt_status bs_copy_plan_make(const struct bs_copy *copy, const char *path,
