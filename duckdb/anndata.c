@@ -104,6 +104,17 @@ static bool load_columns(struct scan_part *part, const struct scan_request *requ
         check_labels(part, &part->minor, columns, about->columns, failure);
 }
 
+/* False, and `failure` says why, for what is no matrix. */
+static bool find_matrix(const struct scan_part *part, const char *path,
+    struct matrix_shape *out_shape, struct failure *failure)
+{
+    if (!matrix_look(part->file, part->path, path, out_shape, failure)) return false;
+    if (out_shape->kind != MATRIX_NONE) return true;
+    return path_exists(part->file, path)
+        ? fail(failure, "%s: \"%s\" is no matrix", part->path, path)
+        : missing(failure, part, path);
+}
+
 static bool open_x_wide(
     struct scan_part *part, const struct scan_request *request, struct failure *failure)
 {
@@ -111,12 +122,7 @@ static bool open_x_wide(
     struct matrix_shape shape;
     size_t first;
     whole_path(part, request, path, sizeof path);
-    if (!matrix_look(part->file, part->path, path, &shape, failure)) return false;
-    if (shape.kind == MATRIX_NONE) {
-        return path_exists(part->file, path)
-            ? fail(failure, "%s: \"%s\" is no matrix", part->path, path)
-            : missing(failure, part, path);
-    }
+    if (!find_matrix(part, path, &shape, failure)) return false;
     return open_wide(part, request, path, &shape, &first, failure) &&
         load_columns(part, request, shape.columns, failure) &&
         rename_columns(part, first, &part->minor, failure);
@@ -167,12 +173,7 @@ static bool open_x_long(
     char path[1024];
     struct matrix_shape shape;
     whole_path(part, request, path, sizeof path);
-    if (!matrix_look(part->file, part->path, path, &shape, failure)) return false;
-    if (shape.kind == MATRIX_NONE) {
-        return path_exists(part->file, path)
-            ? fail(failure, "%s: \"%s\" is no matrix", part->path, path)
-            : missing(failure, part, path);
-    }
+    if (!find_matrix(part, path, &shape, failure)) return false;
     return load_columns(part, request, shape.columns, failure) &&
         labels_load(part->file, part->path, "/obs", NULL, false, &part->major, failure) &&
         check_labels(part, &part->major, shape.rows, "obs", failure) &&

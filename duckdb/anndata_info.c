@@ -134,8 +134,10 @@ static bool add_uns(void *context, const basalt_hdf5_entry *entry)
     return !listing->failed;
 }
 
-static bool look_uns(struct listing *listing, const char *path, struct failure *failure)
+static bool look_uns(
+    struct listing *listing, const char *path, const char *inside, struct failure *failure)
 {
+    (void)inside;
     basalt_hdf5 *file = NULL;
     basalt_error error = {0};
     if (basalt_hdf5_open(path, &file, &error)) return fail_file(failure, path, &error);
@@ -222,8 +224,10 @@ static bool add_matrix(struct listing *listing, basalt_hdf5 *file, const char *p
     return true;
 }
 
-static bool look_info(struct listing *listing, const char *path, struct failure *failure)
+static bool look_info(
+    struct listing *listing, const char *path, const char *inside, struct failure *failure)
 {
+    (void)inside;
     static const char *const groups[] = {
         "/layers", "/obsm", "/varm", "/obsp", "/varp", "/uns", "/raw/varm"};
     basalt_hdf5 *file = NULL;
@@ -251,32 +255,14 @@ static bool look_info(struct listing *listing, const char *path, struct failure 
 
 /* ---- functions ------------------------------------------------------------------------------ */
 
-typedef bool look_fn(struct listing *listing, const char *path, struct failure *failure);
-
-static void bind_each(
-    duckdb_bind_info info, const struct listing_column *columns, size_t count, look_fn *look)
-{
-    struct failure failure = {""};
-    struct file_list files;
-    struct listing *listing = listing_new(columns, count);
-    duckdb_value value = duckdb_bind_get_parameter(info, 0);
-    bool fine = files_of(value, &files, &failure);
-    for (size_t i = 0; listing && fine && i < files.count; i++) {
-        fine = look(listing, files.paths[i], &failure);
-    }
-    duckdb_destroy_value(&value);
-    files_clear(&files);
-    listing_bind(info, listing, fine, &failure);
-}
-
 static void bind_uns(duckdb_bind_info info)
 {
-    bind_each(info, uns_columns, COUNT_OF(uns_columns), look_uns);
+    listing_bind_files(info, uns_columns, COUNT_OF(uns_columns), NULL, look_uns);
 }
 
 static void bind_info(duckdb_bind_info info)
 {
-    bind_each(info, info_columns, COUNT_OF(info_columns), look_info);
+    listing_bind_files(info, info_columns, COUNT_OF(info_columns), NULL, look_info);
 }
 
 bool register_anndata_info(duckdb_connection connection)

@@ -4,28 +4,6 @@
 
 #include <stdlib.h>
 
-/* Says what one file has; true: go on. */
-typedef bool look_fn(
-    struct listing *listing, const char *path, const char *inside, struct failure *failure);
-
-/* `inside` NULL: the function has no such parameter. */
-static void bind_each(duckdb_bind_info info, const struct listing_column *columns, size_t count,
-    char *inside, look_fn *look)
-{
-    struct failure failure = {""};
-    struct file_list files;
-    struct listing *listing = listing_new(columns, count);
-    duckdb_value value = duckdb_bind_get_parameter(info, 0);
-    bool fine = files_of(value, &files, &failure);
-    for (size_t i = 0; listing && fine && i < files.count; i++) {
-        fine = look(listing, files.paths[i], inside, &failure);
-    }
-    duckdb_destroy_value(&value);
-    files_clear(&files);
-    free(inside);
-    listing_bind(info, listing, fine, &failure);
-}
-
 /* Creates *out_text of the second parameter; false: `info` has been told why not. */
 static bool second_text(duckdb_bind_info info, char **out_text)
 {
@@ -110,7 +88,7 @@ static void bind_ls(duckdb_bind_info info)
     char *inside = NULL;
     if (!request_text(info, "path", &inside)) return;
     if (!inside) inside = copy_text("/");
-    bind_each(info, ls_columns, COUNT_OF(ls_columns), inside, look_ls);
+    listing_bind_files(info, ls_columns, COUNT_OF(ls_columns), inside, look_ls);
 }
 
 /* ---- hdf5_attributes ------------------------------------------------------------------------ */
@@ -144,7 +122,8 @@ static void bind_attributes(duckdb_bind_info info)
 {
     char *inside = NULL;
     if (!second_text(info, &inside)) return;
-    bind_each(info, attribute_columns, COUNT_OF(attribute_columns), inside, look_attributes);
+    listing_bind_files(
+        info, attribute_columns, COUNT_OF(attribute_columns), inside, look_attributes);
 }
 
 /* ---- hdf5_chunks ---------------------------------------------------------------------------- */
@@ -180,7 +159,7 @@ static void bind_chunks(duckdb_bind_info info)
 {
     char *inside = NULL;
     if (!second_text(info, &inside)) return;
-    bind_each(info, chunk_columns, COUNT_OF(chunk_columns), inside, look_chunks);
+    listing_bind_files(info, chunk_columns, COUNT_OF(chunk_columns), inside, look_chunks);
 }
 
 /* ---- basalt_families, basalt_stats ---------------------------------------------------------- */
@@ -228,7 +207,7 @@ static bool look_families(
 
 static void bind_families(duckdb_bind_info info)
 {
-    bind_each(info, family_columns, COUNT_OF(family_columns), NULL, look_families);
+    listing_bind_files(info, family_columns, COUNT_OF(family_columns), NULL, look_families);
 }
 
 static const struct listing_column stats_columns[] = {{"writing", CELL_FLAG},
@@ -268,7 +247,7 @@ static bool look_stats(
 
 static void bind_stats(duckdb_bind_info info)
 {
-    bind_each(info, stats_columns, COUNT_OF(stats_columns), NULL, look_stats);
+    listing_bind_files(info, stats_columns, COUNT_OF(stats_columns), NULL, look_stats);
 }
 
 bool register_inspect(duckdb_connection connection)

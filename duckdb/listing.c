@@ -91,7 +91,8 @@ static duckdb_logical_type cell_type(enum cell_kind kind)
     return list;
 }
 
-void listing_bind(
+/* The columns and the rows. Takes over `listing`; false: `failure` says why there is none. */
+static void listing_bind(
     duckdb_bind_info info, struct listing *listing, bool fine, struct failure *failure)
 {
     if (fine && (!listing || listing->failed)) fine = fail_memory(failure);
@@ -107,6 +108,23 @@ void listing_bind(
     }
     duckdb_bind_set_cardinality(info, listing->count / listing->column_count, true);
     duckdb_bind_set_bind_data(info, listing, listing_free);
+}
+
+void listing_bind_files(duckdb_bind_info info, const struct listing_column *columns, size_t count,
+    char *inside, look_fn *look)
+{
+    struct failure failure = {""};
+    struct file_list files;
+    struct listing *listing = listing_new(columns, count);
+    duckdb_value value = duckdb_bind_get_parameter(info, 0);
+    bool fine = files_of(value, &files, &failure);
+    for (size_t i = 0; listing && fine && i < files.count; i++) {
+        fine = look(listing, files.paths[i], inside, &failure);
+    }
+    duckdb_destroy_value(&value);
+    files_clear(&files);
+    free(inside);
+    listing_bind(info, listing, fine, &failure);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */

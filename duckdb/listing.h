@@ -34,10 +34,14 @@ void add_number(struct listing *listing, uint64_t number);
 void add_flag(struct listing *listing, bool flag);
 void add_null(struct listing *listing);
 void add_numbers(struct listing *listing, const uint64_t *numbers, size_t count);
-/* The columns and the rows. Takes over `listing`; false: `failure` says why there is none. */
-void listing_bind(
-    duckdb_bind_info info, struct listing *listing, bool fine, struct failure *failure);
-/* A function whose bind ends in listing_bind. */
+/* Adds what one file has; true: go on. */
+typedef bool look_fn(
+    struct listing *listing, const char *path, const char *inside, struct failure *failure);
+/* The rows that `look` finds in the files of the first parameter. Takes over `inside`, the second one;
+ * NULL: the function has no such parameter. */
+void listing_bind_files(duckdb_bind_info info, const struct listing_column *columns, size_t count,
+    char *inside, look_fn *look);
+/* A function whose bind ends in listing_bind_files. */
 duckdb_table_function listing_function(
     const char *name, unsigned parameters, duckdb_table_function_bind_t bind);
 
