@@ -1,20 +1,71 @@
-/* extension.c - where DuckDB enters: its functions get their names here. */
+/* extension.c - where DuckDB enters: its functions get their names here.
+ *
+ * DuckDB hands over a struct of functions. That of version 1.2.0 begins every later one, and that much is
+ * asked for (so says the file's footer), so that one file serves DuckDB 1.3 and on. What 1.5.6 put behind
+ * it is taken over where DuckDB is as new as that: host_has_new_functions() says so, and where it says no
+ * those functions are NULL. */
 #define DUCKDB_EXTENSION_NAME basalt
 #include "extension.h"
+
+#include <stddef.h>
+
+duckdb_ext_api_v1 duckdb_ext_api;
 
 DUCKDB_CAPI_ENTRY_VISIBILITY bool basalt_init_c_api(
     duckdb_extension_info info, struct duckdb_extension_access *access);
 
-DUCKDB_EXTENSION_ENTRYPOINT(duckdb_connection connection, duckdb_extension_info info,
-    struct duckdb_extension_access *access)
+#define OLD_VERSION "v1.2.0"
+#define NEW_VERSION "v1.5.6"
+
+/* What the struct of OLD_VERSION has. The name is a macro of the header's, which is in the way here. */
+#undef duckdb_create_instance_cache
+enum { OLD_BYTES = offsetof(duckdb_ext_api_v1, duckdb_create_instance_cache) };
+
+bool host_has_new_functions(void)
+{
+    unsigned major = 0, minor = 0, patch = 0;
+    if (sscanf(duckdb_library_version(), "v%u.%u.%u", &major, &minor, &patch) != 3) return false;
+    if (major != 1) return major > 1;
+    return minor != 5 ? minor > 5 : patch >= 6;
+}
+
+/* False: DuckDB has noted why. */
+static bool take_functions(duckdb_extension_info info, struct duckdb_extension_access *access)
+{
+    const void *functions = access->get_api(info, OLD_VERSION);
+    if (functions == NULL) return false;
+    memcpy(&duckdb_ext_api, functions, OLD_BYTES);
+    if (!host_has_new_functions()) return true;
+    functions = access->get_api(info, NEW_VERSION);
+    if (functions == NULL) return false;
+    memcpy(&duckdb_ext_api, functions, sizeof duckdb_ext_api);
+    return true;
+}
+
+static bool register_all(duckdb_connection connection)
 {
     static bool (*const all[])(duckdb_connection) = {
         register_read, register_inspect, register_anndata, register_anndata_info};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
-        if (all[i](connection)) continue;
-        access->set_error(info, "DuckDB did not take a function of the extension basalt");
+        if (!all[i](connection)) return false;
+    }
+    return true;
+}
+
+bool basalt_init_c_api(duckdb_extension_info info, struct duckdb_extension_access *access)
+{
+    duckdb_connection connection = NULL;
+    if (!take_functions(info, access)) return false;
+    duckdb_database *database = access->get_database(info);
+    if (database == NULL || duckdb_connect(*database, &connection) == DuckDBError) {
+        access->set_error(info, "the extension basalt got no connection to the database");
         return false;
     }
-    register_replacement(*access->get_database(info));
-    return true;
+    bool done = register_all(connection);
+    if (done)
+        register_replacement(*database);
+    else
+        access->set_error(info, "DuckDB did not take a function of the extension basalt");
+    duckdb_disconnect(&connection);
+    return done;
 }

@@ -1,7 +1,8 @@
 /* extension.h - what the files of the DuckDB extension share.
  *
  * The extension is a client of the library: it includes <basalt/...> and nothing of src/. It is written
- * against DuckDB's C API of version 1.2.0, which later versions keep, so that one file serves them all.
+ * against DuckDB's C API of version 1.2.0, which later versions keep, so that one file serves them all, and
+ * uses what 1.5.6 has beyond it where it is there (extension.c).
  *
  * Who frees what: a function that takes `struct failure *` returns false and fills it in; what it was to
  * give is then NULL or empty. DuckDB frees bind data, and the state of a query and of a thread, by the
@@ -21,6 +22,10 @@
 #include <string.h>
 
 DUCKDB_EXTENSION_EXTERN
+
+/* Whether DuckDB has the functions of version 1.5.6 of its C API (copy functions, the client's context and
+ * options): they are NULL where not. */
+bool host_has_new_functions(void);
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 #define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
