@@ -19,14 +19,21 @@ if(TARGET basalt_command)
 endif()
 if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE) # a Python without the sanitizer loads no library with it
     file(GLOB sql_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/sql/*.test)
-    add_test(NAME sql COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
-        ${CMAKE_CURRENT_SOURCE_DIR}/sql/run ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command> ${sql_tests})
+    set(sql_run ${CMAKE_CURRENT_SOURCE_DIR}/sql/run ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command>)
+    add_test(NAME sql COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON} ${sql_run} ${sql_tests})
+    add_test(NAME sql_versions COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sql/versions
+        ${PROJECT_SOURCE_DIR}/tools/duckdb-versions.txt ${PROJECT_SOURCE_DIR}/build/duckdb-versions
+        ${BASALT_PYTHON} ${sql_run} ${sql_tests})
+    add_test(NAME sql_node COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run node
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/run.mjs ${PROJECT_SOURCE_DIR}/build/node ${BASALT_PYTHON}
+        ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command> ${sql_tests})
     add_test(NAME sql_differential COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/differential.py ${BASALT_DUCKDB_EXTENSION})
     add_test(NAME sql_concurrent COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/many_queries.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 16)
-    set_tests_properties(sql sql_differential sql_concurrent PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+    set_tests_properties(sql sql_versions sql_node sql_differential sql_concurrent PROPERTIES
+        SKIP_RETURN_CODE 77 TIMEOUT 600)
     set_tests_properties(sql_concurrent PROPERTIES PROCESSORS 2)
 endif()
 if(NOT BASALT_SANITIZE)

@@ -1,5 +1,9 @@
-"""The files that the SQL tests read: written by h5py, pandas, netCDF4, anndata, and by Basalt."""
+"""The files that the SQL tests read: written by h5py, pandas, netCDF4, anndata, and by Basalt.
+
+files.py FOLDER BASALT     makes them there"""
 import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import anndata
@@ -139,3 +143,8 @@ def make_all(folder, command):
     make_netcdf(folder / "climate.nc")
     make_anndata(folder)
     make_basalt(folder / "basalt.h5", command)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    make_all(sys.argv[1], sys.argv[2])
