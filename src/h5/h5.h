@@ -109,6 +109,12 @@ struct bs_h5_type *bs_h5_type_variable_string(void);       /* UTF-8 */
 struct bs_h5_type *bs_h5_type_variable_bytes(void);        /* sequence of uint8 */
 struct bs_h5_type *bs_h5_type_opaque(uint32_t size_bytes, const char *tag);
 struct bs_h5_type *bs_h5_type_bool(void); /* h5py's enum of int8 */
+struct bs_h5_unsigned_member {
+    const char *name;
+    uint32_t size_bytes;
+};
+/* A compound of unsigned integers, end to end. */
+struct bs_h5_type *bs_h5_type_record(const struct bs_h5_unsigned_member *members, size_t count);
 
 struct bs_h5_space { /* dataspace */
     bool null;       /* H5S_NULL: no element at all */
@@ -445,12 +451,22 @@ struct bs_h5_identity { /* attributes of /.basalt */
     uint64_t root, end_of_file; /* as the writer left them: differ from the superblock if somebody
                                  * else wrote since */
     bool closed;                /* with BS_H5_FEATURE_CLOSED_MARK: nothing but the file is needed */
+    /* With BS_H5_FEATURE_STATISTICS; else 0. */
+    uint64_t
+        statistics_commit;     /* the last commit by a writer that keeps them: differs from `commit`
+                                 * if one that does not has written since */
+    uint64_t statistics_since; /* what an earlier commit said of chunks is void */
 };
+#define BS_H5_FEATURE_STATISTICS 1u  /* of feature_compatible; every commit sets it */
 #define BS_H5_FEATURE_CLOSED_MARK 1u /* of feature_read_only; every commit sets it */
 #define BS_H5_FEATURES_READ_ONLY BS_H5_FEATURE_CLOSED_MARK /* those that are known here */
 /* NOT_FOUND if the file has no /.basalt, i.e. Basalt did not make it. */
 BS_MUST_USE basalt_status bs_h5_identity_read(
     struct bs_h5_file *h5, struct bs_h5_identity *out_identity, basalt_error *err);
+/* Whether nobody has written to the file, as `h5` shows it, since the commit of `identity`. In-place
+ * edits by other programs that leave root and end-of-file address alone can't be seen. */
+bool bs_h5_identity_is_last(
+    const struct bs_h5_superblock *superblock, const struct bs_h5_identity *identity);
 
 /* The writer of an empty file (`file` has size 0): its first commit makes it valid HDF5. `identity` NULL:
  * a plain file, see "arrays" below. */

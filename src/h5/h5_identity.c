@@ -54,6 +54,12 @@ static basalt_status read_identity(
     BS_TRY(read_number(group, "log_position", UINT64_MAX, &identity->log_position, err));
     BS_TRY(read_number(group, "root_address", UINT64_MAX, &identity->root, err));
     BS_TRY(read_number(group, "end_of_file", UINT64_MAX, &identity->end_of_file, err));
+    if (identity->feature_compatible & BS_H5_FEATURE_STATISTICS) {
+        BS_TRY(
+            read_number(group, "statistics_commit", UINT64_MAX, &identity->statistics_commit, err));
+        BS_TRY(
+            read_number(group, "statistics_since", UINT64_MAX, &identity->statistics_since, err));
+    }
     if (identity->feature_read_only & BS_H5_FEATURE_CLOSED_MARK) {
         uint64_t closed;
         BS_TRY(read_number(group, "closed", 1, &closed, err));
@@ -79,4 +85,12 @@ basalt_status bs_h5_identity_read(
     bs_h5_object_close(group);
     if (!status) *out_identity = identity;
     return status;
+}
+
+bool bs_h5_identity_is_last(
+    const struct bs_h5_superblock *superblock, const struct bs_h5_identity *identity)
+{
+    return identity->root == superblock->root && identity->end_of_file == superblock->end_of_file &&
+        (identity->feature_compatible & BS_H5_FEATURE_STATISTICS) &&
+        identity->statistics_commit == identity->commit;
 }

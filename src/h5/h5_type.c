@@ -527,6 +527,33 @@ struct bs_h5_type *bs_h5_type_opaque(uint32_t size_bytes, const char *tag)
     return NULL;
 }
 
+static bool add_record_member(
+    struct bs_h5_type *type, const struct bs_h5_unsigned_member *member, uint32_t offset)
+{
+    struct bs_h5_member *added = &type->members[type->member_count++];
+    added->offset = offset;
+    added->name = bs_copy_string(member->name);
+    added->type = bs_h5_type_integer(member->size_bytes, false);
+    return added->name && added->type;
+}
+
+struct bs_h5_type *bs_h5_type_record(const struct bs_h5_unsigned_member *members, size_t count)
+{
+    uint32_t bytes = 0;
+    for (size_t i = 0; i < count; i++) bytes += members[i].size_bytes;
+    struct bs_h5_type *type = make(BS_H5_COMPOUND, bytes);
+    if (!type) return NULL;
+    bool made = (type->members = bs_alloc_zeroed(count, sizeof *type->members)) != NULL;
+    bytes = 0;
+    for (size_t i = 0; made && i < count; i++) {
+        made = add_record_member(type, &members[i], bytes);
+        bytes += members[i].size_bytes;
+    }
+    if (made) return type;
+    bs_h5_type_free(type);
+    return NULL;
+}
+
 static bool add_bool_members(struct bs_h5_type *type)
 {
     static const char *const names[2] = {"FALSE", "TRUE"};

@@ -91,6 +91,15 @@ static bool may_move(const struct bs_h5_object *object)
     return true;
 }
 
+/* Nothing in it may lead anywhere. */
+static bool is_record(const struct bs_h5_type *type)
+{
+    for (size_t i = 0; i < type->member_count; i++) {
+        if (type->members[i].type->kind != BS_H5_INTEGER) return false;
+    }
+    return true;
+}
+
 static bool is_column(const struct bs_h5_object *object)
 {
     const struct bs_h5_dataset *dataset = object->dataset;
@@ -107,7 +116,7 @@ static bool is_column(const struct bs_h5_object *object)
     switch (type->kind) {
     case BS_H5_VARIABLE:
         return !dataset->fill && (type->variable_string || type->base->size_bytes == 1);
-    case BS_H5_COMPOUND:
+    case BS_H5_COMPOUND: return is_record(type);
     case BS_H5_ARRAY:
     case BS_H5_REFERENCE: return false; /* may hold variable-length parts */
     default: return true;

@@ -128,6 +128,8 @@ static basalt_status identity_attributes(
         {"root_address", identity->root},
         {"end_of_file", identity->end_of_file},
         {"closed", identity->closed},
+        {"statistics_commit", identity->statistics_commit},
+        {"statistics_since", identity->statistics_since},
     };
     for (size_t i = 0; !status && i < BS_ARRAY_LENGTH(numbers); i++) {
         status = bs_node_set_u64(node, numbers[i].name, numbers[i].value, err);
@@ -233,6 +235,9 @@ basalt_status bs_h5_writer_open(struct bs_file *file,
     BS_TRY(writer_new(file, &writer, err));
     BS_TRY(bs_h5_identity_read(h5, &writer->identity, err));
     BS_TRY(features_check(&writer->identity, err));
+    if (!bs_h5_identity_is_last(bs_h5_file_superblock(h5), &writer->identity)) {
+        writer->identity.statistics_since = writer->identity.commit + 1;
+    }
     memcpy(writer->current, superblock, BS_H5_SUPERBLOCK_BYTES);
     writer->space.end = (bs_h5_file_superblock(h5)->end_of_file + 7) & ~(uint64_t)7;
     BS_TRY(bs_writer_find_free(writer, h5, err));
@@ -437,6 +442,8 @@ static void identity_change(struct bs_h5_writer *writer)
 {
     const struct bs_h5_identity *identity = &writer->next_identity;
     if (!writer->identity_node) return;
+    bs_node_change_u64(writer->identity_node, "feature_compatible", identity->feature_compatible);
+    bs_node_change_u64(writer->identity_node, "statistics_commit", identity->statistics_commit);
     bs_node_change_u64(writer->identity_node, "feature_read_only", identity->feature_read_only);
     bs_node_change_u64(writer->identity_node, "closed", identity->closed);
     bs_node_change_u64(writer->identity_node, "commit", identity->commit);
@@ -496,6 +503,8 @@ basalt_status bs_h5_prepare(struct bs_h5_writer *writer, uint64_t commit, uint64
     writer->next_identity.log_position = log_position;
     writer->next_identity.feature_read_only |= BS_H5_FEATURE_CLOSED_MARK;
     writer->next_identity.closed = writer->closed;
+    writer->next_identity.feature_compatible |= BS_H5_FEATURE_STATISTICS;
+    writer->next_identity.statistics_commit = commit;
     if (writer->identity_node) bs_node_dirty(writer->identity_node);
     BS_TRY(plan_node(writer->root, &scratch, &writer->plan, err));
 #ifdef BASALT_MUTANT_reuse_one_commit_early

@@ -14,6 +14,7 @@
 
 #include "arrow/arrow.h"
 #include "basalt/read.h"
+#include "h5/h5.h"
 #include "sched/sched.h"
 #include "vfs/vfs.h"
 
@@ -147,6 +148,53 @@ BS_MUST_USE basalt_status bs_name_unescape(
 BS_MUST_USE basalt_status bs_links_create(
     const struct bs_schema *schema, char ***out_links, basalt_error *err);
 void bs_links_free(char **links, size_t count); /* NULL is fine */
+
+/* ---- statistics of chunks (statistics.c), for every reader of a Basalt family ------------------ */
+
+enum bs_bounds_kind {     /* by the column's field alone; the numbers are in the file */
+    BS_BOUNDS_NONE = 0,   /* text, binary, fixed-size binary */
+    BS_BOUNDS_SIGNED = 1, /* signed integers; date, time, timestamp, duration as they are stored */
+    BS_BOUNDS_UNSIGNED = 2, /* unsigned integers; bool as 0 and 1 */
+    BS_BOUNDS_FLOAT = 3     /* half and float widened to double */
+};
+union bs_bound {
+    int64_t i;
+    uint64_t u;
+    double f;
+};
+struct bs_chunk_statistics {
+    uint64_t rows;       /* that the chunk has of the column */
+    uint64_t null_count; /* missing among them */
+    enum bs_bounds_kind kind;
+    bool has_nan; /* FLOAT: a value that is not missing is NaN. It is in no bound */
+    bool
+        has_bounds; /* false: none of the values can be compared (all missing or NaN), or kind NONE */
+    union bs_bound min, max; /* of what is neither missing nor NaN; both are values of the chunk */
+    uint32_t crc32c;         /* of its stored bytes when this was written */
+};
+enum bs_bounds_kind bs_bounds_kind_of(const struct bs_field *field);
+
+/* What the file says of the chunks of one column. Immutable: any thread, no reference to `h5`. */
+struct bs_statistics;
+/* `own`: the group ".basalt" of the family in `h5`; `column`: index of `field` in the family's schema.
+ * *out_statistics is NULL, and that is a success, if there are none or they are not to be trusted:
+ * another program, or a Basalt that does not keep them, wrote to the file since; damaged; too many.
+ * Fails with NO_MEMORY, IO_ERROR. Reads the records of all columns once (72 bytes a chunk of data,
+ * before compression), keeps those of this one (about 80 bytes each, at most BS_STATISTICS_KEPT_MAX).
+ * An edit in place by another program that changes neither size nor place of a chunk can't be seen
+ * here: verify finds it. */
+#define BS_STATISTICS_RECORDS_MAX ((uint64_t)1 << 22)
+#define BS_STATISTICS_KEPT_MAX ((size_t)1 << 20)
+BS_MUST_USE basalt_status bs_statistics_open(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    size_t column, const struct bs_field *field, struct bs_statistics **out_statistics,
+    basalt_error *err);
+void bs_statistics_free(struct bs_statistics *statistics); /* NULL is fine */
+/* Of the chunk of the column's values (of a nullable integer or bool: of `values`, not of `mask`) that
+ * begins at `first_row`, has `rows` rows of the dataset (fewer than a chunk's at the end), and lies at
+ * `address` with `stored_bytes`, as bs_h5_chunks_each gives them. False: nothing is known of it, as
+ * of the last, growing chunk. `statistics` NULL is fine. */
+bool bs_statistics_find(const struct bs_statistics *statistics, uint64_t first_row, uint64_t rows,
+    uint64_t address, uint64_t stored_bytes, struct bs_chunk_statistics *out_found);
 
 /* ---- files that get their name when they are whole (part.c) ---------------------------------- */
 

@@ -361,6 +361,30 @@ BS_MUST_USE basalt_status bs_family_path(
 BS_MUST_USE basalt_status bs_family_file_rows(
     struct bs_h5_file *h5, const struct bs_family *family, uint64_t *out_rows, basalt_error *err);
 
+/* ---- statistics of chunks (statistics.c) ------------------------------------------------------- */
+
+#define BS_STATISTICS_NAME "statistics" /* in a family's .basalt */
+#define BS_STATISTICS_RECORD_BYTES ((size_t)72)
+#define BS_STATISTICS_CHUNK_ROWS ((uint64_t)512)
+
+struct bs_statistics_record {
+    uint32_t column;
+    uint64_t first_row, address, stored_bytes;
+    struct bs_chunk_statistics values;
+};
+struct bs_h5_type *bs_statistics_type(void); /* NULL if no memory */
+void bs_statistics_encode(
+    const struct bs_statistics_record *record, uint8_t out[BS_STATISTICS_RECORD_BYTES]);
+/* False: it is none. */
+bool bs_statistics_decode(
+    const uint8_t bytes[BS_STATISTICS_RECORD_BYTES], struct bs_statistics_record *out_record);
+typedef basalt_status (*bs_statistics_fn)(
+    void *context, const struct bs_statistics_record *record, basalt_error *err);
+/* The records of all columns, in the order of the file, if they are to be trusted. What is damaged is
+ * passed over. */
+BS_MUST_USE basalt_status bs_statistics_each(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    bs_statistics_fn each, void *context, basalt_error *err);
+
 /* ---- locks (lock.c) --------------------------------------------------------------------------- */
 
 void bs_holder_text(struct bs_vfs *vfs, char out[BS_WAL_HOLDER_BYTES]);
