@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+from atlas import atlas
 from copies import copies
 from reads import reads
 from sql import sql
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--folder", help="where the data goes (default: a temporary folder)")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("read", "write", "sql", "tasks", "copy"), help="one part of the table")
+    parser.add_argument("--only", choices=("read", "write", "sql", "atlas", "tasks", "copy"), help="one part of the table")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="basalt-bench-", dir=args.folder) as folder:
         bench = Bench(args.programs, folder, 1 if args.quick else 3)
@@ -129,6 +130,8 @@ def main() -> None:
             reads(bench, args.quick)
         if args.only in (None, "sql"):
             sql(bench, args.quick)
+        if args.only in (None, "atlas"):
+            atlas(bench, args.quick)
         if args.only in (None, "tasks"):
             spawn(bench, 50000 if args.quick else 200000)
         if args.only in (None, "copy"):

@@ -2,7 +2,8 @@
  *
  *   _obs, _var, _raw_var              obs_idx or var_idx, then the frame's columns
  *   _x, _layers, _raw_x               obs_idx, then a column for each variable, by its name; or, with
- *                                     format := 'long', a row for each stored entry: obs, var, value
+ *                                     format := 'long', a row for each stored entry: obs, var, value, or
+ *                                     format := 'coo', the same by numbers: obs_idx, var_idx, value
  *   _obsm, _varm, _raw_varm           obs_idx or var_idx, then MATRIX_0, MATRIX_1 …, or a frame's columns
  *   _obsp, _varp                      a row for each stored entry: obs_idx_1, obs_idx_2, value
  * Files of before version 0.7 have "raw.X" for "raw/X", records for frames, and in obsm and varm records of
@@ -180,6 +181,18 @@ static bool open_x_long(
         open_entries(part, request, path, &shape, names, &part->major, &part->minor, failure);
 }
 
+/* The same by numbers, which join with obs_idx and var_idx of the frames without a text in between. */
+static bool open_x_coo(
+    struct scan_part *part, const struct scan_request *request, struct failure *failure)
+{
+    static const char *const names[] = {"obs_idx", "var_idx", "value"};
+    char path[1024];
+    struct matrix_shape shape;
+    whole_path(part, request, path, sizeof path);
+    return find_matrix(part, path, &shape, failure) &&
+        open_entries(part, request, path, &shape, names, NULL, NULL, failure);
+}
+
 static bool open_pairs(
     struct scan_part *part, const struct scan_request *request, struct failure *failure)
 {
@@ -277,7 +290,8 @@ static void bind_multi(duckdb_bind_info info)
 
 static void bind_matrix(duckdb_bind_info info)
 {
-    static const char *const formats[] = {"wide", "long"};
+    static const char *const formats[] = {"wide", "long", "coo"};
+    static open_part_fn *const opens[] = {open_x_wide, open_x_long, open_x_coo};
     size_t format = 0;
     struct scan_request *request = request_new(info);
     if (!request) return;
@@ -287,8 +301,14 @@ static void bind_matrix(duckdb_bind_info info)
         request_free(request);
         return;
     }
-    if (!format) request->row_name = about_of(request)->row_name;
-    request->open = format ? open_x_long : open_x_wide;
+    request->open = opens[format];
+    if (request->open == open_x_wide) request->row_name = about_of(request)->row_name;
+    if (request->open == open_x_coo && request->argument) {
+        duckdb_bind_set_error(
+            info, "format 'coo' gives numbers: var_name_column is of no use there");
+        request_free(request);
+        return;
+    }
     scan_bind(info, request);
 }
 

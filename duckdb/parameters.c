@@ -37,6 +37,18 @@ static bool take_text(
     return fine;
 }
 
+/* "'a', 'b' or 'c'" */
+static void join_words(const char *const *words, size_t count, char *out, size_t out_bytes)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < count && used < out_bytes; i++) {
+        const char *before = i == 0 ? "" : i + 1 == count ? " or " : ", ";
+        const int added = snprintf(out + used, out_bytes - used, "%s'%s'", before, words[i]);
+        used += added > 0 ? (size_t)added : 0;
+    }
+}
+
 /* Which of the words the parameter is; 0 if it was not given. */
 static bool take_word(duckdb_bind_info info, const char *name, const char *const *words,
     size_t count, size_t *out_index, struct failure *failure)
@@ -51,8 +63,9 @@ static bool take_word(duckdb_bind_info info, const char *name, const char *const
         fine = true;
     }
     if (!fine) {
-        (void)fail(
-            failure, "%s is '%.60s'; it may be '%s' or '%s'", name, text, words[0], words[1]);
+        char known[128];
+        join_words(words, count, known, sizeof known);
+        (void)fail(failure, "%s is '%.60s'; it may be %s", name, text, known);
     }
     free(text);
     return fine;
