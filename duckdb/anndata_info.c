@@ -1,34 +1,13 @@
 /* anndata_info.c - what an AnnData file is: anndata_info; and what it keeps besides: anndata_scan_uns. */
 #include "anndata.h"
 #include "listing.h"
+#include "text.h"
 
 #include <stdlib.h>
 
 #define VALUE_ITEMS_MAX 100 /* of a list that is shown whole */
 
 /* ---- values as text ------------------------------------------------------------------------- */
-
-struct text_buffer {
-    char *bytes;
-    size_t count, capacity;
-    bool failed;
-};
-
-static void put_bytes(struct text_buffer *text, const char *bytes, size_t count)
-{
-    if (text->failed) return;
-    if (text->count + count + 1 > text->capacity) {
-        const size_t capacity = MAX_OF(text->capacity * 2, text->count + count + 64);
-        char *larger = realloc(text->bytes, capacity);
-        text->failed = !larger;
-        if (!larger) return;
-        text->bytes = larger;
-        text->capacity = capacity;
-    }
-    memcpy(text->bytes + text->count, bytes, count);
-    text->count += count;
-    text->bytes[text->count] = 0;
-}
 
 static void put_number(struct text_buffer *text, const struct ArrowSchema *schema,
     const struct ArrowArray *array, uint64_t row)

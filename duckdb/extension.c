@@ -45,7 +45,7 @@ static bool take_functions(duckdb_extension_info info, struct duckdb_extension_a
 static bool register_all(duckdb_connection connection)
 {
     static bool (*const all[])(duckdb_connection) = {
-        register_read, register_inspect, register_anndata, register_anndata_info};
+        register_read, register_inspect, register_attach, register_anndata, register_anndata_info};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
         if (!all[i](connection)) return false;
     }

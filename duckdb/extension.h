@@ -200,6 +200,8 @@ struct scan_request *request_new(duckdb_bind_info info);
 bool request_word(duckdb_bind_info info, const char *name, const char *const *words, size_t count,
     size_t *out_index);
 bool request_text(duckdb_bind_info info, const char *name, char **out_text);
+/* Parameter `index`, a text; false: `info` has been told that it is NULL. */
+bool request_place(duckdb_bind_info info, idx_t index, char **out_text);
 
 /* A table function of so many texts, the first of them files. */
 duckdb_table_function make_function(
@@ -214,6 +216,7 @@ bool register_and_free(duckdb_connection connection, duckdb_table_function funct
 
 bool register_read(duckdb_connection connection);    /* read_hdf5.c */
 bool register_inspect(duckdb_connection connection); /* inspect.c */
+bool register_attach(duckdb_connection connection);  /* attach.c */
 bool register_anndata(duckdb_connection connection); /* anndata.c */
 bool register_anndata_info(duckdb_connection connection);
 void register_replacement(duckdb_database database); /* FROM 'x.h5' */

@@ -4,18 +4,6 @@
 
 #include <stdlib.h>
 
-/* Creates *out_text of the second parameter; false: `info` has been told why not. */
-static bool second_text(duckdb_bind_info info, char **out_text)
-{
-    duckdb_value value = duckdb_bind_get_parameter(info, 1);
-    char *text = value && !duckdb_is_null_value(value) ? duckdb_get_varchar(value) : NULL;
-    *out_text = text ? copy_text(text) : NULL;
-    duckdb_free(text);
-    duckdb_destroy_value(&value);
-    if (!*out_text) duckdb_bind_set_error(info, "the path inside the files is NULL");
-    return *out_text != NULL;
-}
-
 /* ---- hdf5_ls -------------------------------------------------------------------------------- */
 
 static const struct listing_column ls_columns[] = {{"path", CELL_TEXT}, {"kind", CELL_TEXT},
@@ -121,7 +109,7 @@ static bool look_attributes(
 static void bind_attributes(duckdb_bind_info info)
 {
     char *inside = NULL;
-    if (!second_text(info, &inside)) return;
+    if (!request_place(info, 1, &inside)) return;
     listing_bind_files(
         info, attribute_columns, COUNT_OF(attribute_columns), inside, look_attributes);
 }
@@ -158,7 +146,7 @@ static bool look_chunks(
 static void bind_chunks(duckdb_bind_info info)
 {
     char *inside = NULL;
-    if (!second_text(info, &inside)) return;
+    if (!request_place(info, 1, &inside)) return;
     listing_bind_files(info, chunk_columns, COUNT_OF(chunk_columns), inside, look_chunks);
 }
 

@@ -91,8 +91,7 @@ static duckdb_logical_type cell_type(enum cell_kind kind)
     return list;
 }
 
-/* The columns and the rows. Takes over `listing`; false: `failure` says why there is none. */
-static void listing_bind(
+void listing_bind(
     duckdb_bind_info info, struct listing *listing, bool fine, struct failure *failure)
 {
     if (fine && (!listing || listing->failed)) fine = fail_memory(failure);

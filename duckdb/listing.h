@@ -41,7 +41,10 @@ typedef bool look_fn(
  * NULL: the function has no such parameter. */
 void listing_bind_files(duckdb_bind_info info, const struct listing_column *columns, size_t count,
     char *inside, look_fn *look);
-/* A function whose bind ends in listing_bind_files. */
+/* The columns and the rows. Takes over `listing`; false: `failure` says why there is none. */
+void listing_bind(
+    duckdb_bind_info info, struct listing *listing, bool fine, struct failure *failure);
+/* A function whose bind ends in one of these. */
 duckdb_table_function listing_function(
     const char *name, unsigned parameters, duckdb_table_function_bind_t bind);
 

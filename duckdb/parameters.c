@@ -144,6 +144,14 @@ bool request_text(duckdb_bind_info info, const char *name, char **out_text)
     return false;
 }
 
+bool request_place(duckdb_bind_info info, idx_t index, char **out_text)
+{
+    struct failure failure = {""};
+    if (take_place(info, index, out_text, &failure)) return true;
+    duckdb_bind_set_error(info, failure.message);
+    return false;
+}
+
 /* ---- registration --------------------------------------------------------------------------- */
 
 void add_named_parameter(duckdb_table_function function, const char *name, duckdb_type type)

@@ -148,6 +148,7 @@ def check_hdf5(con, path):
                 check_dataset(con, path, "/" + name, file[name])
     except OSError:
         return 0  # one that libhdf5 does not open here
+    check_attach(con, path)
     return len(names)
 
 
@@ -261,6 +262,55 @@ def check_anndata(con, path):
         raw_names = [str(n) for n in adata.raw.var_names]
         check_frame(con, f"{path} raw var", f"FROM anndata_scan_raw_var({file})", adata.raw.var, "var_idx")
         check_wide(con, f"{path} raw X", f"FROM anndata_scan_raw_x({file})", adata.raw.X, unique_names(raw_names))
+    check_attach_anndata(con, path, adata)
+
+
+# ---- hdf5_attach, anndata_attach: every view can be made, and shows what it names -----------------------
+
+def attach(con, path, function):
+    """name -> path of the views."""
+    try:
+        rows = con.execute(f"FROM {function}({quoted(path)}, 'the \"views\"')").fetchall()
+    except duckdb.Error as error:
+        check(f"{path} {function}", "no AnnData" in str(error) or "HDF5" in str(error), error)
+        return {}
+    for name, _, sql in rows:
+        try:
+            con.execute(sql)
+        except duckdb.Error as error:
+            check(f"{path} view {name}", False, error)
+    return {name: inside for name, inside, _ in rows[1:]}
+
+
+def rows_of(con, source):
+    try:
+        return con.execute(f"SELECT count(*) FROM {source}").fetchone()[0]
+    except duckdb.Error as error:
+        return str(error)
+
+
+def check_attach(con, path):
+    views = attach(con, path, "hdf5_attach")
+    check(f"{path} names", len({name.lower() for name in views}) == len(views), list(views))
+    for name, inside in views.items():
+        found = rows_of(con, f'"the ""views"""."{name}"')
+        expected = rows_of(con, f"read_hdf5({quoted(path)}, {quoted(inside)})")
+        check(f"{path} view {name}", found == expected, found, expected)
+    con.execute('DROP SCHEMA IF EXISTS "the ""views""" CASCADE')
+
+
+def check_attach_anndata(con, path, adata):
+    views = attach(con, path, "anndata_attach")
+    expected = {"info", "obs", "var", "uns"} | ({"X", "X_long"} if adata.X is not None else set())
+    expected |= {f"layers_{name}{form}" for name in adata.layers for form in ("", "_long")}
+    expected |= {f"{kind}_{name}" for kind in ("obsm", "varm") for name in getattr(adata, kind)}
+    check(f"{path} views", expected <= set(views), set(views), expected)
+    for name in views:
+        found = rows_of(con, f'"the ""views"""."{name}"')
+        check(f"{path} view {name}", isinstance(found, int), found)
+        if name in ("obs", "X"):
+            check(f"{path} view {name}", found == adata.n_obs, found, adata.n_obs)
+    con.execute('DROP SCHEMA IF EXISTS "the ""views""" CASCADE')
 
 
 # ---- files of our own ----------------------------------------------------------------------------------
@@ -336,6 +386,7 @@ def main():
         datasets = check_hdf5(con, folder / "types.h5")
         for path in make_anndata(folder):
             check_anndata(con, path)
+            check_attach(con, path)
     corpus, files = os.environ.get("BASALT_CORPUS"), 1
     if corpus:
         for path in sorted(Path(corpus).rglob("*")):

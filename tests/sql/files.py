@@ -46,6 +46,13 @@ def make_types(path):
         file["numbers"].attrs["limits"] = [0.5, 10]
 
 
+def make_names(path):
+    """Names that SQL does not have; two of them are one, once they are made plain."""
+    with h5py.File(path, "w") as file:
+        for index, name in enumerate(("a b", "a'b", "deep/a b", "deep/c", "\u00e4")):
+            file[name] = np.arange(3 + index) + index + 1
+
+
 def make_rows(folder):
     """Rows in chunks, and files that hold parts of the same."""
     with h5py.File(folder / "rows.h5", "w") as file:
@@ -138,6 +145,7 @@ def make_basalt(path, command):
 def make_all(folder, command):
     folder = Path(folder)
     make_types(folder / "types.h5")
+    make_names(folder / "names.h5")
     make_rows(folder)
     make_pandas(folder / "pandas.h5")
     make_netcdf(folder / "climate.nc")
