@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-struct about { /* extra info of a function: which part it is of */
+struct about { /* of a function: which part it is of */
     const char *name;
     const char *path, *old_path; /* of the frame or the matrix, or of the group that it is in */
     const char *rows, *columns;  /* of a matrix: "obs" … */
@@ -272,7 +272,6 @@ static void bind_rows(duckdb_bind_info info, open_part_fn *open)
 {
     struct scan_request *request = request_new(info);
     if (!request) return;
-    request->about = duckdb_bind_get_extra_info(info);
     request->row_name = about_of(request)->row_name;
     request->open = open;
     scan_bind(info, request);
@@ -295,7 +294,6 @@ static void bind_matrix(duckdb_bind_info info)
     size_t format = 0;
     struct scan_request *request = request_new(info);
     if (!request) return;
-    request->about = duckdb_bind_get_extra_info(info);
     if (!request_word(info, "format", formats, COUNT_OF(formats), &format) ||
         !request_text(info, "var_name_column", &request->argument)) {
         request_free(request);
@@ -316,7 +314,6 @@ static void bind_pairs(duckdb_bind_info info)
 {
     struct scan_request *request = request_new(info);
     if (!request) return;
-    request->about = duckdb_bind_get_extra_info(info);
     request->open = open_pairs;
     scan_bind(info, request);
 }
@@ -339,16 +336,16 @@ static const struct about functions[] = {
     {"anndata_scan_varp", "/varp", "/varp", "var", NULL, NULL, NULL, NULL, 2, bind_pairs},
 };
 
-bool register_anndata(duckdb_connection connection)
+bool register_anndata(duckdb_connection connection, struct scan_counters *counters)
 {
     for (size_t i = 0; i < COUNT_OF(functions); i++) {
         const struct about *about = &functions[i];
-        duckdb_table_function function = scan_function(about->name, about->parameters, about->bind);
+        duckdb_table_function function =
+            scan_function(counters, about->name, about->parameters, about->bind, about);
         if (about->bind == bind_matrix) {
             add_named_parameter(function, "format", DUCKDB_TYPE_VARCHAR);
             add_named_parameter(function, "var_name_column", DUCKDB_TYPE_VARCHAR);
         }
-        duckdb_table_function_set_extra_info(function, (void *)(uintptr_t)about, NULL);
         if (!register_and_free(connection, function)) return false;
     }
     return true;

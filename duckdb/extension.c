@@ -5,7 +5,7 @@
  * it is taken over where DuckDB is as new as that: host_has_new_functions() says so, and where it says no
  * those functions are NULL. */
 #define DUCKDB_EXTENSION_NAME basalt
-#include "extension.h"
+#include "counters.h"
 
 #include <stddef.h>
 
@@ -44,12 +44,17 @@ static bool take_functions(duckdb_extension_info info, struct duckdb_extension_a
 
 static bool register_all(duckdb_connection connection)
 {
-    static bool (*const all[])(duckdb_connection) = {
-        register_read, register_inspect, register_attach, register_anndata, register_anndata_info};
-    for (size_t i = 0; i < COUNT_OF(all); i++) {
-        if (!all[i](connection)) return false;
-    }
-    return true;
+    static bool (*const plain[])(duckdb_connection) = {
+        register_inspect, register_attach, register_anndata_info};
+    static bool (*const scanning[])(duckdb_connection, struct scan_counters *) = {
+        register_read, register_anndata, register_counters};
+    struct scan_counters *counters = counters_new();
+    bool done = counters != NULL;
+    for (size_t i = 0; done && i < COUNT_OF(plain); i++) done = plain[i](connection);
+    for (size_t i = 0; done && i < COUNT_OF(scanning); i++)
+        done = scanning[i](connection, counters);
+    counters_release(counters); /* each function that scans holds it */
+    return done;
 }
 
 bool basalt_init_c_api(duckdb_extension_info info, struct duckdb_extension_access *access)

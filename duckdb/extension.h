@@ -111,6 +111,10 @@ bool epoch_write(const struct epoch *epoch, const struct values *values, uint64_
 /* The value of `key` in a column's metadata, not NUL-terminated; NULL: there is none. */
 const char *metadata_find(const char *metadata, const char *key, size_t *out_bytes);
 
+/* ---- counters.h ------------------------------------------------------------------------------ */
+
+struct scan_counters;
+
 /* ---- scan.c: rows of many files, by many threads -------------------------------------------- */
 
 /* Names for numbers: the rows or columns of a matrix. */
@@ -170,10 +174,11 @@ struct scan_request;
 typedef bool open_part_fn(
     struct scan_part *part, const struct scan_request *request, struct failure *failure);
 struct scan_request {
+    struct scan_counters *counters; /* held */
     struct file_list files;
     char *path;        /* in each file */
     char *argument;    /* whatever the function makes of it; or NULL */
-    const void *about; /* likewise; static */
+    const void *about; /* the same of the function, as scan_function was told; static */
     basalt_hdf5_layout layout;
     bool filename, row_number, union_schema, decode_times;
     const char *row_name; /* of the row's number, first, if it is not to be last */
@@ -206,19 +211,21 @@ bool request_place(duckdb_bind_info info, idx_t index, char **out_text);
 /* A table function of so many texts, the first of them files. */
 duckdb_table_function make_function(
     const char *name, unsigned parameters, duckdb_table_function_bind_t bind);
-/* The same with the named parameters that all scans have; `bind` ends in scan_bind. */
-duckdb_table_function scan_function(
-    const char *name, unsigned parameters, duckdb_table_function_bind_t bind);
+/* The same with the named parameters that all scans have; `bind` begins with request_new and ends in
+ * scan_bind. `about`: the request's; or NULL. */
+duckdb_table_function scan_function(struct scan_counters *counters, const char *name,
+    unsigned parameters, duckdb_table_function_bind_t bind, const void *about);
 void add_named_parameter(duckdb_table_function function, const char *name, duckdb_type type);
 bool register_and_free(duckdb_connection connection, duckdb_table_function function);
 
 /* ---- the functions, each file its own ------------------------------------------------------- */
 
-bool register_read(duckdb_connection connection);    /* read_hdf5.c */
 bool register_inspect(duckdb_connection connection); /* inspect.c */
 bool register_attach(duckdb_connection connection);  /* attach.c */
-bool register_anndata(duckdb_connection connection); /* anndata.c */
 bool register_anndata_info(duckdb_connection connection);
+bool register_read(duckdb_connection connection, struct scan_counters *counters); /* read_hdf5.c */
+bool register_anndata(duckdb_connection connection, struct scan_counters *counters);
+bool register_counters(duckdb_connection connection, struct scan_counters *counters);
 void register_replacement(duckdb_database database); /* FROM 'x.h5' */
 
 #endif

@@ -1,4 +1,5 @@
 /* parameters.c - the parameters that all scans have. */
+#include "counters.h"
 #include "scan.h"
 
 #include <stdlib.h>
@@ -112,6 +113,18 @@ static bool fill(duckdb_bind_info info, struct scan_request *request, struct fai
     return true;
 }
 
+struct scan_extra {                 /* of a function */
+    struct scan_counters *counters; /* held */
+    const void *about;
+};
+
+static void extra_free(void *data)
+{
+    struct scan_extra *extra = data;
+    counters_release(extra->counters);
+    free(extra);
+}
+
 struct scan_request *request_new(duckdb_bind_info info)
 {
     struct failure failure = {""};
@@ -120,6 +133,9 @@ struct scan_request *request_new(duckdb_bind_info info)
         duckdb_bind_set_error(info, "there is not enough memory");
         return NULL;
     }
+    const struct scan_extra *extra = duckdb_bind_get_extra_info(info);
+    request->counters = counters_hold(extra->counters);
+    request->about = extra->about;
     request->open = open_table;
     if (fill(info, request, &failure)) return request;
     duckdb_bind_set_error(info, failure.message);
@@ -176,10 +192,14 @@ duckdb_table_function make_function(
     return function;
 }
 
-duckdb_table_function scan_function(
-    const char *name, unsigned parameters, duckdb_table_function_bind_t bind)
+duckdb_table_function scan_function(struct scan_counters *counters, const char *name,
+    unsigned parameters, duckdb_table_function_bind_t bind, const void *about)
 {
+    struct scan_extra *extra = calloc(1, sizeof *extra);
+    if (!extra) return NULL;
     duckdb_table_function function = make_function(name, parameters, bind);
+    *extra = (struct scan_extra){counters_hold(counters), about};
+    duckdb_table_function_set_extra_info(function, extra, extra_free);
     add_named_parameter(function, "filename", DUCKDB_TYPE_BOOLEAN);
     add_named_parameter(function, "file_row_number", DUCKDB_TYPE_BOOLEAN);
     add_named_parameter(function, "decode_times", DUCKDB_TYPE_BOOLEAN);

@@ -89,10 +89,11 @@ void register_replacement(duckdb_database database)
     duckdb_add_replacement_scan(database, replace, NULL, NULL);
 }
 
-bool register_read(duckdb_connection connection)
+bool register_read(duckdb_connection connection, struct scan_counters *counters)
 {
-    duckdb_table_function function = scan_function("read_hdf5", 2, bind);
+    duckdb_table_function function = scan_function(counters, "read_hdf5", 2, bind, NULL);
     add_named_parameter(function, "layout", DUCKDB_TYPE_VARCHAR);
     return register_and_free(connection, function) &&
-        register_and_free(connection, scan_function("read_hdf5_table", 1, bind_only));
+        register_and_free(
+            connection, scan_function(counters, "read_hdf5_table", 1, bind_only, NULL));
 }

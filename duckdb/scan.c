@@ -184,6 +184,7 @@ static struct run *run_new(duckdb_init_info info, struct scan_plan *plan, struct
     if (fine) run->ranges = calloc(run->parts->count + 1, sizeof *run->ranges);
     if (fine && !run->ranges) fine = fail_memory(failure);
     if (fine) fine = cut_morsels(run, failure);
+    if (fine) counter_add(&run->parts->counters->scans, 1);
     if (fine) return run;
     run_release(run);
     return NULL;
@@ -266,6 +267,7 @@ static bool next_morsel(struct thread *thread, bool *out_end, struct failure *fa
     const uint64_t morsel = atomic_fetch_add(&run->next, 1);
     *out_end = morsel >= run->ranges[run->parts->count].first_morsel;
     if (*out_end) return true;
+    counter_add(&run->parts->counters->pieces_read, 1);
     const size_t part = part_of(run, morsel);
     const struct part_run *range = &run->ranges[part];
     const uint64_t from = range->base + (morsel - range->first_morsel) * range->rows;
@@ -480,6 +482,7 @@ void scan_rows(duckdb_function_info info, duckdb_data_chunk output)
         }
         if (fine) pass_piece(thread, &piece);
         if (fine) duckdb_data_chunk_set_size(output, piece.count);
+        if (fine) counter_add(&thread->run->parts->counters->rows, piece.count);
     } else {
         duckdb_data_chunk_set_size(output, 0);
     }

@@ -2,7 +2,7 @@
 #ifndef BASALT_DUCKDB_SCAN_H
 #define BASALT_DUCKDB_SCAN_H
 
-#include "extension.h"
+#include "counters.h"
 
 enum scan_column_kind {
     SCAN_COLUMN, /* of the files */
@@ -28,6 +28,7 @@ struct scan_parts {
     struct scan_part *parts;
     size_t column_count;
     size_t *column_of;
+    struct scan_counters *counters; /* held */
 };
 void parts_free(struct scan_parts *parts); /* NULL is fine */
 

@@ -17,10 +17,23 @@ static void part_clear(struct scan_part *part)
     free(part->path);
 }
 
+static void count_bytes(struct scan_counters *counters, basalt_hdf5 *file)
+{
+    basalt_hdf5_stats stats;
+    if (!file) return;
+    basalt_hdf5_get_stats(file, &stats);
+    counter_add(&counters->bytes_read, stats.bytes_read);
+    counter_add(&counters->bytes_decoded, stats.bytes_decoded);
+}
+
 void parts_free(struct scan_parts *parts)
 {
     if (!parts) return;
-    for (size_t i = 0; i < parts->count; i++) part_clear(&parts->parts[i]);
+    for (size_t i = 0; i < parts->count; i++) {
+        count_bytes(parts->counters, parts->parts[i].file);
+        part_clear(&parts->parts[i]);
+    }
+    counters_release(parts->counters);
     free(parts->parts);
     free(parts->column_of);
     free(parts);
@@ -32,6 +45,7 @@ void request_free(struct scan_request *request)
     files_clear(&request->files);
     free(request->path);
     free(request->argument);
+    counters_release(request->counters);
     free(request);
 }
 
@@ -446,7 +460,10 @@ bool parts_open(struct scan_plan *plan, struct scan_parts **out_parts, struct fa
     bool fine = true;
     struct scan_parts *parts = calloc(1, sizeof *parts);
     *out_parts = NULL;
-    if (parts) parts->parts = calloc(files->count, sizeof *parts->parts);
+    if (parts) {
+        parts->counters = counters_hold(plan->request->counters);
+        parts->parts = calloc(files->count, sizeof *parts->parts);
+    }
     if (!parts || !parts->parts) {
         parts_free(parts);
         return fail_memory(failure);

@@ -187,6 +187,16 @@ BASALT_API void basalt_hdf5_cursor_close(basalt_hdf5_cursor **cursor); /* NULL i
 /* How many rows from `first_row` on are best read at once: whole chunks, about 8 MiB. */
 BASALT_API uint64_t basalt_hdf5_cursor_batch_rows(
     const basalt_hdf5_cursor *cursor, uint64_t first_row);
+typedef struct basalt_hdf5_needs {
+    /* Memory that a read takes, about: row_bytes * rows + chunk_bytes; texts and sequences of variable
+     * length count as 32 bytes. */
+    uint64_t row_bytes, chunk_bytes;
+    uint64_t chunk_rows; /* of the tallest chunks: fewer rows at once decode them again; 0: none */
+    uint64_t memory_bytes; /* that the last read took at most: measured */
+} basalt_hdf5_needs;
+/* What a cursor needs of memory, besides the chunks that the file keeps (basalt_hdf5_get_stats). */
+BASALT_API void basalt_hdf5_cursor_get_needs(
+    const basalt_hdf5_cursor *cursor, basalt_hdf5_needs *out_needs);
 /* Rows [first_row, first_row + row_count) as a struct array, which may outlive the cursor and the file:
  * call its release. BAD_ARGUMENT: not all in the table. TOO_LARGE: more text than one array may hold; ask
  * for fewer rows. */
@@ -311,6 +321,9 @@ typedef struct basalt_hdf5_stats {
     uint64_t chunks_cached;
     uint64_t chunks_decoded,
         chunks_served; /* for the cache, and out of it, since the file was opened */
+    uint64_t
+        bytes_read; /* of the file behind its superblock, and of files that it led to, since then */
+    uint64_t bytes_decoded; /* that filters gave, since then */
 } basalt_hdf5_stats;
 BASALT_API void basalt_hdf5_get_stats(basalt_hdf5 *file, basalt_hdf5_stats *out_stats);
 

@@ -227,6 +227,11 @@ uint64_t basalt_hdf5_cursor_batch_rows(const basalt_hdf5_cursor *cursor, uint64_
     return bs_cursor_batch_rows(cursor->cursor, first_row);
 }
 
+void basalt_hdf5_cursor_get_needs(const basalt_hdf5_cursor *cursor, basalt_hdf5_needs *out_needs)
+{
+    bs_cursor_needs(cursor->cursor, out_needs);
+}
+
 basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor, uint64_t first_row,
     uint64_t row_count, struct ArrowArray *out_array, basalt_error *err)
 {

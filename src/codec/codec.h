@@ -83,6 +83,8 @@ BS_MUST_USE basalt_status bs_codec_scratch_create(
 BS_MUST_USE basalt_status bs_codec_scratch_create_with(const struct bs_filter_registry *registry,
     struct bs_codec_scratch **out_scratch, basalt_error *err);
 void bs_codec_scratch_free(struct bs_codec_scratch *scratch); /* NULL is fine */
+/* The buffers that it holds; NULL is fine. */
+size_t bs_codec_scratch_bytes(const struct bs_codec_scratch *scratch);
 /* Lends `bytes` of memory for a chunk to be gathered in: the caller's until it asks again; encoding
  * and decoding leave it alone. */
 BS_MUST_USE basalt_status bs_codec_scratch_lend(

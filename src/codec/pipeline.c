@@ -67,6 +67,13 @@ void bs_codec_scratch_free(struct bs_codec_scratch *scratch)
     bs_free(scratch);
 }
 
+size_t bs_codec_scratch_bytes(const struct bs_codec_scratch *scratch)
+{
+    if (!scratch) return 0;
+    return scratch->buffers[0].capacity + scratch->buffers[1].capacity + scratch->work.capacity +
+        scratch->lent.capacity;
+}
+
 basalt_status bs_codec_reserve(struct bs_codec_buffer *buffer, size_t bytes, basalt_error *err)
 {
     if (buffer->bytes && bytes <= buffer->capacity) return BASALT_OK; /* never NULL, even for 0 */

@@ -174,6 +174,10 @@ BS_MUST_USE basalt_status bs_h5_file_open_at(struct bs_file *file,
     const uint8_t superblock[BS_H5_SUPERBLOCK_BYTES], struct bs_h5_file **out_h5,
     basalt_error *err);
 void bs_h5_file_close(struct bs_h5_file *h5); /* NULL is fine; no object may be open */
+/* Bytes that were read of the file behind its superblock, and of those that it led to; bytes that its
+ * filters gave. Since it was opened. */
+void bs_h5_file_traffic(
+    const struct bs_h5_file *h5, uint64_t *out_bytes_read, uint64_t *out_bytes_decoded);
 /* That the file has for addresses: what limits of memory count from. */
 uint64_t bs_h5_file_bytes(const struct bs_h5_file *h5);
 /* The same file for one walk over all of it, by one thread: as soon as much more is read than there is,
@@ -308,6 +312,8 @@ struct bs_h5_read_how {
     const struct bs_h5_type *as; /* elements to give; NULL: the file's */
     bool clip;        /* what does not fit `as` becomes the nearest value, not TOO_LARGE */
     const char *path; /* of the dataset, for messages; or NULL: its address says which it is */
+    /* The most memory that one read needed for itself, to decode in, is put here; or NULL. */
+    _Atomic uint64_t *workspace_bytes_max;
 };
 
 /* How many elements are selected. BAD_ARGUMENT if they are not all inside the dataset. */

@@ -34,16 +34,27 @@ static void give_workspace(struct bs_h5_reader *reader, struct bs_h5_workspace *
     bs_mutex_unlock(&reader->mutex);
 }
 
+static void note_most(_Atomic uint64_t *most, uint64_t bytes)
+{
+    uint64_t known = atomic_load(most);
+    while (known < bytes && !atomic_compare_exchange_weak(most, &known, bytes)) {
+    }
+}
+
 void bs_h5_free_workspaces(struct bs_h5_reader *reader)
 {
+    uint64_t bytes = 0;
     while (reader->idle) {
         struct bs_h5_workspace *workspace = reader->idle;
         reader->idle = workspace->next;
+        bytes += workspace->stored_capacity + workspace->tile_capacity +
+            bs_codec_scratch_bytes(workspace->scratch);
         bs_codec_scratch_free(workspace->scratch);
         bs_free(workspace->stored);
         bs_free(workspace->tile);
         bs_free(workspace);
     }
+    if (reader->how->workspace_bytes_max) note_most(reader->how->workspace_bytes_max, bytes);
 }
 
 /* At least `bytes`; what was there is lost. */

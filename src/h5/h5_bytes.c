@@ -102,6 +102,21 @@ static basalt_status spend(struct bs_h5_meter *meter, uint64_t count, basalt_err
         "was read");
 }
 
+void bs_h5_count_bytes(struct bs_h5_file *h5, uint64_t read, uint64_t decoded)
+{
+    if (read) atomic_fetch_add_explicit(&h5->first->bytes_read, read, memory_order_relaxed);
+    if (decoded) {
+        atomic_fetch_add_explicit(&h5->first->bytes_decoded, decoded, memory_order_relaxed);
+    }
+}
+
+void bs_h5_file_traffic(
+    const struct bs_h5_file *h5, uint64_t *out_bytes_read, uint64_t *out_bytes_decoded)
+{
+    *out_bytes_read = atomic_load_explicit(&h5->first->bytes_read, memory_order_relaxed);
+    *out_bytes_decoded = atomic_load_explicit(&h5->first->bytes_decoded, memory_order_relaxed);
+}
+
 basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out, size_t count,
     const char *what, basalt_error *err)
 {
@@ -109,6 +124,7 @@ basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out, 
     if (!status && h5->meter) status = spend(h5->meter, count, err);
     if (status || !count) return status;
     status = bs_file_read_all_at(h5->file, out, count, bs_h5_offset(h5, address), err);
+    bs_h5_count_bytes(h5, count, 0);
     if (status)
         bs_error_prefix(err, "%s", what);
     else if (h5->image)

@@ -204,6 +204,7 @@ basalt_status bs_h5_chunk_decode(struct bs_h5_file *h5, const struct bs_h5_objec
         (size_t)stored_bytes, out, raw_bytes, err);
     if (status && status != BASALT_UNSUPPORTED) /* which is about all chunks alike */
         bs_error_prefix(err, "the chunk at %" PRIu64, address);
+    bs_h5_count_bytes(h5, 0, raw_bytes);
     return status;
 }
 

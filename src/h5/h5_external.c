@@ -439,6 +439,7 @@ static basalt_status read_slot(struct bs_h5_file *h5, const struct slot *slot, u
     else
         status = opened.file->ops->read_at(
             opened.file, out, (size_t)count, slot->offset + at, &got, err);
+    bs_h5_count_bytes(h5, got, 0);
     if (!status) memset(out + got, 0, (size_t)count - got);
     bs_h5_other_give(h5, &opened);
     return status;

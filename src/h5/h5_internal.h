@@ -45,6 +45,7 @@ struct bs_h5_file {
     bs_mutex others_mutex;    /* of the first one; guards the two below, and the users of each */
     struct bs_h5_other *others;
     size_t other_count;
+    _Atomic uint64_t bytes_read, bytes_decoded; /* of the first one: by all that it led to */
 };
 
 /* ---- bytes (h5_bytes.c) ----------------------------------------------------------------------- */
@@ -53,6 +54,8 @@ struct bs_h5_file {
  * inside. */
 BS_MUST_USE basalt_status bs_h5_check_range(const struct bs_h5_file *h5, uint64_t address,
     uint64_t count, const char *what, basalt_error *err);
+/* What was read of files, what filters gave; for bs_h5_file_traffic. */
+void bs_h5_count_bytes(struct bs_h5_file *h5, uint64_t read, uint64_t decoded);
 BS_MUST_USE basalt_status bs_h5_read_at(struct bs_h5_file *h5, uint64_t address, void *out,
     size_t count, const char *what, basalt_error *err);
 /* Bytes from the address to the end of the file or part; 0 if it lies outside. */

@@ -50,6 +50,14 @@ void bs_block_pool_release(struct bs_block_pool *pool)
     if (pool) bs_shared_release(&pool->shared);
 }
 
+uint64_t bs_block_pool_bytes(struct bs_block_pool *pool)
+{
+    bs_mutex_lock(&pool->mutex);
+    const uint64_t bytes = pool->bytes;
+    bs_mutex_unlock(&pool->mutex);
+    return bytes;
+}
+
 /* One of `bytes` or a little more, as *out_bytes says; NULL: no memory. */
 static uint8_t *pool_take(struct bs_block_pool *pool, size_t bytes, size_t *out_bytes)
 {

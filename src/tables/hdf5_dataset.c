@@ -64,8 +64,12 @@ void bs_hdf5_get_stats(struct bs_hdf5 *file, basalt_hdf5_stats *out_stats)
     struct bs_h5_cache_stats stats = {.bytes_max = cache_bytes(file)};
 
     if (cache) bs_h5_cache_stats(cache, &stats);
-    *out_stats = (basalt_hdf5_stats){
-        stats.bytes, stats.bytes_max, stats.chunks, stats.decoded, stats.served};
+    *out_stats = (basalt_hdf5_stats){.cache_bytes = stats.bytes,
+        .cache_bytes_max = stats.bytes_max,
+        .chunks_cached = stats.chunks,
+        .chunks_decoded = stats.decoded,
+        .chunks_served = stats.served};
+    bs_h5_file_traffic(file->h5, &out_stats->bytes_read, &out_stats->bytes_decoded);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */

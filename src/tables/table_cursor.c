@@ -21,7 +21,9 @@
 
 #define CHUNK_BYTES_MAX ((uint64_t)64 << 20) /* whole chunks up to this size are read at once */
 #define SHARED_ROWS_MIN 4096                 /* fewer are not worth a job */
-#define GAP_BYTES_MAX ((uint64_t)4096)       /* read through rather than around, without chunks */
+#define UNKNOWN_BYTES ((uint64_t)32) /* of a text, a sequence, a reference, as an array has it */
+#define CHUNK_COPIES 4
+#define GAP_BYTES_MAX ((uint64_t)4096) /* read through rather than around, without chunks */
 
 /* ---- pieces ------------------------------------------------------------------------------------ */
 
@@ -142,6 +144,7 @@ basalt_status bs_cursor_open(const struct bs_table *table, const size_t *columns
     if (!cursor) return bs_fail_memory(err, sizeof *cursor);
     cursor->table = table;
     cursor->how = *how;
+    cursor->how.workspace_bytes_max = &cursor->workspace_bytes;
     cursor->column_count = columns ? column_count : table->column_count;
     cursor->columns = bs_alloc_zeroed(cursor->column_count + 1, sizeof *cursor->columns);
     if (!cursor->columns) {
@@ -212,6 +215,52 @@ uint64_t bs_cursor_batch_rows(const struct bs_table_cursor *cursor, uint64_t fir
     if (!chunk) return rows;
     rows = BS_MAX(rows, chunk);
     return rows / chunk * chunk - first % chunk;
+}
+
+/* Of a row of an array, about. */
+static uint64_t array_bytes(const struct bs_value *value)
+{
+    uint64_t bytes = 0;
+    switch (value->kind) {
+    case BS_VALUE_ARRAY: return value->count * array_bytes(&value->children[0]);
+    case BS_VALUE_STRUCT:
+        for (size_t i = 0; i < value->child_count; i++) bytes += array_bytes(&value->children[i]);
+        return bytes;
+    case BS_VALUE_FIXED: return value->element_bytes;
+    default: return BS_MAX(value->element_bytes, UNKNOWN_BYTES);
+    }
+}
+
+void bs_cursor_needs(const struct bs_table_cursor *cursor, basalt_hdf5_needs *out_needs)
+{
+    const struct bs_table *table = cursor->table;
+    *out_needs = (basalt_hdf5_needs){.memory_bytes = cursor->memory_bytes};
+    for (size_t i = 0; i < cursor->column_count; i++) {
+        const struct bs_column_of *column = &table->columns[cursor->columns[i].column];
+        out_needs->row_bytes += array_bytes(&column->value);
+    }
+    for (size_t i = 0; i < cursor->piece_count; i++) {
+        const struct bs_piece *piece = &cursor->pieces[i];
+        const struct bs_block *block = &table->blocks[piece->block];
+        const struct bs_h5_dataset *dataset = bs_h5_object_dataset(block->object);
+        uint64_t chunk = dataset->type->size_bytes;
+        bool direct = false;
+        for (size_t k = 0; k < cursor->column_count; k++) {
+            direct |= cursor->columns[k].piece == i && cursor->columns[k].direct;
+        }
+        if (!direct) out_needs->row_bytes += (piece->high - piece->low) / block->rows_each + 1;
+        if (dataset->layout != BS_H5_CHUNKED) continue;
+        for (unsigned d = 0; d < dataset->space.rank; d++) {
+            if (__builtin_mul_overflow(chunk, dataset->chunk_dims[d], &chunk))
+                chunk = UINT64_MAX / 8;
+        }
+        /* The chunk as it is stored, twice between filters, and as it is read of in part. */
+        if (dataset->pipeline.count) chunk *= CHUNK_COPIES;
+        out_needs->chunk_bytes = BS_MAX(out_needs->chunk_bytes, chunk);
+        if (block->rows_each == 1) {
+            out_needs->chunk_rows = BS_MAX(out_needs->chunk_rows, dataset->chunk_dims[0]);
+        }
+    }
 }
 
 /* ---- rows of pieces ---------------------------------------------------------------------------- */
@@ -543,6 +592,7 @@ basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first, uin
     cursor->first = first;
     cursor->count = count;
     set_room(cursor);
+    atomic_store(&cursor->workspace_bytes, 0);
     status = read_direct(cursor, out, err);
     for (size_t i = 0; !status && i < cursor->column_count; i++) {
         struct bs_taken *taken = &cursor->columns[i];
@@ -550,6 +600,8 @@ basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first, uin
         if (status) bs_error_prefix(err, "column \"%.80s\"", table->columns[taken->column].name);
     }
     if (status) out->release(out);
+    cursor->memory_bytes = bs_table_room(table) - cursor->room.left +
+        atomic_load(&cursor->workspace_bytes) + bs_block_pool_bytes(cursor->pool);
     for (size_t i = 0; i < cursor->piece_count; i++) { /* kept only where the next rows are in it */
         if (table->blocks[cursor->pieces[i].block].rows_each > 1) continue;
         bs_free(cursor->pieces[i].bytes);

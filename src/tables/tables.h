@@ -54,6 +54,7 @@ BS_MUST_USE basalt_status bs_hdf5_cursor_open(struct bs_hdf5 *file, const struct
 void bs_cursor_close(struct bs_table_cursor *cursor); /* NULL is fine */
 /* How many rows from `first` on one array should have: whole chunks, BS_TABLE_BATCH_BYTES or so. */
 uint64_t bs_cursor_batch_rows(const struct bs_table_cursor *cursor, uint64_t first);
+void bs_cursor_needs(const struct bs_table_cursor *cursor, basalt_hdf5_needs *out_needs);
 /* Rows [first, first + count) as one struct array. */
 BS_MUST_USE basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first,
     uint64_t count, struct ArrowArray *out, basalt_error *err);

@@ -51,6 +51,8 @@ BS_MUST_USE basalt_status bs_array_buffer(
 struct bs_block_pool;
 BS_MUST_USE basalt_status bs_block_pool_create(struct bs_block_pool **out_pool, basalt_error *err);
 void bs_block_pool_release(struct bs_block_pool *pool); /* NULL is fine */
+/* That it keeps for the next array. */
+uint64_t bs_block_pool_bytes(struct bs_block_pool *pool);
 /* As bs_array_buffer for buffer 1, which then stays. */
 BS_MUST_USE basalt_status bs_array_buffer_pooled(struct bs_block_pool *pool,
     struct ArrowArray *array, size_t bytes, uint8_t **out_data, basalt_error *err);
@@ -270,8 +272,10 @@ struct bs_table_cursor {
     struct bs_taken *columns;
     struct bs_piece *pieces;
     struct bs_block_pool *pool;
-    struct bs_room room;   /* of the array at hand, */
-    uint64_t first, count; /* and its rows */
+    struct bs_room room;              /* of the array at hand, */
+    uint64_t first, count;            /* and its rows */
+    uint64_t memory_bytes;            /* the most that the last read took */
+    _Atomic uint64_t workspace_bytes; /* of that, what chunks were decoded in */
 };
 
 /* Rows [first, first + count) of a dataset, as bs_h5_read gives them, in the cursor's way. */

@@ -49,7 +49,8 @@ class ScanOptions(ctypes.Structure):
 
 class Stats(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in (
-        "cache_bytes", "cache_bytes_max", "chunks_cached", "chunks_decoded", "chunks_served")]
+        "cache_bytes", "cache_bytes_max", "chunks_cached", "chunks_decoded", "chunks_served",
+        "bytes_read", "bytes_decoded")]
 
 
 class Mapping(ctypes.Structure):

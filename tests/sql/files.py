@@ -142,6 +142,14 @@ def make_basalt(path, command):
                    input=sink.getvalue().to_pybytes(), check=True)
 
 
+def make_wide(path):
+    """A matrix of 1,000 x 3,000 numbers that no filter shrinks, in 4 x 30 chunks of 100,000 bytes: 12 MB."""
+    with h5py.File(path, "w") as file:
+        x = np.random.default_rng(7).integers(0, 2**31, (1000, 3000)).astype("<i4")
+        x[:, 1234] = np.arange(1000)
+        file.create_dataset("x", data=x, chunks=(250, 100), compression="gzip", compression_opts=1)
+
+
 def make_all(folder, command):
     folder = Path(folder)
     make_types(folder / "types.h5")
@@ -150,6 +158,7 @@ def make_all(folder, command):
     make_pandas(folder / "pandas.h5")
     make_netcdf(folder / "climate.nc")
     make_anndata(folder)
+    make_wide(folder / "wide.h5")
     make_basalt(folder / "basalt.h5", command)
 
 

@@ -301,6 +301,41 @@ TEST(table_cursor, a_column_not_asked_for_is_not_read)
     bs_vfs_free(vfs);
 }
 
+TEST(table_cursor, what_is_read_and_needed_is_counted)
+{
+    static const size_t one[] = {3};
+    struct bs_vfs *vfs = NULL;
+    struct bs_hdf5 *file = NULL;
+    struct bs_table *table = NULL;
+    struct bs_table_cursor *cursor = NULL;
+    struct ArrowArray array;
+    basalt_hdf5_stats before, after;
+    basalt_hdf5_needs needs;
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(bs_hdf5_open(vfs, wide_file(), &file, err));
+    REQUIRE_OK(bs_hdf5_table_open(file, "matrix", &wide_options, &table, err));
+    REQUIRE_OK(bs_hdf5_cursor_open(file, table, one, 1, &cursor, err));
+    bs_cursor_needs(cursor, &needs);
+    CHECK_EQ(needs.chunk_rows, CHUNK_ROWS);
+    CHECK_EQ(needs.memory_bytes, 0);
+    CHECK(needs.row_bytes >= 8);
+    CHECK(needs.chunk_bytes >= CHUNK_ROWS * 2 * 8);
+    bs_hdf5_get_stats(file, &before);
+    REQUIRE_OK(bs_cursor_read(cursor, 0, CHUNK_ROWS * 2, &array, err));
+    array.release(&array);
+    bs_hdf5_get_stats(file, &after);
+    CHECK_EQ(after.bytes_decoded - before.bytes_decoded, 2 * CHUNK_ROWS * 2 * 8);
+    CHECK(after.bytes_read - before.bytes_read >= 2 * CHUNK_ROWS * 2 * 8);
+    CHECK(after.bytes_read - before.bytes_read <= 4 * CHUNK_ROWS * 2 * 8);
+    bs_cursor_needs(cursor, &needs);
+    CHECK(needs.memory_bytes >= CHUNK_ROWS * 2 * 8); /* what it gave */
+    CHECK(needs.memory_bytes <= needs.row_bytes * CHUNK_ROWS * 2 + needs.chunk_bytes);
+    bs_cursor_close(cursor);
+    bs_table_free(table);
+    bs_hdf5_close(file);
+    bs_vfs_free(vfs);
+}
+
 TEST(table_cursor, what_is_not_there_is_refused)
 {
     static const size_t columns[] = {13};
