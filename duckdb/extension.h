@@ -74,23 +74,22 @@ void files_clear(struct file_list *files);
  * dictionary is the type of its values. `out` has `out_bytes`. */
 bool type_text(
     const struct ArrowSchema *schema, char *out, size_t out_bytes, struct failure *failure);
-/* Creates the type; NULL: `failure` says why not. `values`: of a dictionary, if it is to be an ENUM. */
-duckdb_logical_type type_make(
-    const struct ArrowSchema *schema, const struct ArrowArray *values, struct failure *failure);
-#define ENUM_VALUES_MAX 65536
-/* Whether a dictionary's values can be those of an ENUM: texts, each once, and not too many. */
-bool values_make_enum(const struct ArrowSchema *schema, const struct ArrowArray *values);
+/* Creates the type; a dictionary is its values'. NULL: `failure` says why not. */
+duckdb_logical_type type_make(const struct ArrowSchema *schema, struct failure *failure);
 
 struct values { /* a column of an array, or a part of one */
     const struct ArrowSchema *schema;
     const struct ArrowArray *array;
-    bool as_enum; /* the dictionary is the vector's */
+    size_t enum_count; /* of the ENUM that a dictionary's codes become; 0: they become its values */
+    const uint32_t *enum_codes; /* which of the ENUM's they are; NULL: the same */
 };
 /* Values first, first + step, … into the vector's rows [at, at + count). False: what is there cannot be
  * said in DuckDB's type. */
 bool vector_write(const struct values *values, uint64_t first, uint64_t step, idx_t count,
     duckdb_vector out, idx_t at, struct failure *failure);
 bool array_is_valid(const struct ArrowArray *array, uint64_t row);
+/* DuckDB numbers the values of an ENUM by the smallest type that does. */
+void enum_write(void *out, idx_t row, size_t enum_count, uint64_t code);
 /* The code of a row of a column with a dictionary. */
 uint64_t array_code(const struct ArrowSchema *schema, const struct ArrowArray *array, uint64_t row);
 /* Text `row` of a column of texts. */
@@ -122,11 +121,9 @@ struct labels {
     char **texts; /* each owned */
     size_t count;
     bool unique;
-    uint64_t hash; /* of all of them, in order */
 };
-#define ENUM_LABELS_MAX 1000000 /* more: texts */
 void labels_free(struct labels *labels);
-/* Sets `hash` and `unique`; with `number` texts that repeat get "_1", "_2" … and all are unique. */
+/* Sets `unique`; with `number` texts that repeat get "_1", "_2" … and all are unique. */
 bool labels_finish(struct labels *labels, bool number, struct failure *failure);
 
 struct scan_part;

@@ -120,12 +120,5 @@ bool labels_finish(struct labels *labels, bool number, struct failure *failure)
         labels->unique = fine;
     }
     name_set_free(&met);
-    labels->hash = 0xCBF29CE484222325u;
-    for (size_t i = 0; fine && i < labels->count; i++) {
-        for (const char *at = labels->texts[i];; at++) { /* its NUL too */
-            labels->hash = (labels->hash ^ (unsigned char)*at) * 0x100000001B3u;
-            if (!*at) break;
-        }
-    }
     return fine ? true : fail_memory(failure);
 }

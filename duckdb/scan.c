@@ -334,20 +334,6 @@ static void write_all_null(duckdb_vector out, idx_t count)
     for (idx_t i = 0; i < count; i++) duckdb_validity_set_row_invalid(validity, i);
 }
 
-static void write_label(
-    duckdb_vector out, const struct labels *labels, bool as_enum, idx_t row, uint64_t label)
-{
-    if (!as_enum) {
-        duckdb_vector_assign_string_element(out, row, labels->texts[label]);
-    } else if (labels->count <= 255) {
-        ((uint8_t *)duckdb_vector_get_data(out))[row] = (uint8_t)label;
-    } else if (labels->count <= 65535) {
-        ((uint16_t *)duckdb_vector_get_data(out))[row] = (uint16_t)label;
-    } else {
-        ((uint32_t *)duckdb_vector_get_data(out))[row] = (uint32_t)label;
-    }
-}
-
 static uint64_t integer_in(const struct values *values, uint64_t row)
 {
     const void *data = values->array->buffers[1];
@@ -363,8 +349,8 @@ static uint64_t integer_in(const struct values *values, uint64_t row)
 }
 
 static bool write_labels(const struct thread *thread, const struct piece *piece,
-    const struct part_column *column, const struct values *values, bool as_enum, duckdb_vector out,
-    struct failure *failure)
+    const struct part_column *column, const struct values *values, const struct scan_column *of,
+    const struct enum_map *map, duckdb_vector out, struct failure *failure)
 {
     const uint64_t explode = piece->part->explode;
     const uint64_t before = thread->batch_first * explode;
@@ -382,16 +368,22 @@ static bool write_labels(const struct thread *thread, const struct piece *piece,
                 "%s: \"%s\" has the number %" PRIu64 ", but there are %zu names for it",
                 piece->part->path, column->name, label, column->labels->count);
         }
-        write_label(out, column->labels, as_enum, i, label);
+        if (!of->as_enum) {
+            duckdb_vector_assign_string_element(out, i, column->labels->texts[label]);
+        } else {
+            enum_write(duckdb_vector_get_data(out), i, of->values.count,
+                map->codes ? map->codes[label] : label);
+        }
     }
     return true;
 }
 
 static bool write_column(const struct thread *thread, const struct piece *piece, size_t slot,
-    const struct scan_column *column, const struct part_column *of, duckdb_vector out,
-    struct failure *failure)
+    const struct scan_column *column, const struct part_column *of, const struct enum_map *map,
+    duckdb_vector out, struct failure *failure)
 {
-    struct values values = {.as_enum = column->as_enum};
+    struct values values = {
+        .enum_count = column->as_enum ? column->values.count : 0, .enum_codes = map->codes};
     if (of->kind == PART_VALUES) {
         values.schema = piece->part->schema.children[of->table];
         values.array = thread->batch.children[slot];
@@ -401,7 +393,7 @@ static bool write_column(const struct thread *thread, const struct piece *piece,
         }
     }
     if (of->labels || of->kind != PART_VALUES) {
-        return write_labels(thread, piece, of, &values, column->as_enum, out, failure);
+        return write_labels(thread, piece, of, &values, column, map, out, failure);
     }
     if (column->epoch.known) {
         return epoch_write(
@@ -432,7 +424,9 @@ static bool write_wanted(const struct thread *thread, const struct piece *piece,
         write_all_null(out, piece->count);
     } else {
         const struct part_column *of = &piece->part->columns[own];
-        if (write_column(thread, piece, thread->slots[index], column, of, out, failure)) {
+        const struct enum_map *map =
+            &run->parts->maps[thread->part * run->parts->column_count + wanted];
+        if (write_column(thread, piece, thread->slots[index], column, of, map, out, failure)) {
             return true;
         }
         char why[sizeof failure->message];

@@ -3,6 +3,7 @@
 #define BASALT_DUCKDB_SCAN_H
 
 #include "counters.h"
+#include "enums.h"
 
 enum scan_column_kind {
     SCAN_COLUMN, /* of the files */
@@ -13,21 +14,21 @@ struct scan_column {
     enum scan_column_kind kind;
     char *name;
     char type[512]; /* as type_text says it, to compare files by */
-    bool as_enum;   /* its dictionary, or its labels, are the type's */
+    bool as_enum;   /* of what the files' dictionaries, or labels, have */
     bool by_label;
-    uint64_t label_hash;
-    bool is_number;           /* of a row or column of a matrix, without a label */
-    struct ArrowArray values; /* of the dictionary of the first file that has it; may be empty */
+    bool is_number;            /* of a row or column of a matrix, without a label */
+    struct enum_values values; /* if it is as_enum */
     struct epoch epoch;
 };
 
 /* The files of a query, open. `column_of` says of each part and each column of the result which of the
- * part's columns that is: SIZE_MAX if it has none. */
+ * part's columns that is: SIZE_MAX if it has none; `maps`, what its codes are in the result's ENUM. */
 struct scan_parts {
     size_t count;
     struct scan_part *parts;
     size_t column_count;
     size_t *column_of;
+    struct enum_map *maps;
     struct scan_counters *counters; /* held */
 };
 void parts_free(struct scan_parts *parts); /* NULL is fine */

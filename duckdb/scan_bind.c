@@ -26,6 +26,14 @@ static void count_bytes(struct scan_counters *counters, basalt_hdf5 *file)
     counter_add(&counters->bytes_decoded, stats.bytes_decoded);
 }
 
+static void maps_free(struct scan_parts *parts)
+{
+    const size_t count = parts->maps ? parts->count * parts->column_count : 0;
+    for (size_t i = 0; i < count; i++) enum_map_free(&parts->maps[i]);
+    free(parts->maps);
+    parts->maps = NULL;
+}
+
 void parts_free(struct scan_parts *parts)
 {
     if (!parts) return;
@@ -34,6 +42,7 @@ void parts_free(struct scan_parts *parts)
         part_clear(&parts->parts[i]);
     }
     counters_release(parts->counters);
+    maps_free(parts);
     free(parts->parts);
     free(parts->column_of);
     free(parts);
@@ -56,9 +65,7 @@ void plan_free(void *data)
     parts_free(atomic_load(&plan->opened));
     for (size_t i = 0; i < plan->column_count; i++) {
         free(plan->columns[i].name);
-        if (plan->columns[i].values.release) {
-            plan->columns[i].values.release(&plan->columns[i].values);
-        }
+        enum_values_free(&plan->columns[i].values);
     }
     free(plan->columns);
     request_free(plan->request);
@@ -142,11 +149,6 @@ static const struct ArrowSchema *schema_of(const struct scan_part *part, size_t 
     return part->exploded ? schema->children[0] : schema;
 }
 
-static bool labels_make_enum(const struct labels *labels)
-{
-    return labels->count > 0 && labels->count <= ENUM_LABELS_MAX && labels->unique;
-}
-
 /* The values of a column's dictionary: those of no rows. */
 static bool read_values(
     const struct scan_part *part, size_t column, struct ArrowArray *out, struct failure *failure)
@@ -160,60 +162,53 @@ static bool read_values(
     return status ? fail_file(failure, part->path, &error) : true;
 }
 
-static const struct ArrowArray *dictionary_in(const struct ArrowArray *array)
+/* The texts that the part's column has codes of; `array` is what read_values gave, if it did. */
+static struct enum_source enum_source_of(
+    const struct scan_part *part, size_t column, const struct ArrowArray *array)
 {
-    return array->release && array->n_children ? array->children[0]->dictionary : NULL;
+    struct enum_source source = {.labels = part->columns[column].labels};
+    if (source.labels) return source;
+    source.schema = schema_of(part, column)->dictionary;
+    source.array = array->children[0]->dictionary;
+    return source;
 }
 
-static bool same_values(const struct ArrowSchema *schema, const struct ArrowArray *a,
-    const struct ArrowSchema *other, const struct ArrowArray *b)
-{
-    if (a->length != b->length) return false;
-    for (uint64_t i = 0; i < (uint64_t)a->length; i++) {
-        size_t a_bytes = 0, b_bytes = 0;
-        const char *left = array_text(schema->dictionary, a, i, &a_bytes);
-        const char *right = array_text(other->dictionary, b, i, &b_bytes);
-        if (a_bytes != b_bytes || memcmp(left, right, a_bytes) != 0) return false;
-    }
-    return true;
-}
-
-/* What the part's column would be as a column of the result. `out` is empty before. */
+/* What the part's column would be as a column of the result; *out_array is its dictionary's, to be
+ * released, if it may be an ENUM. `out` is empty before. */
 static bool describe(const struct scan_plan *plan, const struct scan_part *part, size_t column,
-    struct scan_column *out, struct failure *failure)
+    struct scan_column *out, struct ArrowArray *out_array, struct failure *failure)
 {
     const struct part_column *of = &part->columns[column];
-    const struct labels *labels = of->labels;
-    if (labels) {
-        snprintf(out->type, sizeof out->type, "VARCHAR");
-        out->by_label = true;
-        out->as_enum = labels_make_enum(labels);
-        out->label_hash = labels->hash;
-        return true;
-    }
-    if (of->kind != PART_VALUES) {
+    memset(out_array, 0, sizeof *out_array);
+    out->by_label = of->labels != NULL;
+    if (!of->labels && of->kind != PART_VALUES) {
         snprintf(out->type, sizeof out->type, "BIGINT");
         out->is_number = true;
         return true;
     }
-    const struct ArrowSchema *schema = schema_of(part, column);
-    if (plan->request->decode_times) out->epoch = epoch_of(schema);
-    if (out->epoch.known) {
-        snprintf(out->type, sizeof out->type, "TIMESTAMP");
-        return true;
+    const struct ArrowSchema *schema = of->labels ? NULL : schema_of(part, column);
+    if (!schema) {
+        snprintf(out->type, sizeof out->type, "VARCHAR");
+    } else {
+        if (plan->request->decode_times) out->epoch = epoch_of(schema);
+        if (out->epoch.known) {
+            snprintf(out->type, sizeof out->type, "TIMESTAMP");
+            return true;
+        }
+        if (!type_text(schema, out->type, sizeof out->type, failure)) return false;
+        if (!schema->dictionary) return true;
+        if (!read_values(part, column, out_array, failure)) return false;
+        if (out_array->n_children != 1 || !out_array->children[0]->dictionary) return true;
     }
-    if (!type_text(schema, out->type, sizeof out->type, failure)) return false;
-    if (!schema->dictionary) return true;
-    if (!read_values(part, column, &out->values, failure)) return false;
-    const struct ArrowArray *values = dictionary_in(&out->values);
-    out->as_enum = values && values_make_enum(schema, values);
+    const struct enum_source source = enum_source_of(part, column, out_array);
+    out->as_enum = enum_source_fits(&source);
     return true;
 }
 
 static void column_clear(struct scan_column *column)
 {
     free(column->name);
-    if (column->values.release) column->values.release(&column->values);
+    enum_values_free(&column->values);
     memset(column, 0, sizeof *column);
 }
 
@@ -267,32 +262,28 @@ static size_t find_name(const struct name_index *index, const char *name)
     return found ? found->column : SIZE_MAX;
 }
 
-/* A column that two files have has one type; dictionaries that differ are texts. */
-static bool agree(const struct scan_plan *plan, struct scan_column *column,
-    const struct scan_parts *parts, size_t first, size_t other, struct failure *failure)
+/* `found` is what column `index` of the result is in the part. A type that differs is a failure; values
+ * that can't be in one ENUM with the others make the column one of texts. */
+static bool agree(struct scan_column *column, const struct scan_column *found,
+    const struct scan_part *first, const struct scan_part *part, struct failure *failure)
 {
-    const struct scan_part *part = &parts->parts[other];
-    const size_t index = (size_t)(column - plan->columns);
-    const size_t own = parts->column_of[first * parts->column_count + index];
-    const size_t its = parts->column_of[other * parts->column_count + index];
-    struct scan_column found = {0};
-    bool fine = describe(plan, part, its, &found, failure);
-    const bool same_epoch = !memcmp(&found.epoch, &column->epoch, sizeof found.epoch);
-    if (fine && (strcmp(found.type, column->type) != 0 || !same_epoch)) {
-        fine = fail(failure, "column \"%s\" is %.200s in %s, but %.200s%s in %s", column->name,
-            column->type, parts->parts[first].path, found.type,
-            same_epoch ? "" : " with other units", part->path);
+    const bool same_epoch = !memcmp(&found->epoch, &column->epoch, sizeof found->epoch);
+    if (strcmp(found->type, column->type) != 0 || !same_epoch) {
+        return fail(failure, "column \"%s\" is %.200s in %s, but %.200s%s in %s", column->name,
+            column->type, first->path, found->type, same_epoch ? "" : " with other units",
+            part->path);
     }
-    if (fine && column->as_enum) {
-        const struct ArrowArray *a = dictionary_in(&column->values);
-        const struct ArrowArray *b = dictionary_in(&found.values);
-        column->as_enum = found.as_enum && column->by_label == found.by_label &&
-            (column->by_label ? column->label_hash == found.label_hash
-                              : same_values(schema_of(&parts->parts[first], own), a,
-                                    schema_of(part, its), b));
-    }
-    column_clear(&found);
-    return fine;
+    column->as_enum &= found->as_enum && column->by_label == found->by_label;
+    return true;
+}
+
+static bool join_values(struct scan_column *column, const struct scan_part *part, size_t own,
+    const struct ArrowArray *array, struct enum_map *out_map, struct failure *failure)
+{
+    const struct enum_source source = enum_source_of(part, own, array);
+    const enum enum_join joined = enum_join(&column->values, &source, true, out_map);
+    if (joined == ENUM_TOO_MANY) column->as_enum = false;
+    return joined == ENUM_NO_MEMORY ? fail_memory(failure) : true;
 }
 
 /* ---- which columns -------------------------------------------------------------------------- */
@@ -346,10 +337,13 @@ static bool place_columns(const struct scan_plan *plan, const struct scan_part *
 static bool place_all(
     const struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
 {
+    const size_t places = parts->count * plan->column_count;
+    maps_free(parts);
     free(parts->column_of);
     parts->column_count = plan->column_count;
-    parts->column_of = calloc(parts->count * plan->column_count + 1, sizeof *parts->column_of);
-    if (!parts->column_of) return fail_memory(failure);
+    parts->column_of = calloc(places + 1, sizeof *parts->column_of);
+    parts->maps = calloc(places + 1, sizeof *parts->maps);
+    if (!parts->column_of || !parts->maps) return fail_memory(failure);
     for (size_t i = 0; i < parts->count; i++) {
         size_t *own = parts->column_of + i * plan->column_count;
         if (!place_columns(plan, &parts->parts[i], own, failure)) return false;
@@ -375,6 +369,35 @@ static void drop_missing(struct scan_plan *plan, const struct scan_parts *parts)
     plan->column_count = kept;
 }
 
+/* Column `index` of the result as part `at` has it; `first` is the part that had it first. */
+static bool settle_part(struct scan_plan *plan, const struct scan_parts *parts, size_t index,
+    size_t at, size_t first, struct failure *failure)
+{
+    struct scan_column *column = &plan->columns[index];
+    const struct scan_part *part = &parts->parts[at];
+    const size_t place = at * parts->column_count + index;
+    const size_t own = parts->column_of[place];
+    struct scan_column found = {0};
+    struct ArrowArray array;
+    bool fine = describe(plan, part, own, &found, &array, failure);
+    if (!fine) {
+        char why[sizeof failure->message];
+        memcpy(why, failure->message, sizeof why);
+        (void)fail(failure, "%s: column \"%s\": %.700s", part->path, column->name, why);
+    } else if (at == first) {
+        found.kind = column->kind;
+        found.name = column->name;
+        *column = found;
+    } else {
+        fine = agree(column, &found, &parts->parts[first], part, failure);
+    }
+    if (fine && column->as_enum) {
+        fine = join_values(column, part, own, &array, &parts->maps[place], failure);
+    }
+    if (array.release) array.release(&array);
+    return fine;
+}
+
 static bool settle_types(
     struct scan_plan *plan, const struct scan_parts *parts, struct failure *failure)
 {
@@ -382,20 +405,11 @@ static bool settle_types(
         struct scan_column *column = &plan->columns[i];
         size_t first = SIZE_MAX;
         for (size_t k = 0; column->kind == SCAN_COLUMN && k < parts->count; k++) {
-            const size_t own = parts->column_of[k * parts->column_count + i];
-            if (own == SIZE_MAX) continue;
-            if (first != SIZE_MAX) {
-                if (!agree(plan, column, parts, first, k, failure)) return false;
-                continue;
-            }
-            first = k;
-            if (!describe(plan, &parts->parts[k], own, column, failure)) {
-                char why[sizeof failure->message];
-                memcpy(why, failure->message, sizeof why);
-                return fail(
-                    failure, "%s: column \"%s\": %.700s", parts->parts[k].path, column->name, why);
-            }
+            if (parts->column_of[k * parts->column_count + i] == SIZE_MAX) continue;
+            if (first == SIZE_MAX) first = k;
+            if (!settle_part(plan, parts, i, k, first, failure)) return false;
         }
+        column->as_enum &= column->values.count > 0;
     }
     return true;
 }
@@ -421,35 +435,48 @@ static bool plan_columns(struct scan_plan *plan, struct scan_parts *parts, struc
     return place_all(plan, parts, failure) && settle_types(plan, parts, failure);
 }
 
+/* Whether column `index` of the result can still be read out of the part at `at`: its type is what it was,
+ * and its values are among those of the ENUM. */
+static bool fits_again(struct scan_plan *plan, const struct scan_parts *parts, size_t index,
+    size_t at, bool *out_fits, struct failure *failure)
+{
+    struct scan_column *column = &plan->columns[index];
+    const struct scan_part *part = &parts->parts[at];
+    const size_t place = at * parts->column_count + index;
+    const size_t own = parts->column_of[place];
+    struct scan_column found = {0};
+    struct ArrowArray array;
+    *out_fits = own != SIZE_MAX || plan->request->union_schema;
+    if (own == SIZE_MAX) return true;
+    bool fine = describe(plan, part, own, &found, &array, failure);
+    *out_fits = fine && !strcmp(found.type, column->type) && found.by_label == column->by_label &&
+        !memcmp(&found.epoch, &column->epoch, sizeof found.epoch);
+    if (fine && *out_fits && column->as_enum) {
+        const struct enum_source source = enum_source_of(part, own, &array);
+        const enum enum_join joined = found.as_enum
+            ? enum_join(&column->values, &source, false, &parts->maps[place])
+            : ENUM_UNKNOWN;
+        *out_fits = joined == ENUM_JOINED;
+        if (joined == ENUM_NO_MEMORY) fine = fail_memory(failure);
+    }
+    if (array.release) array.release(&array);
+    return fine;
+}
+
 /* A statement that was prepared before is run again: its files must be what they were. */
-static bool check_columns(
-    const struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
+static bool check_columns(struct scan_plan *plan, struct scan_parts *parts, struct failure *failure)
 {
     if (!place_all(plan, parts, failure)) return false;
     for (size_t i = 0; i < parts->count * plan->column_count; i++) {
-        const struct scan_column *column = &plan->columns[i % plan->column_count];
-        const struct scan_part *part = &parts->parts[i / plan->column_count];
-        struct scan_column found = {0};
-        if (column->kind != SCAN_COLUMN) continue;
-        bool same = parts->column_of[i] != SIZE_MAX || plan->request->union_schema;
-        if (parts->column_of[i] != SIZE_MAX) {
-            if (!describe(plan, part, parts->column_of[i], &found, failure)) return false;
-            const struct ArrowArray *a = dictionary_in(&column->values);
-            const struct ArrowArray *b = dictionary_in(&found.values);
-            const struct ArrowSchema *schema =
-                column->by_label ? NULL : schema_of(part, parts->column_of[i]);
-            same = !strcmp(found.type, column->type) &&
-                (!column->as_enum ||
-                    (column->by_label ? column->label_hash == found.label_hash
-                                      : a && b && same_values(schema, a, schema, b)));
-        }
-        column_clear(&found);
-        if (!same) {
-            return fail(failure,
-                "%s: column \"%s\" is not what it was when the statement was prepared: prepare it "
-                "again",
-                part->path, column->name);
-        }
+        const size_t index = i % plan->column_count, at = i / plan->column_count;
+        bool fits = true;
+        if (plan->columns[index].kind != SCAN_COLUMN) continue;
+        if (!fits_again(plan, parts, index, at, &fits, failure)) return false;
+        if (fits) continue;
+        return fail(failure,
+            "%s: column \"%s\" is not what it was when the statement was prepared: prepare it "
+            "again",
+            parts->parts[at].path, plan->columns[index].name);
     }
     return true;
 }
@@ -504,11 +531,6 @@ void part_window(const struct scan_request *request, const struct scan_part *par
 
 /* ---- binding -------------------------------------------------------------------------------- */
 
-static duckdb_logical_type labels_type(const struct labels *labels)
-{
-    return duckdb_create_enum_type((const char **)labels->texts, labels->count);
-}
-
 static duckdb_logical_type column_type(const struct scan_plan *plan, const struct scan_parts *parts,
     size_t index, struct failure *failure)
 {
@@ -521,12 +543,9 @@ static duckdb_logical_type column_type(const struct scan_plan *plan, const struc
     if (column->epoch.known) return duckdb_create_logical_type(DUCKDB_TYPE_TIMESTAMP);
     while (parts->column_of[part * parts->column_count + index] == SIZE_MAX) part++;
     const size_t own = parts->column_of[part * parts->column_count + index];
-    if (column->by_label) {
-        return column->as_enum ? labels_type(parts->parts[part].columns[own].labels)
-                               : duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
-    }
-    return type_make(schema_of(&parts->parts[part], own),
-        column->as_enum ? dictionary_in(&column->values) : NULL, failure);
+    if (column->as_enum) return enum_type(&column->values);
+    if (column->by_label) return duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
+    return type_make(schema_of(&parts->parts[part], own), failure);
 }
 
 static bool tell_columns(duckdb_bind_info info, struct scan_plan *plan,
@@ -534,7 +553,7 @@ static bool tell_columns(duckdb_bind_info info, struct scan_plan *plan,
 {
     for (size_t i = 0; i < plan->column_count; i++) {
         duckdb_logical_type type = column_type(plan, parts, i, failure);
-        if (!type) return false;
+        if (!type) return failure->message[0] ? false : fail_memory(failure);
         duckdb_bind_add_result_column(info, plan->columns[i].name, type);
         duckdb_destroy_logical_type(&type);
     }

@@ -247,7 +247,7 @@ static duckdb_logical_type make_struct(const struct ArrowSchema *schema, struct 
     if (!types || !names) (void)fail_memory(failure);
     for (; types && names && i < count; i++) {
         names[i] = schema->children[i]->name;
-        types[i] = type_make(schema->children[i], NULL, failure);
+        types[i] = type_make(schema->children[i], failure);
         if (!types[i]) break;
     }
     if (count && i == count) made = duckdb_create_struct_type(types, names, count);
@@ -260,7 +260,7 @@ static duckdb_logical_type make_struct(const struct ArrowSchema *schema, struct 
 static duckdb_logical_type make_list(const struct ArrowSchema *schema, struct failure *failure)
 {
     const struct shape shape = shape_of(schema);
-    duckdb_logical_type type = type_make(schema->children[0], NULL, failure);
+    duckdb_logical_type type = type_make(schema->children[0], failure);
     if (!type) return NULL;
     for (unsigned i = is_array(schema) ? shape.rank : 1; i > 0; i--) {
         duckdb_logical_type outer = is_array(schema)
@@ -287,75 +287,10 @@ const char *array_text(const struct ArrowSchema *schema, const struct ArrowArray
     return end > start ? (const char *)array->buffers[2] + start : "";
 }
 
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The values as texts of their own, in a list to be freed with texts_free; NULL: no memory. */
-static char **copy_values(const struct ArrowSchema *schema, const struct ArrowArray *values)
-{
-    const size_t count = (size_t)values->length;
-    char **texts = calloc(count + 1, sizeof *texts);
-    for (size_t i = 0; texts && i < count; i++) {
-        size_t bytes = 0;
-        const char *text = array_text(schema, values, i, &bytes);
-        texts[i] = calloc(bytes + 1, 1);
-        if (!texts[i]) {
-            for (size_t k = 0; k < i; k++) free(texts[k]);
-            free(texts);
-            return NULL;
-        }
-        memcpy(texts[i], text, bytes);
-    }
-    return texts;
-}
-
-static void texts_free(char **texts, size_t count)
-{
-    for (size_t i = 0; texts && i < count; i++) free(texts[i]);
-    free(texts);
-}
-
-bool values_make_enum(const struct ArrowSchema *schema, const struct ArrowArray *values)
-{
-    const struct ArrowSchema *of = schema->dictionary;
-    if (!of || plain_type(of->format) != DUCKDB_TYPE_VARCHAR) return false;
-    if (values->length < 1 || values->length > ENUM_VALUES_MAX || values->null_count) return false;
-    const size_t count = (size_t)values->length;
-    char **texts = copy_values(of, values);
-    if (!texts) return false; /* texts then, which need less */
-    bool fits = true;
-    for (size_t i = 0; fits && i < count; i++) {
-        size_t bytes = 0;
-        (void)array_text(of, values, i, &bytes);
-        fits = strlen(texts[i]) == bytes; /* a NUL inside would end it */
-    }
-    qsort(texts, count, sizeof *texts, compare_texts);
-    for (size_t i = 1; fits && i < count; i++) fits = strcmp(texts[i - 1], texts[i]) != 0;
-    texts_free(texts, count);
-    return fits;
-}
-
-static duckdb_logical_type make_enum(
-    const struct ArrowSchema *schema, const struct ArrowArray *values, struct failure *failure)
-{
-    char **texts = copy_values(schema->dictionary, values);
-    if (!texts) {
-        (void)fail_memory(failure);
-        return NULL;
-    }
-    duckdb_logical_type type = duckdb_create_enum_type((const char **)texts, (idx_t)values->length);
-    texts_free(texts, (size_t)values->length);
-    return type;
-}
-
-duckdb_logical_type type_make(
-    const struct ArrowSchema *schema, const struct ArrowArray *values, struct failure *failure)
+duckdb_logical_type type_make(const struct ArrowSchema *schema, struct failure *failure)
 {
     char text[256];
-    if (values) return make_enum(schema, values, failure);
-    if (schema->dictionary) return type_make(schema->dictionary, NULL, failure);
+    if (schema->dictionary) return type_make(schema->dictionary, failure);
     if (!strcmp(schema->format, "+s")) return make_struct(schema, failure);
     if (is_list(schema) || fixed_items(schema)) return make_list(schema, failure);
     if (!type_text(schema, text, sizeof text, failure)) return NULL;
@@ -630,22 +565,37 @@ uint64_t array_code(const struct ArrowSchema *schema, const struct ArrowArray *a
     }
 }
 
-/* DuckDB numbers the values of an ENUM by the smallest type that does. */
-static void write_codes(
-    const struct values *values, uint64_t first, uint64_t step, idx_t count, struct target *target)
+void enum_write(void *out, idx_t row, size_t enum_count, uint64_t code)
+{
+    if (enum_count <= 255) {
+        ((uint8_t *)out)[row] = (uint8_t)code;
+    } else if (enum_count <= 65535) {
+        ((uint16_t *)out)[row] = (uint16_t)code;
+    } else {
+        ((uint32_t *)out)[row] = (uint32_t)code;
+    }
+}
+
+static bool write_codes(const struct values *values, uint64_t first, uint64_t step, idx_t count,
+    struct target *target, struct failure *failure)
 {
     void *out = duckdb_vector_get_data(target->vector);
-    const int64_t members = values->array->dictionary->length;
+    const uint64_t members = (uint64_t)values->array->dictionary->length;
     for (idx_t i = 0; i < count; i++) {
-        const uint64_t code = array_code(values->schema, values->array, first + i * step);
-        if (members <= 255) {
-            ((uint8_t *)out)[target->at + i] = (uint8_t)code;
-        } else if (members <= 65535) {
-            ((uint16_t *)out)[target->at + i] = (uint16_t)code;
-        } else {
-            ((uint32_t *)out)[target->at + i] = (uint32_t)code;
+        const uint64_t row = first + i * step;
+        uint64_t code = 0; /* of a null, whatever it is */
+        if (array_is_valid(values->array, row)) {
+            code = array_code(values->schema, values->array, row);
+            if (code >= members) {
+                return fail(failure,
+                    "a row has the code %" PRIu64 ", but there are %" PRIu64 " categories", code,
+                    members);
+            }
+            if (values->enum_codes) code = values->enum_codes[code];
         }
+        enum_write(out, target->at + i, values->enum_count, code);
     }
+    return true;
 }
 
 static bool write_named(const struct values *values, uint64_t first, uint64_t step, idx_t count,
@@ -653,10 +603,7 @@ static bool write_named(const struct values *values, uint64_t first, uint64_t st
 {
     const struct values inner = {
         .schema = values->schema->dictionary, .array = values->array->dictionary};
-    if (values->as_enum) {
-        write_codes(values, first, step, count, target);
-        return true;
-    }
+    if (values->enum_count) return write_codes(values, first, step, count, target, failure);
     for (idx_t i = 0; i < count; i++) {
         const uint64_t row = first + i * step;
         if (!array_is_valid(values->array, row)) continue;

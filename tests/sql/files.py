@@ -125,6 +125,32 @@ def make_anndata(folder):
     other.write_h5ad(folder / "other.h5ad")
 
 
+def make_categories(folder):
+    """Categories and enumerations that differ between files."""
+    kinds = ([["b", "a"], ["b", "a", "b", None]], [["c", "a"], ["a", "c", None, "a"]], [[], [None, None]])
+    for number, (categories, values) in enumerate(kinds):
+        obs = pd.DataFrame({"kind": pd.Categorical(values, categories),
+                            "many": pd.Categorical([f"m{150 * number + i}" for i in range(len(values))],
+                                                   [f"m{150 * number + i}" for i in range(200)])},
+                           index=[f"k{number}{i}" for i in range(len(values))])
+        if number == 1:
+            obs["extra"] = pd.Categorical(["x", "y", "x", "y"])
+        anndata.AnnData(None, obs, pd.DataFrame(index=["g"])).write_h5ad(folder / f"kinds{number}.h5ad")
+    for number, names in enumerate(({"red": 1, "green": 2}, {"blue": 1, "red": 5})):
+        with h5py.File(folder / f"colours{number}.h5", "w") as file:
+            file.create_dataset("colour", data=np.array(list(names.values()) * 3, "u1"),
+                                dtype=h5py.enum_dtype(names, "u1"))
+    for number in range(2):  # together they are too many for an ENUM
+        with h5py.File(folder / f"large{number}.h5", "w") as file:
+            group = file.create_group("c")
+            group.attrs["encoding-type"], group.attrs["encoding-version"] = "categorical", "0.2.0"
+            group.attrs["ordered"] = False
+            group["codes"] = np.arange(40_000, dtype="i4")
+            group["categories"] = [f"{number}-{i}" for i in range(40_000)]
+    with h5py.File(folder / "texts.h5", "w") as file:
+        file["c"] = ["0-1", "0-2", "none"]
+
+
 def make_basalt(path, command):
     """A file that Basalt wrote: instants, nulls, texts."""
     table = pa.table({
@@ -159,6 +185,7 @@ def make_all(folder, command):
     make_netcdf(folder / "climate.nc")
     make_anndata(folder)
     make_wide(folder / "wide.h5")
+    make_categories(folder)
     make_basalt(folder / "basalt.h5", command)
 
 
