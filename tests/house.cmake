@@ -28,7 +28,8 @@ if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE) # a Python without the sanitize
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/run.mjs ${PROJECT_SOURCE_DIR}/build/node ${BASALT_PYTHON}
         ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command> ${sql_tests})
     add_test(NAME sql_differential COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
-        ${CMAKE_CURRENT_SOURCE_DIR}/sql/differential.py ${BASALT_DUCKDB_EXTENSION})
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/differential.py ${BASALT_DUCKDB_EXTENSION}
+        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     add_test(NAME sql_concurrent COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/many_queries.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 16)
