@@ -33,7 +33,9 @@ if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE) # a Python without the sanitize
     add_test(NAME sql_concurrent COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/many_queries.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 16)
-    set_tests_properties(sql sql_versions sql_node sql_differential sql_concurrent PROPERTIES
+    add_test(NAME sql_interrupts COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/interrupts.py ${BASALT_DUCKDB_EXTENSION} 40)
+    set_tests_properties(sql sql_versions sql_node sql_differential sql_concurrent sql_interrupts PROPERTIES
         SKIP_RETURN_CODE 77 TIMEOUT 600)
     set_tests_properties(sql_concurrent PROPERTIES PROCESSORS 2)
 endif()
