@@ -1,8 +1,8 @@
 /* attach.c - hdf5_attach and anndata_attach: views of all that is in a file.
  *
  * The C API lends a table function no connection, so none can make a view itself; and one that was kept
- * from LOAD on would keep the database open for ever. These functions give the statements instead, to be run
- * one after the other: CREATE SCHEMA, then a view for each table. */
+ * from LOAD on would keep the database open for ever. These functions give the statements instead, to be
+ * run one after the other: CREATE SCHEMA, then a view for each table. */
 #include "anndata.h"
 #include "contents.h"
 #include "listing.h"

@@ -1,8 +1,8 @@
 /* enums.c - the values of an ENUM, out of the dictionaries or labels of one file or more.
  *
- * Files number their categories each by itself. The ENUM of a column has the values of the first file in their
- * order, then those of each further file that are new; a map says for each file which of its codes is
- * which of the ENUM's. */
+ * Files number their categories each by itself. The ENUM of a column has the values of the first file in
+ * their order, then those of each further file that are new; a map says for each file which of its codes
+ * is which of the ENUM's. */
 #include "enums.h"
 
 #include <stdlib.h>
