@@ -1,6 +1,6 @@
 # The thin face of the house: each word calls a script or CMake. `make help` says which words there are.
 .DEFAULT_GOAL := release
-.PHONY: release debug demo test bench soak lint format check install uninstall clean help setup
+.PHONY: release debug extension demo test bench soak lint format check install uninstall clean help setup
 
 setup: ; @tools/setup build
 
@@ -11,6 +11,10 @@ release: setup ## build the library and the command (build/release/basalt)
 debug: setup ## build with assertions and tests (build/debug)
 	@cmake --preset debug -Wno-dev --log-level=WARNING
 	@cmake --build --preset debug
+
+extension: ## the same with the DuckDB extension (build/release/basalt.duckdb_extension)
+	@tools/setup extension
+	@$(MAKE) --no-print-directory release
 
 demo: ## record, kill, recover and read on this machine: about 25 seconds once built
 	@tools/setup demo
