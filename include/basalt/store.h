@@ -19,7 +19,8 @@ typedef enum basalt_access {
     BASALT_READ_WRITE = 1,        /* NOT_FOUND if it is absent */
     BASALT_CREATE_NEW = 2,        /* EXISTS if it is there */
     BASALT_READ_CHECKPOINT = 3,   /* read only, the last checkpoint; never blocks the writer */
-    BASALT_READ_FRESH = 4         /* read only, and the rows that are in the log as well */
+    BASALT_READ_FRESH = 4,        /* read only, and the rows that are in the log as well */
+    BASALT_REPLACE = 5 /* a new file in place of whatever is there, when it is closed: see below */
 } basalt_access;
 
 typedef struct basalt_store_options {
@@ -50,6 +51,14 @@ BASALT_CHECKED basalt_status basalt_store_open(const char *path,
  * and *store is NULL; after a failure the log stays and the next open recovers. BUSY if snapshots or
  * scans are open, and then the store stays open. */
 BASALT_CHECKED basalt_status basalt_store_close(basalt_store **store, basalt_error *err);
+
+/* A store that was opened with BASALT_REPLACE is PATH.part-HEX (16 random digits) until basalt_store_close
+ * has all of it on disk and renames it: until then, and after any failure or crash, PATH is absent or what
+ * it was. The open is BUSY if somebody writes to PATH, CONFLICT if it has a log, and removes what a kill
+ * left of an earlier try. What is no regular file is not replaced.
+ * This gives such a store up, removes what it wrote and sets *store NULL. BUSY as for close;
+ * BAD_ARGUMENT for any other store. */
+BASALT_CHECKED basalt_status basalt_store_discard(basalt_store **store, basalt_error *err);
 
 /* Moves all rows committed before the call into the file. Returns when the file shows them. */
 BASALT_CHECKED basalt_status basalt_store_checkpoint(basalt_store *store, basalt_error *err);

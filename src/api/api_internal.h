@@ -18,7 +18,8 @@ struct basalt_env {
 };
 
 struct basalt_store {
-    struct bs_store *store;
+    struct bs_store *store; /* the draft's, if there is one */
+    struct bs_draft *draft; /* of a file that is to be replaced; or NULL */
     basalt_env *env;
     bool owns_env;
 };

@@ -10,6 +10,16 @@ void basalt_store_options_init(basalt_store_options *options, size_t options_byt
     memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
 }
 
+static basalt_status open_draft(
+    basalt_store *store, const char *path, const basalt_store_options *options, basalt_error *err)
+{
+    const struct bs_env_parts *parts = &store->env->parts;
+    basalt_status status = bs_part_target_check(parts->vfs, path, true, err);
+    if (!status) status = bs_draft_open(parts, path, options, &store->draft, err);
+    if (!status) store->store = bs_draft_store(store->draft);
+    return status;
+}
+
 basalt_status basalt_store_open(const char *path, const basalt_store_options *options,
     basalt_store **out_store, basalt_error *err)
 {
@@ -23,7 +33,10 @@ basalt_status basalt_store_open(const char *path, const basalt_store_options *op
     opened = bs_alloc_zeroed(1, sizeof *opened);
     if (!opened) return bs_fail_memory(err, sizeof *opened);
     BS_TRY(bs_env_enter(filled.env, &opened->env, &opened->owns_env, err));
-    BS_TRY(bs_store_open(&opened->env->parts, path, &filled, &opened->store, err));
+    if (filled.access == BASALT_REPLACE)
+        BS_TRY(open_draft(opened, path, &filled, err));
+    else
+        BS_TRY(bs_store_open(&opened->env->parts, path, &filled, &opened->store, err));
     *out_store = opened;
     opened = NULL;
 out:
@@ -37,12 +50,34 @@ basalt_status basalt_store_close(basalt_store **store, basalt_error *err)
     BS_API_NEEDS(store);
     if (!*store) return BASALT_OK;
     basalt_store *gone = *store;
-    const basalt_status status = bs_store_close(&gone->store, err);
-    if (gone->store) return status; /* busy, or a forked child's: it stays */
+    const bool draft = gone->draft != NULL;
+    const basalt_status status =
+        draft ? bs_draft_place(&gone->draft, true, err) : bs_store_close(&gone->store, err);
+    if (draft ? gone->draft != NULL : gone->store != NULL) {
+        return status; /* busy, or a forked child's: it stays */
+    }
     bs_env_leave(gone->env, gone->owns_env);
     bs_free(gone);
     *store = NULL;
     return status;
+}
+
+basalt_status basalt_store_discard(basalt_store **store, basalt_error *err)
+{
+    BS_API_NEEDS(store);
+    if (!*store) return BASALT_OK;
+    basalt_store *gone = *store;
+    if (!gone->draft) {
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
+            "only a store that was opened to replace a file can be discarded");
+    }
+    const basalt_status status = bs_store_may_close(gone->store, err);
+    if (status) return status;
+    bs_draft_discard(gone->draft);
+    bs_env_leave(gone->env, gone->owns_env);
+    bs_free(gone);
+    *store = NULL;
+    return BASALT_OK;
 }
 
 basalt_status basalt_store_checkpoint(basalt_store *store, basalt_error *err)

@@ -102,33 +102,6 @@ static bool remove_leftover(struct bs_vfs *vfs, const char *path)
     return !is_leftover(vfs, path) || !vfs->ops->remove(vfs, path, NULL);
 }
 
-static basalt_status target_check(
-    struct bs_vfs *vfs, const char *target, bool overwrite, basalt_error *err)
-{
-    struct bs_file_info info;
-    struct bs_file *file = NULL;
-    basalt_error fault = {0};
-    basalt_status status = vfs->ops->info(vfs, target, &info, &fault);
-    if (status == BASALT_NOT_FOUND) return BASALT_OK;
-    if (status) {
-        if (err) *err = fault;
-        return status;
-    }
-    if (!overwrite) {
-        return bs_fail(err, BASALT_EXISTS, BASALT_NO_OFFSET, "%.150s is there already", target);
-    }
-    if (info.directory) {
-        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "%.150s is a directory", target);
-    }
-    status = bs_file_open(vfs, target, BS_OPEN_READ, &file, err);
-    if (!status && bs_part_is_held(file)) {
-        status = bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET,
-            "%.150s is a store that somebody writes to: it is not replaced", target);
-    }
-    bs_file_close(file);
-    return status ? status : bs_store_refuse_log(vfs, target, err);
-}
-
 static basalt_status part_create(
     struct bs_vfs *vfs, const char *part, struct bs_file **out_file, basalt_error *err)
 {
@@ -213,7 +186,7 @@ basalt_status bs_copy(const struct bs_copy_parts *parts, const char *source_path
     struct bs_copy copy = {.parts = parts, .options = options, .report = &report};
     if (out_report) *out_report = report;
     basalt_status status = bs_copy_options_check(options, err);
-    if (!status) status = target_check(parts->vfs, target, options->overwrite, err);
+    if (!status) status = bs_part_target_check(parts->vfs, target, options->overwrite, err);
     if (status) return status;
     BS_TRY(source_open(parts, source_path, options->follow, &source, err));
     copy.from = source.h5;

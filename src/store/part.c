@@ -65,3 +65,30 @@ basalt_status bs_store_refuse_log(struct bs_vfs *vfs, const char *path, basalt_e
     return bs_fail(err, BASALT_CONFLICT, BASALT_NO_OFFSET,
         "%.150s is a store with a log beside it: it is not replaced", path);
 }
+
+basalt_status bs_part_target_check(
+    struct bs_vfs *vfs, const char *target, bool replace, basalt_error *err)
+{
+    struct bs_file_info info;
+    struct bs_file *file = NULL;
+    basalt_error fault = {0};
+    basalt_status status = vfs->ops->info(vfs, target, &info, &fault);
+    if (status == BASALT_NOT_FOUND) return BASALT_OK;
+    if (status) {
+        if (err) *err = fault;
+        return status;
+    }
+    if (!replace) {
+        return bs_fail(err, BASALT_EXISTS, BASALT_NO_OFFSET, "%.150s is there already", target);
+    }
+    if (info.directory) {
+        return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "%.150s is a directory", target);
+    }
+    status = bs_file_open(vfs, target, BS_OPEN_READ, &file, err);
+    if (!status && bs_part_is_held(file)) {
+        status = bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET,
+            "%.150s is a store that somebody writes to: it is not replaced", target);
+    }
+    bs_file_close(file);
+    return status ? status : bs_store_refuse_log(vfs, target, err);
+}

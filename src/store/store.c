@@ -48,17 +48,22 @@ static basalt_status close_writer(struct bs_store *store, basalt_error *err)
     return bs_wal_remove_all(store->parts.vfs, store->path, 0, err);
 }
 
+basalt_status bs_store_may_close(struct bs_store *store, basalt_error *err)
+{
+    const basalt_status status = bs_store_check(store, false, err);
+    if (status) return status; /* the parent's: nothing here may be touched */
+    const uint64_t handles = atomic_load(&store->handles);
+    if (!handles) return BASALT_OK;
+    return bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET,
+        "%" PRIu64 " snapshots, scans or transactions of %.100s are still open", handles,
+        store->path);
+}
+
 basalt_status bs_store_close(struct bs_store **store, basalt_error *err)
 {
     struct bs_store *gone = *store;
-    basalt_status status = bs_store_check(gone, false, err);
-    if (status) return status; /* the parent's: nothing here may be touched */
-    const uint64_t handles = atomic_load(&gone->handles);
-    if (handles) {
-        return bs_fail(err, BASALT_BUSY, BASALT_NO_OFFSET,
-            "%" PRIu64 " snapshots, scans or transactions of %.100s are still open", handles,
-            gone->path);
-    }
+    basalt_status status = bs_store_may_close(gone, err);
+    if (status) return status;
     *store = NULL;
     if (!gone->read_only) {
         bs_mutex_lock(&gone->commit_lock);

@@ -44,6 +44,8 @@ BS_MUST_USE basalt_status bs_store_open(const struct bs_env_parts *parts, const 
     const basalt_store_options *options, struct bs_store **out_store, basalt_error *err);
 /* BUSY leaves *store open; else it is gone and NULL, whatever the outcome. */
 BS_MUST_USE basalt_status bs_store_close(struct bs_store **store, basalt_error *err);
+/* BUSY while snapshots, scans or transactions are open. */
+BS_MUST_USE basalt_status bs_store_may_close(struct bs_store *store, basalt_error *err);
 /* As if the process had been killed: stops the threads and frees everything, moves no row, removes no
  * log, restores no permission. No snapshot or scan may be open. NULL is fine. */
 void bs_store_abandon(struct bs_store *store);
@@ -211,6 +213,23 @@ bool bs_part_is_held(struct bs_file *file);
 /* The rename, durable. Without `replace` EXISTS if `target` is there. */
 BS_MUST_USE basalt_status bs_part_place(
     struct bs_vfs *vfs, const char *part, const char *target, bool replace, basalt_error *err);
+
+/* Whether a new file may take the place of `target`. Without `replace` EXISTS if it is there; BUSY if
+ * somebody writes to it, CONFLICT if it has a log; BAD_ARGUMENT if it is no regular file. */
+BS_MUST_USE basalt_status bs_part_target_check(
+    struct bs_vfs *vfs, const char *target, bool replace, basalt_error *err);
+
+/* draft.c: a new store, under such a name. `options` as for bs_store_open; the access is not looked at.
+ * Creates *out_draft. Whether `target` may be made or replaced is not looked at here. */
+struct bs_draft;
+BS_MUST_USE basalt_status bs_draft_open(const struct bs_env_parts *parts, const char *target,
+    const basalt_store_options *options, struct bs_draft **out_draft, basalt_error *err);
+struct bs_store *bs_draft_store(const struct bs_draft *draft); /* lends it */
+/* Closes the store and gives it its name. BUSY leaves *draft; else it is gone and NULL, and after a failure
+ * so is what it wrote. */
+BS_MUST_USE basalt_status bs_draft_place(struct bs_draft **draft, bool replace, basalt_error *err);
+/* Removes what it wrote. No snapshot, scan or transaction may be open. NULL is fine. */
+void bs_draft_discard(struct bs_draft *draft);
 
 /* The byte of a store's file on which a reader of this commit has a shared lock. */
 uint64_t bs_store_pin_byte(uint64_t commit);
