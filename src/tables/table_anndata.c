@@ -3,7 +3,8 @@
  *   "dataframe"                   names its columns in the attribute "column-order" and its index in
  *                                 "_index"; every column is one of the following
  *   dataset                       its elements; further dimensions are lists
- *   "categorical"                 {codes, categories}: a dictionary, null for a code below 0
+ *   "categorical"                 {codes, categories}: a dictionary, null for a code below 0; the
+ *                                 categories may be a nullable array, of which none is missing
  *   dataset with an attribute     the same, as AnnData wrote it before version 0.8: a reference to
  *     "categories"                the categories
  *   "nullable-integer", -boolean  {values, mask}: null where the mask is true
@@ -50,6 +51,26 @@ static bool is_ordered(const struct bs_h5_object *object)
         attribute->bytes[0];
 }
 
+static basalt_status open_categories(struct bs_h5_file *h5, const struct bs_h5_object *group,
+    struct bs_h5_object **out_categories, basalt_error *err)
+{
+    struct bs_h5_object *categories = NULL;
+    enum bs_encoding encoding = BS_ENCODING_NONE;
+    *out_categories = NULL;
+    basalt_status status = bs_open_child(h5, group, "categories", &categories, err);
+    if (!status && bs_h5_object_kind(categories) == BS_H5_GROUP) {
+        status = bs_group_encoding(h5, categories, &encoding, err);
+    }
+    if (!status && encoding == BS_ENCODING_MASKED) {
+        status = bs_open_child(h5, categories, "values", out_categories, err);
+    } else if (!status) {
+        *out_categories = categories;
+        return BASALT_OK;
+    }
+    bs_h5_object_close(categories);
+    return status;
+}
+
 static basalt_status add_categorical(
     struct bs_table *table, const char *name, const struct bs_h5_object *group, basalt_error *err)
 {
@@ -57,7 +78,7 @@ static basalt_status add_categorical(
     struct bs_column_of *column = NULL;
     basalt_status status = bs_open_child(table->h5, group, "codes", &codes, err);
     if (!status) status = bs_table_add_dataset(table, name, codes, &column, err);
-    if (!status) status = bs_open_child(table->h5, group, "categories", &categories, err);
+    if (!status) status = open_categories(table->h5, group, &categories, err);
     if (status) return status;
     return bs_column_set_dictionary(table, column, categories, is_ordered(group), err);
 }

@@ -74,12 +74,13 @@ static inline void put_records(hid_t file)
 static inline void put_frame(hid_t file)
 {
     static const char *const categories[] = {"red", "green"}, *const order[] = {"colour", "maybe"};
-    int8_t codes[ROWS], mask[ROWS];
+    int8_t codes[ROWS], mask[ROWS], none[2] = {0};
     int64_t numbers[ROWS];
     const hsize_t rows[] = {ROWS}, two[] = {2};
     const hid_t text = text_type(0), name = text_type(5);
     const hid_t frame = make_group(file, "frame", "dataframe");
     const hid_t colour = make_group(frame, "colour", "categorical");
+    const hid_t named = make_group(colour, "categories", "nullable-string-array");
     const hid_t maybe = make_group(frame, "maybe", "nullable-integer");
     for (int i = 0; i < ROWS; i++) {
         codes[i] = (int8_t)(i % 3 - 1);
@@ -90,10 +91,12 @@ static inline void put_frame(hid_t file)
     put_attribute(frame, "column-order", text, 2, order);
     put(frame, "index", H5T_NATIVE_INT64, 1, rows, numbers, H5P_DEFAULT);
     put(colour, "codes", H5T_NATIVE_INT8, 1, rows, codes, H5P_DEFAULT);
-    put(colour, "categories", text, 1, two, categories, H5P_DEFAULT);
+    put(named, "values", text, 1, two, categories, H5P_DEFAULT);
+    put(named, "mask", H5T_NATIVE_INT8, 1, two, none, H5P_DEFAULT);
     put(maybe, "values", H5T_NATIVE_INT64, 1, rows, numbers, H5P_DEFAULT);
     put(maybe, "mask", H5T_NATIVE_INT8, 1, rows, mask, H5P_DEFAULT);
     H5Gclose(maybe);
+    H5Gclose(named);
     H5Gclose(colour);
     H5Gclose(frame);
     H5Tclose(name);
