@@ -171,11 +171,24 @@ static bool add_pattern(struct file_list *files, const char *text, struct failur
     return true;
 }
 
+/* "~/x.h5" is in the user's home, as for DuckDB's own readers. */
+static bool add_text(struct file_list *files, const char *text, struct failure *failure)
+{
+    char whole[PATH_BYTES_MAX];
+    const char *home = getenv("HOME");
+    if (strncmp(text, "~/", 2) != 0 || !home) return add_pattern(files, text, failure);
+    const int bytes = snprintf(whole, sizeof whole, "%s%s", home, text + 1);
+    if (bytes < 0 || (size_t)bytes >= sizeof whole) {
+        return fail(failure, "%s: the path is longer than %d bytes", text, PATH_BYTES_MAX - 1);
+    }
+    return add_pattern(files, whole, failure);
+}
+
 static bool add_value(struct file_list *files, duckdb_value value, struct failure *failure)
 {
     if (!value || duckdb_is_null_value(value)) return fail(failure, "a file's name is NULL");
     char *text = duckdb_get_varchar(value);
-    const bool fine = text ? add_pattern(files, text, failure) : fail_memory(failure);
+    const bool fine = text ? add_text(files, text, failure) : fail_memory(failure);
     duckdb_free(text);
     return fine;
 }

@@ -49,10 +49,13 @@ static bool open_only(
     struct tables tables = {0};
     struct scan_request named = *request;
     if (!each_table(part->file, part->path, note_table, &tables, failure)) return false;
-    if (tables.count != 1) {
-        return fail(failure, "%s has %zu tables%s%s%s: say which with read_hdf5('%s', path)",
-            part->path, tables.count, tables.count ? ": " : "", tables.shown,
-            tables.count > TABLES_SHOWN ? ", …" : "", part->path);
+    if (!tables.count) {
+        return fail(failure, "%s has no table; hdf5_ls shows what it has", part->path);
+    }
+    if (tables.count > 1) {
+        return fail(failure, "%s has %zu tables: %s%s: say which, as in read_hdf5(file, '%s')",
+            part->path, tables.count, tables.shown, tables.count > TABLES_SHOWN ? ", …" : "",
+            tables.first);
     }
     named.path = tables.first;
     return open_table(part, &named, failure);
