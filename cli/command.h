@@ -17,7 +17,7 @@ struct command {
 };
 
 extern const struct command demo_command, record_command, ls_command, cat_command, stat_command,
-    verify_command, recover_command, backup_command, copy_command;
+    verify_command, recover_command, backup_command, copy_command, sql_command;
 
 /* ---- arguments (arguments.c) ----------------------------------------------------------------- */
 
@@ -92,6 +92,8 @@ void value_json(
     FILE *out, const struct ArrowSchema *schema, const struct ArrowArray *array, int64_t row);
 void value_csv(
     FILE *out, const struct ArrowSchema *schema, const struct ArrowArray *array, int64_t row);
+/* A cell of CSV: quoted where it must be, or where spaces would be lost. */
+void csv_cell(FILE *out, const char *text, size_t count);
 bool value_is_null(const struct ArrowArray *array, int64_t row);
 /* UNSUPPORTED, naming a type in the schema that value_json does not know. */
 basalt_status values_check(const struct ArrowSchema *schema, basalt_error *err);

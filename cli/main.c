@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const struct command *const commands[] = {&demo_command, &record_command, &ls_command,
-    &cat_command, &stat_command, &verify_command, &recover_command, &backup_command, &copy_command};
+    &cat_command, &stat_command, &verify_command, &recover_command, &backup_command, &copy_command,
+    &sql_command};
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 static void print_help(FILE *out)

@@ -187,7 +187,7 @@ static void print_hexadecimal(FILE *out, const char *bytes, size_t count)
     for (size_t i = 0; i < count; i++) fprintf(out, "%02x", (unsigned char)bytes[i]);
 }
 
-static void print_cell(FILE *out, const char *text, size_t count)
+void csv_cell(FILE *out, const char *text, size_t count)
 {
     const bool blank = count && (text[0] == ' ' || text[count - 1] == ' ');
     if (count && !blank && !memchr(text, '\n', count) && !memchr(text, ',', count) &&
@@ -223,7 +223,7 @@ static void print_text(
     } else if (json) {
         json_bytes(out, text, count);
     } else {
-        print_cell(out, text, count);
+        csv_cell(out, text, count);
     }
 }
 
@@ -336,6 +336,6 @@ void value_csv(
     FILE *memory = open_memstream(&text, &count);
     if (!memory) return;
     print_value(memory, schema, array, row, true);
-    if (fclose(memory) == 0) print_cell(out, text, count);
+    if (fclose(memory) == 0) csv_cell(out, text, count);
     free(text);
 }

@@ -17,6 +17,18 @@ if(TARGET basalt_command)
         set_tests_properties(demo install PROPERTIES TIMEOUT 300)
     endif()
 endif()
+if(TARGET basalt_command AND TARGET basalt_duckdb AND NOT BASALT_SANITIZE MATCHES thread)
+    # DuckDB itself is not watched, so the thread sanitizer would take its locks for none.
+    add_executable(basalt_without_sql ${cli_sources})
+    target_link_libraries(basalt_without_sql PRIVATE basalt_static basalt_flags m)
+    if(BASALT_SANITIZE)
+        set(sanitized sanitized)
+    endif()
+    add_test(NAME cli_sql COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
+        ${CMAKE_CURRENT_SOURCE_DIR}/cli/sql_test.py $<TARGET_FILE:basalt_command> ${BASALT_DUCKDB_EXTENSION}
+        $<TARGET_FILE:basalt_without_sql> ${sanitized})
+    set_tests_properties(cli_sql PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS sanitize)
+endif()
 if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE) # a Python without the sanitizer loads no library with it
     file(GLOB sql_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/sql/*.test)
     set(sql_run ${CMAKE_CURRENT_SOURCE_DIR}/sql/run ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command>)

@@ -75,7 +75,7 @@ class Command(unittest.TestCase):
 
 
 class Lines(Command):
-    COMMANDS = ["demo", "record", "ls", "cat", "stat", "verify", "recover", "backup", "copy"]
+    COMMANDS = ["demo", "record", "ls", "cat", "stat", "verify", "recover", "backup", "copy", "sql"]
 
     def test_help_has_an_example(self):
         self.assertIn(b"basalt COMMAND", run("--help").stdout)
