@@ -177,6 +177,7 @@ struct scan_request {
     char *argument;    /* whatever the function makes of it; or NULL */
     const void *about; /* the same of the function, as scan_function was told; static */
     basalt_hdf5_layout layout;
+    basalt_hdf5_units units;
     bool filename, row_number, union_schema, decode_times;
     const char *row_name; /* of the row's number, first, if it is not to be last */
     int64_t start, stop;  /* as Python's; INT64_MAX: the end */

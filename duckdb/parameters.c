@@ -105,6 +105,8 @@ static bool fill(duckdb_bind_info info, struct scan_request *request, struct fai
     request->filename = take_flag(info, "filename", false);
     request->row_number = take_flag(info, "file_row_number", false);
     request->decode_times = take_flag(info, "decode_times", true);
+    if (take_flag(info, "unit_times", false)) request->units = BASALT_HDF5_UNITS_ALL;
+    if (!request->decode_times) request->units = BASALT_HDF5_UNITS_NONE;
     request->start = take_number(info, "start", 0);
     request->stop = take_number(info, "stop", INT64_MAX);
     const int64_t step = take_number(info, "step", 1);
@@ -203,6 +205,7 @@ duckdb_table_function scan_function(struct scan_counters *counters, const char *
     add_named_parameter(function, "filename", DUCKDB_TYPE_BOOLEAN);
     add_named_parameter(function, "file_row_number", DUCKDB_TYPE_BOOLEAN);
     add_named_parameter(function, "decode_times", DUCKDB_TYPE_BOOLEAN);
+    add_named_parameter(function, "unit_times", DUCKDB_TYPE_BOOLEAN);
     add_named_parameter(function, "schema_mode", DUCKDB_TYPE_VARCHAR);
     add_named_parameter(function, "start", DUCKDB_TYPE_BIGINT);
     add_named_parameter(function, "stop", DUCKDB_TYPE_BIGINT);

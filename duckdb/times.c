@@ -1,4 +1,5 @@
-/* times.c - netCDF's times: numbers with an attribute "units" such as "days since 1950-01-01 00:00:00".
+/* times.c - netCDF's times: numbers with an attribute "units" such as "days since 1950-01-01 00:00:00",
+ * or "unit".
  *
  * The calendars that DuckDB has are "standard", "gregorian" and "proleptic_gregorian" (from 1582-10-15 on
  * they are one); a column in any other, or in units that are not understood, stays a number. */
@@ -72,6 +73,7 @@ struct epoch epoch_of(const struct ArrowSchema *schema)
     char text[128];
     size_t bytes = 0;
     const char *units = metadata_find(schema->metadata, "units", &bytes);
+    if (!units) units = metadata_find(schema->metadata, "unit", &bytes);
     if (!units || bytes >= sizeof text || schema->dictionary) return epoch;
     if (schema->format[1] || !strchr("cCsSiIlLfg", schema->format[0])) return epoch;
     memcpy(text, units, bytes);

@@ -126,6 +126,15 @@ typedef enum basalt_hdf5_layout {
                                    * column for each index of the second: "0", "1", … */
 } basalt_hdf5_layout;
 
+/* 64-bit integers whose dataset has an attribute `unit` of "s", "ms", "us" or "ns" may be instants, counted
+ * from 1970, or durations. A family of Basalt knows, whatever is asked for here. */
+typedef enum basalt_hdf5_units {
+    BASALT_HDF5_UNITS_ZONED =
+        0, /* instants, if there is an attribute `timezone` too ("": of no zone) */
+    BASALT_HDF5_UNITS_ALL = 1, /* all of them are instants */
+    BASALT_HDF5_UNITS_NONE = 2 /* none is: they are numbers */
+} basalt_hdf5_units;
+
 typedef struct basalt_hdf5_scan_options {
     size_t struct_bytes;           /* set by _init; lets the struct grow without breaking the ABI */
     uint64_t first_row, row_count; /* default: all. What is beyond the end is not an error */
@@ -138,6 +147,7 @@ typedef struct basalt_hdf5_scan_options {
     /* Looked at once a chunk as long as the stream, or the table, lives: what then reads is CANCELLED (of a
      * stream: ECANCELED). Or NULL (default). */
     const basalt_cancel *cancel;
+    basalt_hdf5_units units; /* default: BASALT_HDF5_UNITS_ZONED */
 } basalt_hdf5_scan_options;
 BASALT_API void basalt_hdf5_scan_options_init(
     basalt_hdf5_scan_options *options, size_t options_bytes);

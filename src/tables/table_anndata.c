@@ -135,7 +135,7 @@ basalt_status bs_table_add_encoded(
         return status;
     }
     status = bs_table_add_dataset(table, name, object, &column, err);
-    if (!categories) return status;
+    if (!categories) return status ? status : bs_column_set_units(table, column, object, err);
     if (status) {
         bs_h5_object_close(categories);
         return status;

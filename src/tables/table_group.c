@@ -140,7 +140,9 @@ static basalt_status add_member(struct bs_table *table, struct member *member, u
         return BASALT_OK;
     }
     member->object = NULL;
-    const basalt_status status = bs_table_add_dataset(table, member->name, object, NULL, err);
+    struct bs_column_of *column = NULL;
+    basalt_status status = bs_table_add_dataset(table, member->name, object, &column, err);
+    if (!status) return bs_column_set_units(table, column, object, err);
     if (status != BASALT_UNSUPPORTED && status != BASALT_TOO_LARGE) return status;
     leave_out(left_out, member->name);
     return BASALT_OK;

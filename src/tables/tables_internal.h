@@ -341,6 +341,10 @@ BS_MUST_USE basalt_status bs_column_set_mask(struct bs_table *table, size_t colu
 BS_MUST_USE basalt_status bs_column_set_time(
     struct bs_column_of *column, const char *numpy_word, basalt_error *err);
 
+/* What the attributes of a column's dataset say of its numbers: instants, or metadata (table_units.c). */
+BS_MUST_USE basalt_status bs_column_set_units(struct bs_table *table, struct bs_column_of *column,
+    const struct bs_h5_object *object, basalt_error *err);
+
 struct bs_names { /* each with its NUL */
     struct bs_bytes texts;
     uint64_t count;

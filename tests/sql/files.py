@@ -125,6 +125,30 @@ def make_anndata(folder):
     other.write_h5ad(folder / "other.h5ad")
 
 
+def make_units(path):
+    """Numbers that count time, or may."""
+    second = 1_700_000_000
+    with h5py.File(path, "w") as file:
+        group = file.create_group("t")
+        for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)):
+            for zone in (None, "", "Europe/Berlin"):
+                name = unit + {None: "", "": "_zone_less", "Europe/Berlin": "_berlin"}[zone]
+                data = np.array([second * factor, np.iinfo("i8").min, -factor], "i8")
+                group[name] = data
+                group[name].attrs["unit"] = unit
+                if zone is not None:
+                    group[name].attrs["timezone"] = zone
+        for name, kind, unit in (("small", "i4", "s"), ("real", "f8", "s"), ("volt", "i8", "V")):
+            group[name] = np.array([1, 2, 3], kind)
+            group[name].attrs["unit"], group[name].attrs["timezone"] = unit, "UTC"
+        group["since"] = np.array([0, 1.5, 24])
+        group["since"].attrs["units"] = "hours since 2000-01-01"
+        group["unit_since"] = np.array([0, 1, 24])
+        group["unit_since"].attrs["unit"] = "hours since 2000-01-01"
+        group["hours"] = np.array([0, 1, 24])
+        group["hours"].attrs["units"] = "hours"
+
+
 def make_categories(folder):
     """Categories and enumerations that differ between files."""
     kinds = ([["b", "a"], ["b", "a", "b", None]], [["c", "a"], ["a", "c", None, "a"]], [[], [None, None]])
@@ -185,6 +209,7 @@ def make_all(folder, command):
     make_netcdf(folder / "climate.nc")
     make_anndata(folder)
     make_wide(folder / "wide.h5")
+    make_units(folder / "units.h5")
     make_categories(folder)
     make_basalt(folder / "basalt.h5", command)
 

@@ -258,6 +258,29 @@ static inline void put_pandas(hid_t file)
     H5Gclose(group);
 }
 
+/* Numbers that count time, as their attributes say, or may. */
+static inline void put_times(hid_t file)
+{
+    static const char *const attributes[][3] = {{"alone", "unit", "ms"}, {"berlin", "unit", "us"},
+        {"berlin", "timezone", "Europe/Berlin"}, {"since", "units", "days since 1950-01-01"},
+        {"volt", "unit", "V"}, {"volt", "timezone", "UTC"}, {"zoneless", "unit", "ns"},
+        {"zoneless", "timezone", ""}};
+    static const char *const names[] = {"alone", "berlin", "since", "volt", "zoneless"};
+    const int64_t numbers[4] = {0, 1, -1, INT64_MAX};
+    const hsize_t rows[] = {4};
+    const hid_t group = make_group(file, "times", NULL), text = text_type(0);
+    for (size_t i = 0; i < 5; i++) {
+        put(group, names[i], H5T_NATIVE_INT64, 1, rows, numbers, H5P_DEFAULT);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        const hid_t dataset = H5Dopen2(group, attributes[i][0], H5P_DEFAULT);
+        put_attribute(dataset, attributes[i][1], text, 0, &attributes[i][2]);
+        H5Dclose(dataset);
+    }
+    H5Tclose(text);
+    H5Gclose(group);
+}
+
 /* What the other conventions make of datasets, in a file of its own. */
 static inline const char *conventions_file(void)
 {
@@ -273,6 +296,7 @@ static inline const char *conventions_file(void)
     put_sparse(file);
     put_variable(file);
     put_pandas(file);
+    put_times(file);
     H5Fclose(file);
     return path;
 }

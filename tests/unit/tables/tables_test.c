@@ -171,6 +171,34 @@ TEST(tables, each_convention_is_known)
     CHECK_EQ(test_live_allocations(), before);
 }
 
+/* The formats of the columns of "/times", which a fixture has in the order of names. */
+TEST(tables, a_unit_and_a_zone_are_an_instant)
+{
+    static const char *const formats[3][5] = {
+        {"l", "tsu:Europe/Berlin", "l", "l", "tsn:"},    /* BASALT_HDF5_UNITS_ZONED */
+        {"tsm:", "tsu:Europe/Berlin", "l", "l", "tsn:"}, /* _ALL */
+        {"l", "l", "l", "l", "l"}};                      /* _NONE */
+    basalt_hdf5 *file = NULL;
+    REQUIRE_OK(basalt_hdf5_open(conventions_file(), &file, err));
+    for (int how = 0; how < 3; how++) {
+        basalt_hdf5_scan_options options;
+        basalt_hdf5_table *table = NULL;
+        struct ArrowSchema schema = {0};
+        basalt_hdf5_scan_options_init(&options, sizeof options);
+        options.units = (basalt_hdf5_units)how;
+        REQUIRE_OK(basalt_hdf5_table_open(file, "/times", &options, &table, err));
+        REQUIRE_OK(basalt_hdf5_table_schema(table, &schema, err));
+        CHECK_EQ(schema.n_children, 5);
+        for (int64_t i = 0; i < 5 && i < schema.n_children; i++) {
+            CHECK_TEXT(schema.children[i]->format, formats[how][i]);
+        }
+        CHECK(schema.n_children == 5 && schema.children[2]->metadata != NULL);
+        schema.release(&schema);
+        basalt_hdf5_table_close(&table);
+    }
+    basalt_hdf5_close(&file);
+}
+
 /* Every allocation refused in turn; *out_tour is that of the run that none was. */
 static void look_without_memory(const char *path, struct tour *out_tour)
 {
