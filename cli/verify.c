@@ -48,17 +48,35 @@ static bool show(void *context, uint64_t done_bytes, uint64_t all_bytes)
     return progress_show(&check->progress, done_bytes, all_bytes);
 }
 
+/* Of a file that has none yet too. */
+static int rebuild(const char *path, bool json)
+{
+    basalt_error error = {.status = BASALT_OK};
+    uint64_t chunks = 0;
+    if (basalt_rebuild_statistics(path, &chunks, &error)) return report_file(path, &error);
+    if (json) {
+        printf("{\"statistics_rebuilt\":%" PRIu64 "}\n", chunks);
+    } else {
+        print_shown(stdout, path);
+        printf(": statistics of %" PRIu64 " chunk%s rebuilt\n", chunks, plural(chunks));
+    }
+    return finish_output(EXIT_FINE);
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
     struct check check = {.json = false};
-    const struct option options[] = {{"--json", OPTION_FLAG, &check.json}};
+    bool anew = false;
+    const struct option options[] = {
+        {"--json", OPTION_FLAG, &check.json}, {"--rebuild-statistics", OPTION_FLAG, &anew}};
     struct arguments arguments;
     int leave = EXIT_FINE;
     uint64_t faults = 0;
     char *skipped = NULL;
     size_t skipped_bytes = 0;
     basalt_error error = {.status = BASALT_OK};
-    if (!parse_arguments(command, argc, argv, options, 1, 1, 1, &arguments, &leave)) return leave;
+    if (!parse_arguments(command, argc, argv, options, 2, 1, 1, &arguments, &leave)) return leave;
+    if (anew) return rebuild(arguments.values[0], check.json);
     check.skipped_json = open_memstream(&skipped, &skipped_bytes);
     if (!check.skipped_json) {
         return report_sentence(EXIT_BASALT + BASALT_NO_MEMORY, "no memory for the findings");
@@ -79,11 +97,14 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 const struct command verify_command = {"verify", "check structure, checksums, space and log",
-    "usage: basalt verify FILE [--json]\n\n"
+    "usage: basalt verify FILE [--json] [--rebuild-statistics]\n\n"
     "Checks a file deeply: every structure, every checksum, extents that overlap, and the log beside\n"
     "it. One line a fault; exit code 1 if there is any. What cannot be checked, as chunks whose filter is\n"
     "not built in, is a line \"not checked: ...\" and no fault. Changes nothing; works beside a writer.\n\n"
     "  --json   {\"faults\": [...], \"not_checked\": [...], \"checked\": true}; where the check could\n"
-    "           not be made, checked is false and the reason is the last of the faults\n\n"
+    "           not be made, checked is false and the reason is the last of the faults\n"
+    "  --rebuild-statistics\n"
+    "           checks nothing, but finds nulls, smallest and largest value of every chunk of a Basalt\n"
+    "           file anew: what a program that edits in place has left wrong. This writes to FILE\n\n"
     "example: basalt verify session.h5 && echo sound\n",
     run};

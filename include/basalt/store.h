@@ -147,6 +147,12 @@ typedef void (*basalt_finding_fn)(void *context, basalt_finding finding, const c
 BASALT_CHECKED basalt_status basalt_verify(const char *path, basalt_finding_fn finding,
     basalt_progress_fn progress, void *context, uint64_t *out_faults, basalt_error *err);
 
+/* Finds the statistics of all chunks (docs/format/families.md) anew, from the rows, as after an edit in
+ * place by another program that basalt_verify has told of: recovers the file first if need be, closes
+ * it cleanly. *out_chunks: how many chunks have them. BUSY while somebody writes. */
+BASALT_CHECKED basalt_status basalt_rebuild_statistics(
+    const char *path, uint64_t *out_chunks, basalt_error *err);
+
 /* Copies the store at `path`, live or not, into the new file `destination` (EXISTS if it is there):
  * one snapshot, the rows of the log included, cleanly closed, under a UUID of its own. */
 BASALT_CHECKED basalt_status basalt_backup(const char *path, const char *destination,

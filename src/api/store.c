@@ -190,6 +190,19 @@ basalt_status basalt_verify(const char *path, basalt_finding_fn finding,
     return status;
 }
 
+basalt_status basalt_rebuild_statistics(const char *path, uint64_t *out_chunks, basalt_error *err)
+{
+    basalt_env *env = NULL;
+    bool owned;
+    BS_API_NEEDS(out_chunks);
+    *out_chunks = 0;
+    BS_API_NEEDS(path);
+    basalt_status status = bs_env_enter(NULL, &env, &owned, err);
+    if (!status) status = bs_store_rebuild_statistics(&env->parts, path, out_chunks, err);
+    bs_env_leave(env, owned);
+    return status;
+}
+
 basalt_status basalt_backup(const char *path, const char *destination, basalt_progress_fn progress,
     void *context, basalt_error *err)
 {

@@ -113,6 +113,7 @@ BS_MUST_USE basalt_status bs_cursor_check(
 uint16_t bs_load_u16(const void *bytes);
 uint32_t bs_load_u32(const void *bytes);
 uint64_t bs_load_u64(const void *bytes);
+double bs_half(uint16_t bits); /* IEEE half precision, widened: C11 has no type for it */
 void bs_store_u16(void *bytes, uint16_t value);
 void bs_store_u32(void *bytes, uint32_t value);
 void bs_store_u64(void *bytes, uint64_t value);

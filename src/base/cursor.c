@@ -2,11 +2,21 @@
 #include "base/base.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 uint16_t bs_load_u16(const void *bytes)
 {
     const uint8_t *at = bytes;
     return (uint16_t)(at[0] | at[1] << 8);
+}
+
+double bs_half(uint16_t bits)
+{
+    const int exponent = bits >> 10 & 31;
+    const double fraction = (double)(bits & 1023) / 1024;
+    const double sign = bits >> 15 & 1 ? -1 : 1;
+    if (exponent == 31) return fraction != 0 ? NAN : sign * INFINITY;
+    return exponent ? sign * ldexp(1 + fraction, exponent - 15) : sign * ldexp(fraction, -14);
 }
 
 uint32_t bs_load_u32(const void *bytes)

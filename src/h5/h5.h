@@ -550,6 +550,17 @@ BS_MUST_USE basalt_status bs_h5_append_fill(struct bs_h5_writer *writer, struct 
 /* Filters the raw tail (a clean close does). THREADS: as bs_h5_append. */
 BS_MUST_USE basalt_status bs_h5_finish_tail(struct bs_h5_writer *writer, struct bs_h5_node *column,
     struct bs_codec_scratch *scratch, basalt_error *err);
+/* Who wants to know of every chunk that the calls above and below fill to its last row, and of the tail
+ * that bs_h5_finish_tail filters, once it has its place and its stored bytes: called on the thread of
+ * the call, in the order of the rows. `each` NULL: nobody any more. A chunk without any filter, filled
+ * in more than one call, is not told of. */
+struct bs_h5_full_chunk {
+    uint64_t first_row, address, stored_bytes;
+    uint32_t crc32c;  /* of the stored bytes */
+    const void *rows; /* all of them as elements, or NULL: not at hand; lent during the call */
+};
+typedef void (*bs_h5_full_chunk_fn)(void *context, const struct bs_h5_full_chunk *chunk);
+void bs_h5_watch(struct bs_h5_node *column, bs_h5_full_chunk_fn each, void *context);
 /* Rewrites the column with chunks of `chunk_rows`; the old extents become free with the next commit.
  * THREADS: as bs_h5_append. */
 BS_MUST_USE basalt_status bs_h5_rechunk(struct bs_h5_writer *writer, struct bs_h5_node *column,
@@ -640,11 +651,21 @@ BS_MUST_USE basalt_status bs_h5_check_superblock(
 
 /* Extents retired by commits up to and including `commit` may be reused from now on. */
 void bs_h5_reclaim(struct bs_h5_writer *writer, uint64_t commit);
+struct bs_h5_moved_chunk {
+    uint64_t from, to; /* addresses */
+    bool rewritten;    /* its strings moved too, so its stored bytes are others: */
+    uint64_t stored_bytes;
+    uint32_t crc32c;
+};
+typedef basalt_status (*bs_h5_moved_fn)(
+    void *context, const struct bs_h5_moved_chunk *chunk, basalt_error *err);
 /* Moves what lies high into free space, so that the commit after the next can end the file lower: what
  * is reclaimed decides how much. Says whether a commit is worth its syncs now. After a failure the
- * writer is unusable for more (close it). Strings of full chunks stay where they are. */
+ * writer is unusable for more (close it). Strings of full chunks stay where they are. `moved`, unless
+ * NULL, is told of every chunk that moved; of one that was rewritten and then moved, in that order. */
 BS_MUST_USE basalt_status bs_h5_compact(struct bs_h5_writer *writer,
-    struct bs_codec_scratch *scratch, bool *out_worth_a_commit, basalt_error *err);
+    struct bs_codec_scratch *scratch, bs_h5_moved_fn moved, void *context, bool *out_worth_a_commit,
+    basalt_error *err);
 /* Every prepare lowers the end-of-file address by what is free at the end. This cuts the file there, if
  * nothing was appended since the last settle; under the same conditions as a reclaim, for a reader of
  * an older root reads zeros behind the end. Unless it is closed the file keeps some room, see file_grow. */

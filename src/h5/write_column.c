@@ -156,6 +156,19 @@ static basalt_status write_out(
     return status;
 }
 
+/* The sum of stored bytes costs time, and few ask for it. */
+static void crc_begin(struct bs_column *column, const void *bytes, size_t count)
+{
+    column->crc_known = column->watch != NULL;
+    if (column->watch) column->crc = bs_crc32c(0, bytes, count);
+}
+
+static void crc_go_on(struct bs_column *column, const void *bytes, size_t count)
+{
+    column->crc_known &= column->watch != NULL;
+    if (column->crc_known) column->crc = bs_crc32c(column->crc, bytes, count);
+}
+
 /* Writes a whole chunk of raw bytes, filtered, to a new extent. */
 static basalt_status store_full(const struct append *append, struct bs_index_entry *partial,
     uint64_t first_row, const void *raw)
@@ -178,6 +191,8 @@ static basalt_status store_full(const struct append *append, struct bs_index_ent
     const uint64_t address = bs_space_take(append->space, count);
     const struct bs_index_entry entry = {first_row, address, (uint32_t)count, mask};
     status = write_out(append, bytes, summed ? raw_bytes : count, address);
+    crc_begin(append->column, bytes, summed ? raw_bytes : count);
+    if (summed) crc_go_on(append->column, sum, SUM_BYTES);
     if (!status && summed) {
         status = bs_file_write_at(append->file, sum, SUM_BYTES, address + raw_bytes, append->err);
     }
@@ -207,7 +222,10 @@ static basalt_status store_tail(const struct append *append, struct bs_index_ent
     column->sum_room = column->pipeline->count > 0;
     column->sum_known = only_summed(column->pipeline);
     column->sum = (struct bs_fletcher){0};
-    if (column->sum_known) bs_fletcher_update(&column->sum, raw, bytes);
+    column->crc_known = false;
+    if (!column->sum_known) return BASALT_OK;
+    bs_fletcher_update(&column->sum, raw, bytes);
+    crc_begin(column, raw, bytes);
     return BASALT_OK;
 }
 
@@ -272,7 +290,7 @@ static basalt_status sum_catch_up(
     const struct append *append, const struct bs_index_entry *partial, uint64_t rows)
 {
     struct bs_column *column = append->column;
-    if (column->sum_known) return BASALT_OK;
+    if (column->sum_known && (column->crc_known || !column->watch)) return BASALT_OK;
     const size_t bytes = (size_t)(rows * column->element_bytes);
     uint8_t *raw = bs_alloc(bytes);
     if (!raw) return bs_fail_memory(append->err, bytes);
@@ -281,6 +299,7 @@ static basalt_status sum_catch_up(
         column->sum = (struct bs_fletcher){0};
         bs_fletcher_update(&column->sum, raw, bytes);
         column->sum_known = true;
+        crc_begin(column, raw, bytes);
     }
     bs_free(raw);
     return status;
@@ -302,6 +321,7 @@ static basalt_status tail_extend(const struct append *append, struct bs_index_en
     }
     if (summed) status = sum_catch_up(append, partial, position);
     if (!status) status = write_out(append, raw, bytes, at);
+    if (!summed) column->crc_known = false;
     if (status || !summed) return status;
     struct bs_fletcher sum = column->sum;
     bs_fletcher_update(&sum, raw, bytes);
@@ -310,10 +330,14 @@ static basalt_status tail_extend(const struct append *append, struct bs_index_en
         bs_store_u32(stored, bs_fletcher_value(&sum));
         status = bs_file_write_at(append->file, stored, SUM_BYTES, at + bytes, append->err);
         if (status) return status;
+        crc_go_on(column, raw, bytes);
+        crc_go_on(column, stored, SUM_BYTES);
         struct bs_index_entry entry = *partial;
         entry.bytes += SUM_BYTES;
         entry.mask = 0;
         bs_index_replace_last(&column->index, &entry);
+    } else {
+        crc_go_on(column, raw, bytes);
     }
     column->sum = sum;
     return BASALT_OK;
@@ -368,11 +392,21 @@ out:
 static void chunk_done(struct bs_column *column)
 {
     column->sum_known = false;
+    column->crc_known = false;
     column->sum_room = false;
     column->tail_is_new = false;
     column->collections.count = 0;
     column->collections_used = 0;
     column->collections_known = true;
+}
+
+static void tell_full(struct bs_column *column, const uint8_t *rows)
+{
+    const struct bs_index_entry *last = bs_index_last(&column->index);
+    if (!column->watch || !column->crc_known) return;
+    const struct bs_h5_full_chunk chunk = {
+        last->first, last->address, last->bytes, column->crc, rows};
+    column->watch(column->watch_context, &chunk);
 }
 
 static basalt_status store_rows(const struct append *append, const uint8_t *raw, uint64_t rows)
@@ -394,7 +428,9 @@ static basalt_status store_rows(const struct append *append, const uint8_t *raw,
     }
     if (status) return status;
     column->rows += rows;
-    if (completes) chunk_done(column);
+    if (!completes) return BASALT_OK;
+    tell_full(column, position ? NULL : raw);
+    chunk_done(column);
     return BASALT_OK;
 }
 
@@ -557,7 +593,10 @@ basalt_status bs_h5_finish_tail(struct bs_h5_writer *writer, struct bs_h5_node *
     } else {
         status = tail_rewrite(&append, partial, rows % column->chunk_rows, filled, padding);
     }
-    if (!status) column->sum_known = false;
+    if (!status) {
+        column->sum_known = false;
+        tell_full(column, NULL);
+    }
     bs_free(filled);
     return status;
 }
@@ -598,8 +637,30 @@ static basalt_status collections_lower(const struct append *append, uint64_t lin
     return BASALT_OK;
 }
 
+static void ignore_chunk(void *context, const struct bs_h5_full_chunk *chunk)
+{
+    (void)context;
+    (void)chunk;
+}
+
+/* A filtered tail anew, with its sum. */
+static basalt_status store_tail_again(const struct append *append, struct bs_index_entry *partial,
+    const uint8_t *chunk, struct bs_h5_moved_chunk *out_chunk)
+{
+    const uint64_t from = partial->address;
+    append->column->watch = ignore_chunk;
+    const basalt_status status = store_full(append, partial, partial->first, chunk);
+    append->column->watch = NULL;
+    if (status) return status;
+    const struct bs_index_entry *now = bs_index_last(&append->column->index);
+    *out_chunk =
+        (struct bs_h5_moved_chunk){from, now->address, true, now->bytes, append->column->crc};
+    return BASALT_OK;
+}
+
 basalt_status bs_column_lower_strings(struct bs_h5_node *node, struct bs_codec_scratch *scratch,
-    uint64_t line, uint64_t *out_moved_bytes, basalt_error *err)
+    uint64_t line, uint64_t *out_moved_bytes, struct bs_h5_moved_chunk *out_chunk,
+    basalt_error *err)
 {
     struct append append;
     struct bs_extents moved = {0};
@@ -627,7 +688,7 @@ basalt_status bs_column_lower_strings(struct bs_h5_node *node, struct bs_codec_s
         BS_TRY(
             store_tail(&append, partial, partial->first, chunk, column->rows % column->chunk_rows));
     } else {
-        BS_TRY(store_full(&append, partial, partial->first, chunk));
+        BS_TRY(store_tail_again(&append, partial, chunk, out_chunk));
     }
     for (size_t i = 0; i < moved.count; i++) {
         bs_space_give_up(append.space, moved.items[i].address, moved.items[i].bytes);
@@ -637,6 +698,13 @@ out:
     bs_extents_free(&moved);
     bs_free(chunk);
     return status;
+}
+
+void bs_h5_watch(struct bs_h5_node *node, bs_h5_full_chunk_fn each, void *context)
+{
+    assert(node->kind == BS_NODE_COLUMN);
+    node->as.column->watch = each;
+    node->as.column->watch_context = context;
 }
 
 uint64_t bs_h5_rows(const struct bs_h5_node *column)

@@ -14,6 +14,8 @@
 struct compaction {
     struct bs_h5_writer *writer;
     struct bs_codec_scratch *scratch;
+    bs_h5_moved_fn moved;
+    void *context;
     uint64_t line; /* what reaches beyond it is to move */
     uint64_t moved_bytes;
     bool changed;
@@ -83,6 +85,9 @@ static basalt_status move_chunk(
     if (high) status = bs_extent_lower(job->writer, entry->address, entry->bytes, bytes, &to, err);
     if (status) return status;
     if (to != NOT_MOVED) {
+        const struct bs_h5_moved_chunk told = {.from = entry->address, .to = to};
+        if (job->moved) status = job->moved(job->context, &told, err);
+        if (status) return status;
         bs_space_give_up(&job->writer->space, entry->address, bytes);
         job->moved_bytes += bytes;
         moved.address = to;
@@ -106,9 +111,11 @@ static basalt_status column_lower(
     struct bs_index *index = &node->as.column->index;
     struct column_move move = {
         .job = job, .node = node, .fresh = {.loaded_root = BS_H5_UNDEFINED}, .look = true};
+    struct bs_h5_moved_chunk rewritten = {.rewritten = false};
     uint64_t strings = 0;
     basalt_status status = BASALT_OK;
-    BS_TRY(bs_column_lower_strings(node, job->scratch, job->line, &strings, err));
+    BS_TRY(bs_column_lower_strings(node, job->scratch, job->line, &strings, &rewritten, err));
+    if (rewritten.rewritten && job->moved) BS_TRY(job->moved(job->context, &rewritten, err));
     job->changed |= strings > 0;
     job->moved_bytes += strings;
     BS_TRY(bs_index_each(node, index, move_chunk, move_index_node, &move, err));
@@ -221,10 +228,11 @@ static basalt_status node_lower(struct compaction *job, struct bs_h5_node *node,
 /* ---- the call ------------------------------------------------------------------------------- */
 
 basalt_status bs_h5_compact(struct bs_h5_writer *writer, struct bs_codec_scratch *scratch,
-    bool *out_worth_a_commit, basalt_error *err)
+    bs_h5_moved_fn moved, void *context, bool *out_worth_a_commit, basalt_error *err)
 {
     struct bs_h5_space_stats space;
-    struct compaction job = {.writer = writer, .scratch = scratch};
+    struct compaction job = {
+        .writer = writer, .scratch = scratch, .moved = moved, .context = context};
     *out_worth_a_commit = false;
     basalt_status status = bs_writer_check(writer, err);
     if (status) return status;

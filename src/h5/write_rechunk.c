@@ -112,6 +112,8 @@ static basalt_status new_column(struct rechunk *job, uint64_t chunk_rows, basalt
     column->chunk_rows = chunk_rows;
     column->element_bytes = old->element_bytes;
     column->pipeline = old->pipeline;
+    column->watch = old->watch;
+    column->watch_context = old->watch_context;
     column->index.loaded_root = BS_H5_UNDEFINED;
     if (!old->fill) return BASALT_OK;
     column->fill = bs_copy_bytes(old->fill, old->element_bytes);

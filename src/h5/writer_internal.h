@@ -300,6 +300,10 @@ struct bs_column {
     bool sum_room;    /* the tail's extent has 4 bytes behind the raw chunk */
     bool sum_known;   /* `sum` covers the rows in the tail */
     struct bs_fletcher sum;
+    bool crc_known; /* `crc` covers the rows in a tail that is only summed; or is that of */
+    uint32_t crc;   /* the chunk just stored. Kept while somebody watches */
+    bs_h5_full_chunk_fn watch;
+    void *watch_context;
     const struct bs_pipeline *pipeline; /* the writer's; empty if there are no filters */
     uint8_t *fill;                      /* one element; NULL: zeros */
     struct bs_index index;
@@ -319,9 +323,11 @@ BS_MUST_USE basalt_status bs_column_read_chunk(struct bs_h5_node *node,
     basalt_error *err);
 /* Bytes that the extent of a stored chunk has. */
 uint64_t bs_column_extent_bytes(const struct bs_column *column, const struct bs_index_entry *entry);
-/* Moves the strings of the partial last chunk that reach beyond `line` down. */
+/* Moves the strings of the partial last chunk that reach beyond `line` down. If that chunk was not raw,
+ * *out_chunk says what became of it. */
 BS_MUST_USE basalt_status bs_column_lower_strings(struct bs_h5_node *node,
-    struct bs_codec_scratch *scratch, uint64_t line, uint64_t *out_moved_bytes, basalt_error *err);
+    struct bs_codec_scratch *scratch, uint64_t line, uint64_t *out_moved_bytes,
+    struct bs_h5_moved_chunk *out_chunk, basalt_error *err);
 /* Copies what an extent stores to the lowest free place that has room, if that is lower; else
  * *out_address is undefined. The old place is left alone. */
 BS_MUST_USE basalt_status bs_extent_lower(struct bs_h5_writer *writer, uint64_t address,

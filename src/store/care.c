@@ -156,6 +156,25 @@ basalt_status bs_store_recover(const struct bs_env_parts *parts, const char *pat
     return status;
 }
 
+basalt_status bs_store_rebuild_statistics(
+    const struct bs_env_parts *parts, const char *path, uint64_t *out_chunks, basalt_error *err)
+{
+    struct bs_store *store = NULL;
+    basalt_store_options options;
+    uint64_t chunks = 0;
+    *out_chunks = 0;
+    bs_store_options_fill(&options, NULL);
+    options.access = BASALT_READ_WRITE;
+    options.checkpoint_age_ms = 0;
+    options.log_segment_bytes = BS_WAL_SEGMENT_BYTES_MIN; /* no row will be appended */
+    basalt_status status = bs_store_open(parts, path, &options, &store, err);
+    if (status) return status;
+    store->rebuilt_chunks = &chunks;
+    status = bs_store_close(&store, err);
+    if (!status) *out_chunks = chunks;
+    return status;
+}
+
 /* ---- verify -------------------------------------------------------------------------------------- */
 
 struct verifying {
@@ -249,6 +268,28 @@ static void verify_families(struct bs_store *store, struct verifying *verifying)
     }
 }
 
+static void report_statistics(void *context, const char *sentence)
+{
+    report(context, sentence);
+}
+
+/* What can't be read has been told of already. */
+static basalt_status verify_statistics(
+    struct bs_store *store, struct bs_h5_file *h5, struct verifying *verifying, basalt_error *err)
+{
+    for (struct bs_family *family = atomic_load(&store->catalogue.first); family;
+         family = atomic_load(&family->next)) {
+        basalt_error why = {0};
+        if (family->fault || !family->has_statistics) continue;
+        const basalt_status status =
+            bs_statistics_verify(h5, family, report_statistics, verifying, &why);
+        if (status != BASALT_NO_MEMORY && status != BASALT_IO_ERROR) continue;
+        if (err) *err = why;
+        return status;
+    }
+    return BASALT_OK;
+}
+
 /* The root stays pinned while a reading store is open on it. */
 static basalt_status verify_store(
     struct bs_store *store, struct verifying *verifying, basalt_error *err)
@@ -262,6 +303,9 @@ static basalt_status verify_store(
         bs_h5_verify(h5, report_finding, report_progress, verifying, &faults, err);
     if (!status) {
         verify_families(store, verifying);
+        status = verify_statistics(store, h5, verifying, err);
+    }
+    if (!status) {
         status = verify_log(store, verifying, err);
     }
     bs_view_release(view);

@@ -17,11 +17,6 @@
 
 /* ---- freezing --------------------------------------------------------------------------------- */
 
-static struct bs_view *current_view(struct bs_store *store)
-{
-    return (struct bs_view *)(void *)bs_published_take(&store->view);
-}
-
 static basalt_status wait_until_visible(struct bs_store *store, bs_lsn cut, basalt_error *err)
 {
     basalt_error why = {0};
@@ -49,7 +44,7 @@ static basalt_status freeze(struct bs_store *store, basalt_error *err)
     bs_mutex_unlock(&store->commit_lock);
     if (empty) return BASALT_OK;
     BS_TRY(bs_memtable_create(store->parts.budget, ++store->memtables_made, &next, err));
-    now = current_view(store);
+    now = bs_view_current(store);
     BS_TRY(bs_view_create(now->root, store->active, next, &view, err));
     bs_published_set(&store->view, &view->shared);
     bs_mutex_lock(&store->commit_lock);
@@ -124,6 +119,7 @@ static basalt_status write_rows(struct bs_store *store, const struct bs_file_wor
         basalt_status status = bs_family_file_open(work, family, err);
         if (!status) status = bs_family_file_append(work, family, part, cut, err);
         if (!status) status = bs_family_file_grow(work, family, err);
+        if (!status) status = bs_statistics_flush(work, family, err);
         if (status) {
             bs_error_prefix(err, "writing family \"%.60s\"", family->name);
             return status;
@@ -149,7 +145,9 @@ static basalt_status finish_tails(
 static basalt_status write_everything(
     struct bs_store *store, struct bs_memtable *frozen, bs_lsn cut, bool finish, basalt_error *err)
 {
-    const struct bs_file_work work = {store->writer, store->parts.sched, &store->scratches};
+    struct bs_view *view = bs_view_current(store);
+    const struct bs_file_work work = {
+        store->writer, view->root->h5, store->parts.sched, &store->scratches};
     basalt_status status = BASALT_OK;
 #ifdef BASALT_MUTANT_cut_off_by_one
     const bs_lsn rows_cut = cut - 1;
@@ -162,6 +160,7 @@ static basalt_status write_everything(
         if (!status) status = write_attributes(&work, frozen, cut, err);
     }
     if (!status && finish) status = finish_tails(store, &work, err);
+    bs_view_release(view);
     return status;
 }
 
@@ -287,6 +286,37 @@ basalt_status bs_checkpoint_run(struct bs_store *store, bool closing, basalt_err
         status = flush(store, finish, err);
         if (!status && !closing && atomic_load(&store->cut) >= target) break;
     }
+    return status;
+}
+
+static basalt_status rebuild_families(struct bs_store *store, basalt_error *err)
+{
+    struct bs_view *view = bs_view_current(store);
+    const struct bs_file_work work = {
+        store->writer, view->root->h5, store->parts.sched, &store->scratches};
+    basalt_status status = BASALT_OK;
+    *store->rebuilt_chunks = 0;
+    for (struct bs_family *family = atomic_load(&store->catalogue.first); family && !status;
+         family = atomic_load(&family->next)) {
+        uint64_t chunks = 0;
+        if (family->fault) continue;
+        status = bs_statistics_rebuild(&work, family, &chunks, err);
+        if (status) bs_error_prefix(err, "family \"%.60s\"", family->name);
+        *store->rebuilt_chunks += chunks;
+    }
+    bs_view_release(view);
+    return status;
+}
+
+basalt_status bs_checkpoint_rebuild(struct bs_store *store, basalt_error *err)
+{
+    basalt_status status = bs_file_check_ours(store, err);
+    if (!status) status = need_writer(store, err);
+    if (status) return status;
+    bs_file_reclaim(store);
+    status = rebuild_families(store, err);
+    if (!status) status = bs_checkpoint_show(store, atomic_load(&store->cut), err);
+    if (status) drop_writer(store);
     return status;
 }
 

@@ -393,6 +393,9 @@ void bs_family_file_free(struct bs_family_file *file)
 {
     if (!file) return;
     bs_links_free(file->links, file->column_count);
+    for (size_t i = 0; file->columns && i < file->column_count; i++) {
+        bs_tally_free(&file->columns[i].tally);
+    }
     bs_free(file->columns);
     bs_free(file);
 }
@@ -479,6 +482,9 @@ basalt_status bs_family_file_open(
         BS_TRY(bs_h5_child(work->writer, file->group, index, &file->index, err));
     }
     file->rows = bs_h5_rows(file->columns[0].values);
+    for (size_t i = 0; i < file->column_count; i++) {
+        bs_tally_begin(&file->columns[i].tally, bs_h5_rows(file->columns[i].values));
+    }
     atomic_store_explicit(
         &family->chunk_rows_now, bs_h5_chunk_rows(file->columns[0].values), memory_order_relaxed);
 out:

@@ -212,7 +212,7 @@ static basalt_status make_family(struct bs_h5_file *h5, const struct bs_h5_objec
 {
     struct bs_schema *schema = NULL;
     struct bs_family *family = NULL;
-    uint64_t id, level, chunk_rows, row_index, created_ns, rows = 0;
+    uint64_t id, level, chunk_rows, row_index, created_ns, rows = 0, statistics;
     basalt_status status = BASALT_OK;
     BS_TRY(own_number(own, "id", &id, err));
     BS_TRY(own_number(own, "compression_level", &level, err));
@@ -232,6 +232,7 @@ static basalt_status make_family(struct bs_h5_file *h5, const struct bs_h5_objec
     family->created_wall_ns = created_ns;
     BS_TRY(load_attribute_names(group, &family->attributes, err));
     BS_TRY(check_columns(h5, group, family, &rows, err));
+    family->has_statistics = !bs_h5_group_find(h5, own, BS_STATISTICS_NAME, &statistics, NULL);
     family->next_row = rows;
     atomic_store(&family->file_rows, rows);
     *out_family = family;

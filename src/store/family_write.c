@@ -65,6 +65,7 @@ struct slice {
     struct bs_batch *batches;
     size_t count, capacity;
     uint64_t rows, bytes, first_row;
+    const struct bs_family_links *links; /* of the last root, or NULL */
 };
 
 static void slice_clear(struct slice *slice)
@@ -150,6 +151,63 @@ static void copy_with_missing(
     }
 }
 
+/* ---- what they are ------------------------------------------------------------------------------ */
+
+struct counting { /* goes through the slice beside the append of a column */
+    const struct slice *slice;
+    size_t column, batch;
+    uint64_t row; /* in the batch */
+    basalt_status status;
+    basalt_error *err;
+};
+
+static void count_up_to(struct counting *counting, uint64_t end)
+{
+    const struct slice *slice = counting->slice;
+    const struct bs_field *field = &slice->family->schema->fields[counting->column];
+    struct bs_tally *tally = &slice->family->file->columns[counting->column].tally;
+    while (counting->batch < slice->count && tally->first_row + tally->running.rows < end) {
+        const struct bs_batch *batch = &slice->batches[counting->batch];
+        const struct bs_column *column = &batch->columns[counting->column];
+        const uint64_t left = end - tally->first_row - tally->running.rows;
+        const uint64_t count = BS_MIN(left, batch->rows - counting->row);
+        if (count) {
+            const size_t at = (size_t)counting->row * field->width_bytes;
+            bs_statistics_add(&tally->running, field, at ? column->values + at : column->values,
+                column->null_count ? column->validity : NULL, counting->row, count);
+        }
+        counting->row += count;
+        if (counting->row < batch->rows) continue;
+        counting->batch++;
+        counting->row = 0;
+    }
+}
+
+static void count_chunk(void *context, const struct bs_h5_full_chunk *chunk)
+{
+    struct counting *counting = context;
+    struct bs_family *family = counting->slice->family;
+    if (counting->status) return;
+    count_up_to(counting,
+        chunk->first_row + bs_h5_chunk_rows(family->file->columns[counting->column].values));
+    counting->status =
+        bs_tally_end_chunk(family, counting->column, counting->slice->links, chunk, counting->err);
+}
+
+static basalt_status append_counted(const struct slice *slice, size_t index,
+    struct bs_codec_scratch *scratch, const struct bs_h5_piece *pieces, basalt_error *err)
+{
+    struct counting counting = {.slice = slice, .column = index, .err = err};
+    struct bs_h5_node *node = slice->family->file->columns[index].values;
+    bs_h5_watch(node, count_chunk, &counting);
+    const basalt_status status =
+        bs_h5_append(slice->work->writer, node, scratch, pieces, slice->count, err);
+    bs_h5_watch(node, NULL, NULL);
+    if (status || counting.status) return status ? status : counting.status;
+    count_up_to(&counting, slice->first_row + slice->rows);
+    return BASALT_OK;
+}
+
 static basalt_status write_values(
     const struct slice *slice, size_t index, struct bs_codec_scratch *scratch, basalt_error *err)
 {
@@ -178,8 +236,7 @@ static basalt_status write_values(
         pieces[i].values = copies + at;
         at += (size_t)batch->rows * field->width_bytes;
     }
-    BS_TRY(bs_h5_append(slice->work->writer, slice->family->file->columns[index].values, scratch,
-        pieces, slice->count, err));
+    BS_TRY(append_counted(slice, index, scratch, pieces, err));
 out:
     bs_free(copies);
     bs_free(pieces);
@@ -336,10 +393,32 @@ static basalt_status make_validities(const struct slice *slice, basalt_error *er
     return BASALT_OK;
 }
 
+/* Is a chunk that an earlier session began full once the slice is written? All columns are alike. */
+static bool ends_old_chunk(const struct slice *slice)
+{
+    const struct bs_column_file *column = &slice->family->file->columns[0];
+    const uint64_t chunk_rows = bs_h5_chunk_rows(column->values);
+    const uint64_t begun = column->tally.first_row % chunk_rows;
+    return begun && slice->first_row + slice->rows - column->tally.first_row >= chunk_rows - begun;
+}
+
+/* Without what the last root has such a chunk has no statistics, and nothing else is lost. */
+static basalt_status open_links(const struct bs_file_work *work, struct bs_family *family,
+    struct bs_family_links *out_links, basalt_error *err)
+{
+    basalt_error why = {0};
+    const basalt_status status =
+        bs_family_links_open(work->committed, family, family->schema->field_count, out_links, &why);
+    if (status != BASALT_NO_MEMORY && status != BASALT_IO_ERROR) return BASALT_OK;
+    if (err) *err = why;
+    return status;
+}
+
 basalt_status bs_family_file_append(const struct bs_file_work *work, struct bs_family *family,
     const struct bs_part *part, bs_lsn cut, basalt_error *err)
 {
     struct slice slice = {.work = work, .family = family, .capacity = slice_capacity(family)};
+    struct bs_family_links links = {0};
     struct bs_op *op = bs_op_first(&part->first, cut);
     basalt_status status = BASALT_OK;
     slice.batches = bs_alloc_zeroed(slice.capacity, sizeof *slice.batches);
@@ -347,11 +426,16 @@ basalt_status bs_family_file_append(const struct bs_file_work *work, struct bs_f
     while (op) {
         BS_TRY(slice_fill(&slice, &op, cut, err));
         BS_TRY(make_validities(&slice, err));
+        if (ends_old_chunk(&slice) && !links.group) {
+            BS_TRY(open_links(work, family, &links, err));
+            slice.links = links.group ? &links : NULL;
+        }
         BS_TRY(each_column(work, family, slice.bytes, &slice, append_column, err));
         family->file->rows += slice.rows;
         slice_clear(&slice);
     }
 out:
+    bs_family_links_close(&links);
     slice_clear(&slice);
     bs_free(slice.batches);
     return status;
@@ -362,16 +446,103 @@ out:
 struct column_work {
     const struct bs_file_work *work;
     struct bs_family *family;
-    uint64_t chunk_rows; /* 0: finish the tail */
+    uint64_t chunk_rows;                 /* 0: finish the tail */
+    const struct bs_family_links *links; /* of the last root, or NULL */
 };
 
-static basalt_status work_on(const struct column_work *task, struct bs_h5_node *node,
+struct new_chunks { /* what they are is told while they are made */
+    const struct column_work *task;
+    size_t column;
+    uint8_t *validity; /* a bit a row of the column; NULL: all are there */
+    basalt_status status;
+    basalt_error *err;
+};
+
+static void note_mask(void *context, const struct bs_h5_full_chunk *chunk)
+{
+    struct new_chunks *made = context;
+    const struct bs_family *family = made->task->family;
+    const uint64_t rows = family->file->rows;
+    const size_t bit_bytes = (size_t)(rows / 8 + 1);
+    const bool missing = bs_field_form(&family->schema->fields[made->column]) == BS_FORM_MASKED;
+    const uint8_t *bytes = chunk->rows;
+    if (made->status) return;
+    if (!made->validity) {
+        made->validity = bs_alloc(bit_bytes);
+        if (!made->validity) {
+            made->status = bs_fail_memory(made->err, bit_bytes);
+            return;
+        }
+        memset(made->validity, 0xFF, bit_bytes);
+    }
+    for (uint64_t i = 0; i < made->task->chunk_rows && chunk->first_row + i < rows; i++) {
+        const uint64_t row = chunk->first_row + i;
+        if ((bytes[i] != 0) != missing) continue;
+        made->validity[row / 8] &= (uint8_t) ~(1u << (row % 8));
+    }
+}
+
+static void note_values(void *context, const struct bs_h5_full_chunk *chunk)
+{
+    struct new_chunks *made = context;
+    const struct bs_family *family = made->task->family;
+    struct bs_chunk_statistics values = {0};
+    if (made->status) return;
+    bs_statistics_add(&values, &family->schema->fields[made->column], chunk->rows, made->validity,
+        chunk->first_row, made->task->chunk_rows);
+    made->status = bs_tally_put(
+        &family->file->columns[made->column].tally, made->column, chunk, &values, made->err);
+}
+
+static basalt_status rechunk_watched(const struct column_work *task, struct bs_h5_node *node,
+    struct bs_codec_scratch *scratch, bs_h5_full_chunk_fn each, struct new_chunks *made)
+{
+    bs_h5_watch(node, each, made);
+    const basalt_status status =
+        bs_h5_rechunk(task->work->writer, node, scratch, task->chunk_rows, made->err);
+    bs_h5_watch(node, NULL, NULL);
+    return status ? status : made->status;
+}
+
+/* The mask first: it says which of the values count. It is made as long as they are, so that it has
+ * all full chunks that they have. */
+static basalt_status rechunk_column(const struct column_work *task, size_t column,
     struct bs_codec_scratch *scratch, basalt_error *err)
 {
-    if (!node) return BASALT_OK;
-    return task->chunk_rows
-        ? bs_h5_rechunk(task->work->writer, node, scratch, task->chunk_rows, err)
-        : bs_h5_finish_tail(task->work->writer, node, scratch, err);
+    struct new_chunks made = {.task = task, .column = column, .err = err};
+    struct bs_column_file *file = &task->family->file->columns[column];
+    const uint64_t rows = bs_h5_rows(file->values);
+    basalt_status status = BASALT_OK;
+    if (file->mask && bs_h5_rows(file->mask) < rows) {
+        BS_TRY(bs_h5_append_fill(
+            task->work->writer, file->mask, scratch, rows - bs_h5_rows(file->mask), err));
+    }
+    if (file->mask) BS_TRY(rechunk_watched(task, file->mask, scratch, note_mask, &made));
+    BS_TRY(rechunk_watched(task, file->values, scratch, note_values, &made));
+    bs_tally_begin(&file->tally, rows);
+out:
+    bs_free(made.validity);
+    return status;
+}
+
+static void note_tail(void *context, const struct bs_h5_full_chunk *chunk)
+{
+    struct new_chunks *made = context;
+    made->status =
+        bs_tally_end_chunk(made->task->family, made->column, made->task->links, chunk, made->err);
+}
+
+static basalt_status finish_column(const struct column_work *task, size_t column,
+    struct bs_codec_scratch *scratch, basalt_error *err)
+{
+    struct new_chunks made = {.task = task, .column = column, .err = err};
+    const struct bs_column_file *file = &task->family->file->columns[column];
+    bs_h5_watch(file->values, note_tail, &made);
+    basalt_status status = bs_h5_finish_tail(task->work->writer, file->values, scratch, err);
+    bs_h5_watch(file->values, NULL, NULL);
+    if (!status) status = made.status;
+    if (status || !file->mask) return status;
+    return bs_h5_finish_tail(task->work->writer, file->mask, scratch, err);
 }
 
 static basalt_status work_on_column(
@@ -379,9 +550,13 @@ static basalt_status work_on_column(
 {
     const struct column_work *task = what;
     const struct bs_family_file *file = task->family->file;
-    if (column == file->column_count) return work_on(task, file->index, scratch, err);
-    const basalt_status status = work_on(task, file->columns[column].values, scratch, err);
-    return status ? status : work_on(task, file->columns[column].mask, scratch, err);
+    if (column < file->column_count) {
+        return task->chunk_rows ? rechunk_column(task, column, scratch, err)
+                                : finish_column(task, column, scratch, err);
+    }
+    return task->chunk_rows
+        ? bs_h5_rechunk(task->work->writer, file->index, scratch, task->chunk_rows, err)
+        : bs_h5_finish_tail(task->work->writer, file->index, scratch, err);
 }
 
 basalt_status bs_family_file_grow(
@@ -389,10 +564,11 @@ basalt_status bs_family_file_grow(
 {
     const uint64_t grown = bs_family_chunk_rows_grown(family);
     const uint64_t now = atomic_load_explicit(&family->chunk_rows_now, memory_order_relaxed);
-    struct column_work task = {work, family, grown};
+    struct column_work task = {work, family, grown, NULL};
     if (now >= grown || family->file->rows < now * BS_CHUNKS_BEFORE_GROWTH) return BASALT_OK;
-    const basalt_status status =
-        each_column(work, family, PARALLEL_BYTES_MIN, &task, work_on_column, err);
+    basalt_status status = bs_statistics_drop(work, family, err);
+    if (status) return status;
+    status = each_column(work, family, PARALLEL_BYTES_MIN, &task, work_on_column, err);
     if (!status) atomic_store_explicit(&family->chunk_rows_now, grown, memory_order_relaxed);
     return status;
 }
@@ -400,8 +576,19 @@ basalt_status bs_family_file_grow(
 basalt_status bs_family_file_finish(
     const struct bs_file_work *work, struct bs_family *family, basalt_error *err)
 {
-    struct column_work task = {work, family, 0};
+    struct bs_family_links links = {0};
+    struct column_work task = {work, family, 0, NULL};
     const uint64_t chunk = atomic_load_explicit(&family->chunk_rows_now, memory_order_relaxed);
     const uint64_t bytes = family->file->rows % chunk * family->schema->field_count * 8;
-    return each_column(work, family, bytes, &task, work_on_column, err);
+    basalt_status status = BASALT_OK;
+    if (family->file->columns[0].tally.first_row % chunk) {
+        BS_TRY(open_links(work, family, &links, err));
+        task.links = links.group ? &links : NULL;
+    }
+    BS_TRY(each_column(work, family, bytes, &task, work_on_column, err));
+    BS_TRY(bs_statistics_flush(work, family, err));
+    BS_TRY(bs_statistics_finish(work, family, err));
+out:
+    bs_family_links_close(&links);
+    return status;
 }

@@ -35,7 +35,14 @@ static basalt_status pass(
     if (!bs_file_reclaim_at_close(store)) return BASALT_OK;
     bs_h5_space_stats(store->writer, &space);
     if (!worth_it(&space)) return BASALT_OK;
-    const basalt_status status = bs_h5_compact(store->writer, scratch, out_again, err);
+    struct bs_moves moves = {0};
+    struct bs_view *view = bs_view_current(store);
+    const struct bs_file_work work = {store->writer, view->root->h5, NULL, &store->scratches};
+    basalt_status status =
+        bs_h5_compact(store->writer, scratch, bs_moves_add, &moves, out_again, err);
+    if (!status && *out_again) status = bs_statistics_follow(store, &work, &moves, err);
+    bs_view_release(view);
+    bs_free(moves.items);
     if (status || !*out_again) return status;
     return bs_checkpoint_show(store, atomic_load(&store->cut), err);
 }

@@ -34,6 +34,7 @@ struct entry {
 struct bs_statistics {
     struct entry *entries; /* by key, each once */
     size_t count, capacity;
+    size_t column; /* the first that it has */
 };
 
 enum bs_bounds_kind bs_bounds_kind_of(const struct bs_field *field)
@@ -159,8 +160,15 @@ static basalt_status has_form(const struct bs_h5_object *object, bool *out_right
     return BASALT_OK;
 }
 
-static basalt_status read_records(struct bs_h5_file *h5, const struct bs_h5_object *object,
-    bs_statistics_fn each, void *context, basalt_error *err)
+struct reading {
+    struct bs_h5_file *h5;
+    bs_statistics_fn each;
+    void *context;
+    bool stopped; /* by `each` */
+};
+
+static basalt_status read_records(
+    struct reading *reading, const struct bs_h5_object *object, basalt_error *err)
 {
     const uint64_t rows = bs_h5_object_dataset(object)->space.dims[0];
     const size_t room = (size_t)BS_MIN(rows, BLOCK_ROWS) * BS_STATISTICS_RECORD_BYTES;
@@ -169,20 +177,28 @@ static basalt_status read_records(struct bs_h5_file *h5, const struct bs_h5_obje
     if (!block) return bs_fail_memory(err, room);
     for (uint64_t first = 0; first < rows; first += BLOCK_ROWS) {
         const uint64_t count = BS_MIN(rows - first, BLOCK_ROWS);
-        BS_TRY(bs_h5_read(h5, object, first, count, block, err));
-        for (uint64_t i = 0; i < count; i++) {
+        BS_TRY(bs_h5_read(reading->h5, object, first, count, block, err));
+        for (uint64_t i = 0; i < count && !reading->stopped; i++) {
             struct bs_statistics_record record;
             if (!bs_statistics_decode(block + i * BS_STATISTICS_RECORD_BYTES, &record)) continue;
-            BS_TRY(each(context, &record, err));
+            status = reading->each(reading->context, &record, err);
+            reading->stopped = status != BASALT_OK;
         }
+        if (status) goto out;
     }
 out:
     bs_free(block);
     return status;
 }
 
-basalt_status bs_statistics_each(struct bs_h5_file *h5, const struct bs_h5_object *own,
-    bs_statistics_fn each, void *context, basalt_error *err)
+static bool is_fatal(basalt_status status)
+{
+    return status == BASALT_NO_MEMORY || status == BASALT_IO_ERROR;
+}
+
+/* The dataset, or NULL. */
+static basalt_status open_trusted(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    struct bs_h5_object **out_object, basalt_error *err)
 {
     struct bs_h5_object *object = NULL;
     uint64_t address;
@@ -192,19 +208,44 @@ basalt_status bs_statistics_each(struct bs_h5_file *h5, const struct bs_h5_objec
     if (!status) status = bs_h5_object_open(h5, address, &object, &why);
     if (!status) status = has_form(object, &use, &why);
     if (!status && use) status = is_trusted(h5, object, &use, &why);
-    if (!status && use) status = read_records(h5, object, each, context, &why);
-    bs_h5_object_close(object);
-    if (status != BASALT_NO_MEMORY && status != BASALT_IO_ERROR) return BASALT_OK;
+    *out_object = !status && use ? object : NULL;
+    if (!*out_object) bs_h5_object_close(object);
+    if (!is_fatal(status)) return BASALT_OK;
     if (err) *err = why;
     return status;
 }
 
-/* ---- those of one column -------------------------------------------------------------------------- */
+basalt_status bs_statistics_trusted(
+    struct bs_h5_file *h5, const struct bs_h5_object *own, bool *out_trusted, basalt_error *err)
+{
+    struct bs_h5_object *object = NULL;
+    const basalt_status status = open_trusted(h5, own, &object, err);
+    *out_trusted = object != NULL;
+    bs_h5_object_close(object);
+    return status;
+}
+
+basalt_status bs_statistics_each(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    bs_statistics_fn each, void *context, basalt_error *err)
+{
+    struct reading reading = {.h5 = h5, .each = each, .context = context};
+    struct bs_h5_object *object = NULL;
+    basalt_error why = {0};
+    basalt_status status = open_trusted(h5, own, &object, err);
+    if (status || !object) return status;
+    status = read_records(&reading, object, &why);
+    bs_h5_object_close(object);
+    if (!reading.stopped && !is_fatal(status)) return BASALT_OK;
+    if (err) *err = why;
+    return status;
+}
+
+/* ---- to look them up --------------------------------------------------------------------------- */
 
 struct collecting {
     struct bs_statistics *into;
-    size_t column;
-    enum bs_bounds_kind kind;
+    const struct bs_field *fields; /* of columns from `first` on */
+    size_t first, count;
     uint64_t number;
 };
 
@@ -214,14 +255,17 @@ static basalt_status collect(
     struct collecting *collecting = context;
     struct bs_statistics *into = collecting->into;
     const uint64_t number = collecting->number++;
-    if (record->column != collecting->column || record->values.kind != collecting->kind) {
+    if (record->column < collecting->first ||
+        record->column - collecting->first >= collecting->count ||
+        record->values.kind !=
+            bs_bounds_kind_of(&collecting->fields[record->column - collecting->first])) {
         return BASALT_OK;
     }
     if (into->count == into->capacity) {
         const size_t capacity = into->capacity ? into->capacity * 2 : 64;
         if (capacity > BS_STATISTICS_KEPT_MAX) {
             return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-                "there are statistics of over %zu chunks of one column", BS_STATISTICS_KEPT_MAX);
+                "there are statistics of over %zu chunks", BS_STATISTICS_KEPT_MAX);
         }
         void *grown = bs_realloc(into->entries, capacity * sizeof *into->entries);
         if (!grown) return bs_fail_memory(err, capacity * sizeof *into->entries);
@@ -241,7 +285,8 @@ static int compare_keys(const void *left, const void *right)
 {
     const struct bs_statistics_record *a = &((const struct entry *)left)->record;
     const struct bs_statistics_record *b = &((const struct entry *)right)->record;
-    int order = compare(a->first_row, b->first_row);
+    int order = compare(a->column, b->column);
+    if (!order) order = compare(a->first_row, b->first_row);
     if (!order) order = compare(a->values.rows, b->values.rows);
     if (!order) order = compare(a->address, b->address);
     return order ? order : compare(a->stored_bytes, b->stored_bytes);
@@ -266,22 +311,33 @@ static void sort(struct bs_statistics *statistics)
     statistics->count = kept;
 }
 
-basalt_status bs_statistics_open(struct bs_h5_file *h5, const struct bs_h5_object *own,
-    size_t column, const struct bs_field *field, struct bs_statistics **out_statistics,
-    basalt_error *err)
+basalt_status bs_statistics_load(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    const struct bs_field *fields, size_t first, size_t count,
+    struct bs_statistics **out_statistics, basalt_error *err)
 {
     struct bs_statistics *statistics = bs_alloc_zeroed(1, sizeof *statistics);
-    struct collecting collecting = {statistics, column, bs_bounds_kind_of(field), 0};
+    struct collecting collecting = {statistics, fields, first, count, 0};
+    basalt_error why = {0};
     *out_statistics = NULL;
     if (!statistics) return bs_fail_memory(err, sizeof *statistics);
-    const basalt_status status = bs_statistics_each(h5, own, collect, &collecting, err);
-    if (status || !statistics->count || statistics->count == BS_STATISTICS_KEPT_MAX) {
-        bs_statistics_free(statistics); /* full: it is not known what more there was */
+    statistics->column = first;
+    const basalt_status status = bs_statistics_each(h5, own, collect, &collecting, &why);
+    if (status || !statistics->count) {
+        bs_statistics_free(statistics);
+        if (!is_fatal(status)) return BASALT_OK; /* none, or too many */
+        if (err) *err = why;
         return status;
     }
     sort(statistics);
     *out_statistics = statistics;
     return BASALT_OK;
+}
+
+basalt_status bs_statistics_open(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    size_t column, const struct bs_field *field, struct bs_statistics **out_statistics,
+    basalt_error *err)
+{
+    return bs_statistics_load(h5, own, field, column, 1, out_statistics, err);
 }
 
 void bs_statistics_free(struct bs_statistics *statistics)
@@ -291,10 +347,12 @@ void bs_statistics_free(struct bs_statistics *statistics)
     bs_free(statistics);
 }
 
-bool bs_statistics_find(const struct bs_statistics *statistics, uint64_t first_row, uint64_t rows,
-    uint64_t address, uint64_t stored_bytes, struct bs_chunk_statistics *out_found)
+bool bs_statistics_find_of(const struct bs_statistics *statistics, size_t column,
+    uint64_t first_row, uint64_t rows, uint64_t address, uint64_t stored_bytes,
+    struct bs_chunk_statistics *out_found)
 {
-    const struct entry key = {.record = {.first_row = first_row,
+    const struct entry key = {.record = {.column = (uint32_t)column,
+                                  .first_row = first_row,
                                   .address = address,
                                   .stored_bytes = stored_bytes,
                                   .values = {.rows = rows}}};
@@ -305,4 +363,11 @@ bool bs_statistics_find(const struct bs_statistics *statistics, uint64_t first_r
     if (!found) return false;
     *out_found = found->record.values;
     return true;
+}
+
+bool bs_statistics_find(const struct bs_statistics *statistics, uint64_t first_row, uint64_t rows,
+    uint64_t address, uint64_t stored_bytes, struct bs_chunk_statistics *out_found)
+{
+    return bs_statistics_find_of(statistics, statistics ? statistics->column : 0, first_row, rows,
+        address, stored_bytes, out_found);
 }

@@ -40,6 +40,7 @@ basalt_status bs_store_open_without_log(const struct bs_env_parts *parts, const 
 static basalt_status close_writer(struct bs_store *store, basalt_error *err)
 {
     basalt_status status = bs_checkpoint_run(store, true, err);
+    if (!status && store->rebuilt_chunks) status = bs_checkpoint_rebuild(store, err);
     if (!status) status = bs_store_shrink(store, err);
     if (!status) status = bs_lock_unprotect(store, err);
     if (status) return status;

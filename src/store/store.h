@@ -127,6 +127,8 @@ BS_MUST_USE basalt_status bs_store_recover(const struct bs_env_parts *parts, con
 BS_MUST_USE basalt_status bs_store_verify(const struct bs_env_parts *parts, const char *path,
     basalt_finding_fn finding, basalt_progress_fn progress, void *context, uint64_t *out_faults,
     basalt_error *err);
+BS_MUST_USE basalt_status bs_store_rebuild_statistics(
+    const struct bs_env_parts *parts, const char *path, uint64_t *out_chunks, basalt_error *err);
 BS_MUST_USE basalt_status bs_store_backup(const struct bs_env_parts *parts, const char *path,
     const char *destination, basalt_progress_fn progress, void *context, basalt_error *err);
 

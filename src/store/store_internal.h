@@ -136,8 +136,9 @@ struct bs_family {
     uint64_t chunk_rows; /* as asked; 0: grows by itself */
     bool row_index;
     uint64_t created_wall_ns;
-    bs_lsn created; /* exists from this position on; 0: in the file at open */
-    char *fault;    /* why its rows can't be used, or NULL; set at open only */
+    bs_lsn created;      /* exists from this position on; 0: in the file at open */
+    char *fault;         /* why its rows can't be used, or NULL; set at open only */
+    bool has_statistics; /* (K) once open: there is such a dataset in the file */
 
     uint64_t next_row;             /* (C) */
     struct bs_part *part;          /* (C) in the memtable of this number; of an older one it */
@@ -250,6 +251,7 @@ BS_MUST_USE basalt_status bs_root_create(struct bs_store *store, struct bs_h5_fi
 /* Retains what it gets. */
 BS_MUST_USE basalt_status bs_view_create(struct bs_root *root, struct bs_memtable *frozen,
     struct bs_memtable *active, struct bs_view **out_view, basalt_error *err);
+struct bs_view *bs_view_current(struct bs_store *store); /* retained */
 void bs_view_take(struct bs_store *store, struct bs_view **out_view, bs_lsn *out_position);
 void bs_view_release(struct bs_view *view);
 uint64_t bs_roots_oldest(struct bs_store *store); /* commit of the oldest root that is in use */
@@ -282,9 +284,21 @@ BS_MUST_USE basalt_status bs_scratch_take(
     struct bs_scratch_pool *pool, struct bs_codec_scratch **out_scratch, basalt_error *err);
 void bs_scratch_give(struct bs_scratch_pool *pool, struct bs_codec_scratch *scratch);
 
+struct bs_statistics_record {
+    uint32_t column;
+    uint64_t first_row, address, stored_bytes;
+    struct bs_chunk_statistics values;
+};
+struct bs_tally {       /* of a column that is being written */
+    uint64_t first_row; /* of the rows in `running`, which end where the column ends */
+    struct bs_chunk_statistics running; /* of its last, growing chunk */
+    struct bs_statistics_record *done;  /* of chunks that are full; not in the file yet */
+    size_t done_count, done_capacity;
+};
 struct bs_column_file {
     struct bs_h5_node *values;
     struct bs_h5_node *mask; /* MASKED: the dataset `mask`; PLAIN: validity, once there is one */
+    struct bs_tally tally;
 };
 struct bs_family_file {
     struct bs_h5_node *group, *own; /* own: .basalt */
@@ -293,9 +307,11 @@ struct bs_family_file {
     struct bs_column_file *columns;
     char **links;
     uint64_t rows;
+    struct bs_h5_node *statistics; /* NULL: not sought yet */
 };
 struct bs_file_work { /* what writing a family needs */
     struct bs_h5_writer *writer;
+    struct bs_h5_file *committed; /* the last root */
     struct bs_sched *sched;
     struct bs_scratch_pool *scratches;
 };
@@ -367,11 +383,6 @@ BS_MUST_USE basalt_status bs_family_file_rows(
 #define BS_STATISTICS_RECORD_BYTES ((size_t)72)
 #define BS_STATISTICS_CHUNK_ROWS ((uint64_t)512)
 
-struct bs_statistics_record {
-    uint32_t column;
-    uint64_t first_row, address, stored_bytes;
-    struct bs_chunk_statistics values;
-};
 struct bs_h5_type *bs_statistics_type(void); /* NULL if no memory */
 void bs_statistics_encode(
     const struct bs_statistics_record *record, uint8_t out[BS_STATISTICS_RECORD_BYTES]);
@@ -384,6 +395,71 @@ typedef basalt_status (*bs_statistics_fn)(
  * passed over. */
 BS_MUST_USE basalt_status bs_statistics_each(struct bs_h5_file *h5, const struct bs_h5_object *own,
     bs_statistics_fn each, void *context, basalt_error *err);
+
+/* Would they be used? */
+BS_MUST_USE basalt_status bs_statistics_trusted(
+    struct bs_h5_file *h5, const struct bs_h5_object *own, bool *out_trusted, basalt_error *err);
+/* As bs_statistics_open, of columns [first, first + count), whose fields these are. */
+BS_MUST_USE basalt_status bs_statistics_load(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    const struct bs_field *fields, size_t first, size_t count,
+    struct bs_statistics **out_statistics, basalt_error *err);
+bool bs_statistics_find_of(const struct bs_statistics *statistics, size_t column,
+    uint64_t first_row, uint64_t rows, uint64_t address, uint64_t stored_bytes,
+    struct bs_chunk_statistics *out_found);
+
+/* statistics_tally.c */
+/* Adds rows: `values` of fixed width as they lie in a batch or in a chunk, not looked at in a field without
+ * bounds; row i is there if bit first + i of `validity` (NULL: all are) is set. */
+void bs_statistics_add(struct bs_chunk_statistics *into, const struct bs_field *field,
+    const uint8_t *values, const uint8_t *validity, uint64_t first, uint64_t count);
+void bs_statistics_merge(struct bs_chunk_statistics *into, const struct bs_chunk_statistics *from);
+BS_MUST_USE basalt_status bs_statistics_of_rows(struct bs_column_reader *reader, uint64_t first,
+    uint64_t count, struct bs_chunk_statistics *out, basalt_error *err);
+void bs_tally_begin(struct bs_tally *tally, uint64_t row);
+void bs_tally_free(struct bs_tally *tally);
+BS_MUST_USE basalt_status bs_tally_put(struct bs_tally *tally, size_t column,
+    const struct bs_h5_full_chunk *chunk, const struct bs_chunk_statistics *values,
+    basalt_error *err);
+/* The chunk has all rows up to the end of the tally; what it had before that is read through `links`,
+ * which may be NULL: then nothing is said of such a chunk. */
+BS_MUST_USE basalt_status bs_tally_end_chunk(const struct bs_family *family, size_t column,
+    const struct bs_family_links *links, const struct bs_h5_full_chunk *chunk, basalt_error *err);
+
+/* statistics_write.c: as the checkpointer, before a flip */
+/* What tallies have ready goes into the family's dataset, which is made anew if that in the file is not
+ * to be trusted. */
+BS_MUST_USE basalt_status bs_statistics_flush(
+    const struct bs_file_work *work, struct bs_family *family, basalt_error *err);
+/* All chunks of the family are about to change. */
+BS_MUST_USE basalt_status bs_statistics_drop(
+    const struct bs_file_work *work, struct bs_family *family, basalt_error *err);
+/* At a clean close: the dataset's own tail, and records that are of no chunk any more. */
+BS_MUST_USE basalt_status bs_statistics_finish(
+    const struct bs_file_work *work, struct bs_family *family, basalt_error *err);
+/* All that the last root has of the family, from its rows. */
+BS_MUST_USE basalt_status bs_statistics_rebuild(const struct bs_file_work *work,
+    struct bs_family *family, uint64_t *out_records, basalt_error *err);
+struct bs_moves { /* chunks that bs_h5_compact has moved */
+    struct bs_h5_moved_chunk *items;
+    size_t count, capacity;
+};
+BS_MUST_USE basalt_status bs_moves_add(
+    void *moves, const struct bs_h5_moved_chunk *chunk, basalt_error *err); /* a bs_h5_moved_fn */
+/* What the last root says of chunks that have moved is said of where they are now. */
+BS_MUST_USE basalt_status bs_statistics_follow(struct bs_store *store,
+    const struct bs_file_work *work, struct bs_moves *moves, basalt_error *err);
+
+/* statistics_check.c */
+BS_MUST_USE basalt_status bs_family_own(struct bs_h5_file *h5, const struct bs_family *family,
+    struct bs_h5_object **out_own, basalt_error *err); /* the group .basalt of the family */
+typedef void (*bs_statistics_finding_fn)(void *context, const char *sentence);
+/* A sentence for every chunk that is not what its record says. */
+BS_MUST_USE basalt_status bs_statistics_verify(struct bs_h5_file *h5,
+    const struct bs_family *family, bs_statistics_finding_fn finding, void *context,
+    basalt_error *err);
+/* Appends an encoded record of every chunk that is stored, the last one as it is now. */
+BS_MUST_USE basalt_status bs_statistics_compute(struct bs_h5_file *h5,
+    const struct bs_family *family, struct bs_bytes *records, basalt_error *err);
 
 /* ---- locks (lock.c) --------------------------------------------------------------------------- */
 
@@ -516,6 +592,7 @@ struct bs_store {
     _Atomic uint64_t batches, bytes, commits, checkpoints, checkpoint_last_ns, checkpoint_max_ns,
         stalls, stall_max_ns, file_bytes, live_bytes, free_bytes, retired_bytes;
 
+    uint64_t *rebuilt_chunks; /* unless NULL: a clean close finds all statistics anew, and counts */
     basalt_recovery recovery; /* what opening did */
 };
 
@@ -573,6 +650,8 @@ BS_MUST_USE basalt_status bs_checkpoint_run(
     struct bs_store *store, bool closing, basalt_error *err);
 /* Flips to what the writer has, with this cut, and publishes the view of it. */
 BS_MUST_USE basalt_status bs_checkpoint_show(struct bs_store *store, bs_lsn cut, basalt_error *err);
+/* The statistics of all families, from their rows, in a flip of their own. Before a clean close ends. */
+BS_MUST_USE basalt_status bs_checkpoint_rebuild(struct bs_store *store, basalt_error *err);
 BS_MUST_USE basalt_status bs_checkpoint_start(struct bs_store *store, basalt_error *err);
 void bs_checkpoint_stop(struct bs_store *store);
 BS_MUST_USE basalt_status bs_checkpoint_request(struct bs_store *store, basalt_error *err);

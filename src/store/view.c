@@ -86,9 +86,14 @@ basalt_status bs_view_create(struct bs_root *root, struct bs_memtable *frozen,
     return BASALT_OK;
 }
 
+struct bs_view *bs_view_current(struct bs_store *store)
+{
+    return (struct bs_view *)(void *)bs_published_take(&store->view);
+}
+
 void bs_view_take(struct bs_store *store, struct bs_view **out_view, bs_lsn *out_position)
 {
-    struct bs_view *view = (struct bs_view *)(void *)bs_published_take(&store->view);
+    struct bs_view *view = bs_view_current(store);
     assert(view);
     const bs_lsn visible = atomic_load_explicit(&store->visible, memory_order_acquire);
     const bs_lsn sealed = atomic_load_explicit(&view->active->sealed, memory_order_acquire);

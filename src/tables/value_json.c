@@ -62,16 +62,6 @@ static void put_integer(struct bs_bytes *out, const struct bs_h5_type *type, con
     }
 }
 
-/* Half precision is widened by hand: C11 has no type for it. */
-static double load_half(uint64_t bits)
-{
-    const int exponent = (int)(bits >> 10 & 31);
-    const double fraction = (double)(bits & 1023) / 1024;
-    const double sign = bits >> 15 & 1 ? -1 : 1;
-    if (exponent == 31) return fraction != 0 ? NAN : sign * INFINITY;
-    return exponent ? sign * ldexp(1 + fraction, exponent - 15) : sign * ldexp(fraction, -14);
-}
-
 /* As few digits as give the same number back. */
 static void put_number(struct bs_bytes *out, double value, bool single)
 {
@@ -99,7 +89,7 @@ static void put_float(struct bs_bytes *out, const struct bs_h5_type *type, const
     float narrow;
     memcpy(&value, &bits, sizeof value);
     memcpy(&narrow, &low, sizeof narrow);
-    if (type->size_bytes == 2) value = load_half(bits);
+    if (type->size_bytes == 2) value = bs_half((uint16_t)bits);
     if (type->size_bytes == 4) value = (double)narrow;
     if (isnan(value)) {
         bs_bytes_text(out, "\"NaN\"");

@@ -72,7 +72,7 @@ static void use_writer(struct bs_vfs *vfs)
         bs_h5_reclaim(use.writer, UINT64_MAX);
         (void)!bs_h5_children(use.writer, bs_h5_root(use.writer), change_node, &use, NULL);
         commit(use.writer);
-        (void)!bs_h5_compact(use.writer, use.scratch, &worth, NULL);
+        (void)!bs_h5_compact(use.writer, use.scratch, NULL, NULL, &worth, NULL);
         commit(use.writer);
     }
     bs_h5_writer_close(use.writer);

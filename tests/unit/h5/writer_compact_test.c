@@ -82,7 +82,7 @@ static basalt_status compact(struct fixture *fixture, basalt_error *err)
     basalt_status status = BASALT_OK;
     bs_h5_set_closed(fixture->writer, true); /* else the file keeps some room behind its end */
     for (unsigned pass = 0; pass < PASSES_MAX && again && !status; pass++) {
-        status = bs_h5_compact(fixture->writer, fixture->scratch, &again, err);
+        status = bs_h5_compact(fixture->writer, fixture->scratch, NULL, NULL, &again, err);
         if (!status && again) status = fixture_commit(fixture, err);
     }
     return status ? status : bs_h5_shorten(fixture->writer, err);
