@@ -67,6 +67,8 @@ struct file_list {
 /* A text, or a list of texts; each a path, or a pattern of *, ?, [] and ** (any folders). */
 bool files_of(duckdb_value value, struct file_list *out_files, struct failure *failure);
 void files_clear(struct file_list *files);
+bool is_file(const char *path);
+bool is_pattern(const char *text);
 
 /* ---- vector.c: Arrow to DuckDB -------------------------------------------------------------- */
 

@@ -98,7 +98,13 @@ static bool enter(
     return fine;
 }
 
-static bool is_pattern(const char *text)
+bool is_file(const char *path)
+{
+    struct stat found;
+    return !stat(path, &found) && S_ISREG(found.st_mode);
+}
+
+bool is_pattern(const char *text)
 {
     return strpbrk(text, "*?[") != NULL;
 }

@@ -1,5 +1,5 @@
-/* read_hdf5.c - read_hdf5(files, path): a path of HDF5 files as a table; and FROM 'x.h5': the one table
- * that a file has. */
+/* read_hdf5.c - read_hdf5(files, path): a path of HDF5 files as a table; FROM 'x.h5/path', which is the
+ * same; and FROM 'x.h5': the one table that a file has. */
 #include "contents.h"
 
 #include <stdlib.h>
@@ -22,6 +22,7 @@ static void bind(duckdb_bind_info info)
 /* ---- the one table of a file ---------------------------------------------------------------- */
 
 #define TABLES_SHOWN 20
+#define FILE_BYTES_MAX 4096
 
 struct tables {
     size_t count;
@@ -69,22 +70,53 @@ static void bind_only(duckdb_bind_info info)
     scan_bind(info, request);
 }
 
-static void replace(duckdb_replacement_scan_info info, const char *name, void *data)
+/* Whether the first `bytes` of `name` end as the name of a HDF5 file. */
+static bool has_ending(const char *name, size_t bytes)
 {
     static const char *const endings[] = {
         ".h5", ".hdf5", ".he5", ".h5ad", ".nc", ".nc4", ".cdf", ".mat", ".nxs"};
-    const size_t bytes = strlen(name);
-    bool known = false;
-    (void)data;
     for (size_t i = 0; i < COUNT_OF(endings); i++) {
         const size_t ending = strlen(endings[i]);
-        known |= bytes > ending && !strcasecmp(name + bytes - ending, endings[i]);
+        if (bytes > ending && !strncasecmp(name + bytes - ending, endings[i], ending)) return true;
     }
-    if (!known) return;
-    duckdb_value file = duckdb_create_varchar(name);
-    duckdb_replacement_scan_set_function_name(info, "read_hdf5_table");
-    duckdb_replacement_scan_add_parameter(info, file);
-    duckdb_destroy_value(&file);
+    return false;
+}
+
+/* How much of "FILE/PATH" is the file: the longest part that ends as one and is one, or is a pattern.
+ * 0: there is none. */
+static size_t file_bytes(const char *name)
+{
+    for (size_t bytes = strlen(name); bytes > 0; bytes--) {
+        char file[FILE_BYTES_MAX];
+        if (name[bytes] && name[bytes] != '/') continue;
+        if (bytes >= sizeof file || !has_ending(name, bytes)) continue;
+        memcpy(file, name, bytes);
+        file[bytes] = 0;
+        if (is_file(file) || is_pattern(file)) return bytes;
+    }
+    return 0;
+}
+
+static void add_text_parameter(duckdb_replacement_scan_info info, const char *text, size_t bytes)
+{
+    duckdb_value value = duckdb_create_varchar_length(text, bytes);
+    duckdb_replacement_scan_add_parameter(info, value);
+    duckdb_destroy_value(&value);
+}
+
+/* FROM 'x.h5' and FROM 'x.h5/a/b'. */
+static void replace(duckdb_replacement_scan_info info, const char *name, void *data)
+{
+    const size_t all = strlen(name), file = file_bytes(name);
+    (void)data;
+    if (file && file < all) {
+        duckdb_replacement_scan_set_function_name(info, "read_hdf5");
+        add_text_parameter(info, name, file);
+        add_text_parameter(info, name + file, all - file);
+    } else if (has_ending(name, all)) {
+        duckdb_replacement_scan_set_function_name(info, "read_hdf5_table");
+        add_text_parameter(info, name, all);
+    }
 }
 
 void register_replacement(duckdb_database database)

@@ -141,9 +141,10 @@ const char *metadata_find(const char *metadata, const char *key, size_t *out_byt
 static bool parse_shape(const char *text, size_t bytes, uint64_t items, struct shape *out)
 {
     uint64_t all = 1;
-    const char *at = text ? memchr(text, '[', bytes) : NULL;
-    const char *const end = text + bytes;
     out->rank = 0;
+    if (!text) return false;
+    const char *at = memchr(text, '[', bytes);
+    const char *const end = text + bytes;
     while (at && ++at < end && out->rank < SHAPE_RANK_MAX) {
         uint64_t number = 0;
         while (at < end && *at >= '0' && *at <= '9') number = number * 10 + (uint64_t)(*at++ - '0');

@@ -72,6 +72,11 @@ def make_rows(folder):
         file["t/k"] = ["text"]
     with h5py.File(folder / "only.h5", "w") as file:
         file["only"] = np.arange(3)
+    (folder / "folder.h5").mkdir()
+    with h5py.File(folder / "folder.h5/only.h5", "w") as file:
+        file["only"] = np.arange(3)
+    with h5py.File(folder / "named.h5", "w") as file:
+        file["run.h5/x"] = np.arange(4)
     with h5py.File(folder / "damaged.h5", "w") as file:
         file.create_dataset("x", data=np.arange(50_000.0), chunks=(10_000,), fletcher32=True)
         place = file["x"].id.get_chunk_info(3).byte_offset
