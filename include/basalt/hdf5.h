@@ -213,6 +213,59 @@ BASALT_API void basalt_hdf5_cursor_get_needs(
 BASALT_CHECKED basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor, uint64_t first_row,
     uint64_t row_count, struct ArrowArray *out_array, basalt_error *err);
 
+/* ---- rows by their values ----------------------------------------------------------------------
+ *
+ * A cursor that is given ranges finds the rows whose values are in all of them, and leaves out what they rule
+ * out as early as can be: the columns with ranges are read first, a block of rows (whole chunks) at a
+ * time and each only where those before it left a row; the other columns only of blocks with a row that
+ * is in all ranges. What is found does not depend on chunks.
+ *
+ * Values compare as numbers, exactly and whatever their types: bool as 0 and 1, dates, times and durations
+ * as the numbers that count them. NaN is greater than every number, so it is where there is no max. A null
+ * is in no range, not even in one without bounds. */
+
+typedef enum basalt_hdf5_bound_kind {
+    BASALT_HDF5_BOUND_NONE = 0, /* there is none on this side */
+    BASALT_HDF5_BOUND_SIGNED = 1,
+    BASALT_HDF5_BOUND_UNSIGNED = 2,
+    BASALT_HDF5_BOUND_FLOAT = 3
+} basalt_hdf5_bound_kind;
+typedef struct basalt_hdf5_bound {
+    basalt_hdf5_bound_kind kind; /* which of these it is */
+    union {
+        int64_t as_signed;
+        uint64_t as_unsigned;
+        double as_float;
+    } value;
+} basalt_hdf5_bound;
+typedef struct basalt_hdf5_range { /* both ends are in it; min > max: no value is */
+    size_t column;                 /* of the table, whether or not the cursor reads it */
+    basalt_hdf5_bound min, max;
+} basalt_hdf5_range;
+/* Ranges for basalt_hdf5_cursor_find, instead of those it had; copied. basalt_hdf5_cursor_batch_rows
+ * takes their columns into account, basalt_hdf5_cursor_read does not look at them. BAD_ARGUMENT: there is no
+ * such column. UNSUPPORTED: one that is no number, bool, date, time or duration; the message names it. */
+BASALT_CHECKED basalt_status basalt_hdf5_cursor_set_ranges(basalt_hdf5_cursor *cursor,
+    const basalt_hdf5_range *ranges, size_t range_count, basalt_error *err);
+
+typedef struct basalt_hdf5_run {
+    uint64_t first_row, row_count;
+} basalt_hdf5_run;
+typedef struct basalt_hdf5_found {
+    struct ArrowArray
+        rows; /* the cursor's columns of these rows and no other, if there is one: call
+                             * its release; it may outlive the cursor and the file */
+    const basalt_hdf5_run
+        *runs;         /* which rows they are, rising; lent until the cursor is asked again */
+    size_t run_count;  /* 0: no row was found */
+    uint64_t next_row; /* where to go on; `end_row`: all is done */
+} basalt_hdf5_found;
+/* Of rows first_row, first_row + step, … before `end_row` those of the first block that are in the ranges,
+ * if there is such a block. BAD_ARGUMENT: the table does not have these rows, or `step` is 0. Errors else
+ * as of basalt_hdf5_cursor_read. */
+BASALT_CHECKED basalt_status basalt_hdf5_cursor_find(basalt_hdf5_cursor *cursor, uint64_t first_row,
+    uint64_t end_row, uint64_t step, basalt_hdf5_found *out_found, basalt_error *err);
+
 /* ---- elements into memory ----------------------------------------------------------------------
  *
  * Any part of a dataset as an array. A read is spread over the threads of an environment, or of the

@@ -241,6 +241,23 @@ basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor, uint64_t first
     return bs_cursor_read(cursor->cursor, first_row, row_count, out_array, err);
 }
 
+basalt_status basalt_hdf5_cursor_set_ranges(basalt_hdf5_cursor *cursor,
+    const basalt_hdf5_range *ranges, size_t range_count, basalt_error *err)
+{
+    BS_API_NEEDS(cursor);
+    if (range_count) BS_API_NEEDS(ranges);
+    return bs_cursor_set_ranges(cursor->cursor, ranges, range_count, err);
+}
+
+basalt_status basalt_hdf5_cursor_find(basalt_hdf5_cursor *cursor, uint64_t first_row,
+    uint64_t end_row, uint64_t step, basalt_hdf5_found *out_found, basalt_error *err)
+{
+    BS_API_NEEDS(out_found);
+    memset(out_found, 0, sizeof *out_found);
+    BS_API_NEEDS(cursor);
+    return bs_cursor_find(cursor->cursor, first_row, end_row, step, out_found, err);
+}
+
 /* ---- elements into memory ------------------------------------------------------------------------ */
 
 struct basalt_hdf5_dataset {

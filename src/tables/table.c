@@ -132,6 +132,29 @@ void bs_table_info(const struct bs_table *table, basalt_hdf5_table_info *out_inf
     *out_info = (basalt_hdf5_table_info){table->kind, table->rows, table->column_count};
 }
 
+basalt_status bs_column_schema(
+    const struct bs_table *table, size_t index, struct ArrowSchema *out, basalt_error *err)
+{
+    const struct bs_column_of *column = &table->columns[index];
+    if (!column->dictionary) {
+        return bs_value_schema(&column->value, column->name, column->format, column->nullable,
+            &column->metadata, out, err);
+    }
+    if (table->options.without_dictionaries) {
+        return bs_value_schema(
+            &column->dictionary->value, column->name, NULL, true, &column->metadata, out, err);
+    }
+    basalt_status status =
+        bs_arrow_schema(out, column->value.format, column->name, &column->metadata, 0, true, err);
+    if (status) return status;
+    out->flags =
+        ARROW_FLAG_NULLABLE | (column->dictionary->ordered ? ARROW_FLAG_DICTIONARY_ORDERED : 0);
+    status =
+        bs_value_schema(&column->dictionary->value, "", NULL, false, NULL, out->dictionary, err);
+    if (status) out->release(out);
+    return status;
+}
+
 basalt_status bs_table_schema(
     const struct bs_table *table, struct ArrowSchema *out, basalt_error *err)
 {
@@ -139,25 +162,7 @@ basalt_status bs_table_schema(
         bs_arrow_schema(out, "+s", "", &table->metadata, table->column_count, false, err);
     if (status) return status;
     for (size_t i = 0; !status && i < table->column_count; i++) {
-        const struct bs_column_of *column = &table->columns[i];
-        struct ArrowSchema *child = out->children[i];
-        if (!column->dictionary) {
-            status = bs_value_schema(&column->value, column->name, column->format, column->nullable,
-                &column->metadata, child, err);
-            continue;
-        }
-        if (table->options.without_dictionaries) {
-            status = bs_value_schema(&column->dictionary->value, column->name, NULL, true,
-                &column->metadata, child, err);
-            continue;
-        }
-        status = bs_arrow_schema(
-            child, column->value.format, column->name, &column->metadata, 0, true, err);
-        if (status) break;
-        child->flags =
-            ARROW_FLAG_NULLABLE | (column->dictionary->ordered ? ARROW_FLAG_DICTIONARY_ORDERED : 0);
-        status = bs_value_schema(
-            &column->dictionary->value, "", NULL, false, NULL, child->dictionary, err);
+        status = bs_column_schema(table, i, out->children[i], err);
     }
     if (status) out->release(out);
     return status;

@@ -177,13 +177,13 @@ void bs_cursor_close(struct bs_table_cursor *cursor)
     bs_free(cursor->columns);
     bs_paths_free(cursor->paths);
     bs_block_pool_release(cursor->pool);
+    bs_where_free(cursor->where);
     bs_free(cursor);
 }
 
 /* ---- how many rows ----------------------------------------------------------------------------- */
 
-/* Rows of a chunk of the dataset; 0 if it has none. */
-static uint64_t chunk_rows(const struct bs_block *block)
+uint64_t bs_block_chunk_rows(const struct bs_block *block)
 {
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(block->object);
     return dataset->layout == BS_H5_CHUNKED ? dataset->chunk_dims[0] : 0;
@@ -192,6 +192,7 @@ static uint64_t chunk_rows(const struct bs_block *block)
 uint64_t bs_cursor_batch_rows(const struct bs_table_cursor *cursor, uint64_t first)
 {
     const struct bs_table *table = cursor->table;
+    if (cursor->where) return bs_where_batch_rows(cursor->where, first);
     const uint64_t chunk_bytes_max = BS_MIN(CHUNK_BYTES_MAX, bs_table_room(table) / 3);
     uint64_t bytes = 0, rows_each = 1, chunk = 0;
     for (size_t i = 0; i < cursor->piece_count; i++) {
@@ -209,7 +210,7 @@ uint64_t bs_cursor_batch_rows(const struct bs_table_cursor *cursor, uint64_t fir
     }
     for (size_t i = 0; i < cursor->piece_count;
          i++) { /* the largest chunks that are not too large */
-        const uint64_t found = chunk_rows(&table->blocks[cursor->pieces[i].block]);
+        const uint64_t found = bs_block_chunk_rows(&table->blocks[cursor->pieces[i].block]);
         if (found <= BS_MAX(rows, chunk_bytes_max / bytes)) chunk = BS_MAX(chunk, found);
     }
     if (!chunk) return rows;
@@ -234,6 +235,10 @@ static uint64_t array_bytes(const struct bs_value *value)
 void bs_cursor_needs(const struct bs_table_cursor *cursor, basalt_hdf5_needs *out_needs)
 {
     const struct bs_table *table = cursor->table;
+    if (cursor->where) {
+        bs_where_needs(cursor->where, out_needs);
+        return;
+    }
     *out_needs = (basalt_hdf5_needs){.memory_bytes = cursor->memory_bytes};
     for (size_t i = 0; i < cursor->column_count; i++) {
         const struct bs_column_of *column = &table->columns[cursor->columns[i].column];
@@ -356,6 +361,35 @@ static const uint8_t *piece_row(const struct bs_table_cursor *cursor, const stru
     if (!piece->bytes) return (const uint8_t *)"";
     return piece->bytes + (row - piece->first * block->rows_each) * (piece->high - piece->low) +
         (offset - piece->low);
+}
+
+void bs_cursor_drop_pieces(struct bs_table_cursor *cursor)
+{
+    for (size_t i = 0; i < cursor->piece_count; i++) {
+        if (cursor->table->blocks[cursor->pieces[i].block].rows_each > 1) continue;
+        bs_free(cursor->pieces[i].bytes);
+        cursor->pieces[i].bytes = NULL;
+    }
+}
+
+void bs_cursor_take_pieces(struct bs_table_cursor *cursor, struct bs_table_cursor *from)
+{
+    for (size_t i = 0; i < from->piece_count; i++) {
+        struct bs_piece *given = &from->pieces[i];
+        if (from->table->blocks[given->block].rows_each > 1) continue; /* it goes on in them */
+        for (size_t k = 0; given->bytes && k < cursor->piece_count; k++) {
+            struct bs_piece *piece = &cursor->pieces[k];
+            if (piece->block != given->block || piece->low != given->low ||
+                piece->high != given->high) {
+                continue;
+            }
+            bs_free(piece->bytes);
+            piece->bytes = given->bytes;
+            piece->first = given->first;
+            piece->end = given->end;
+            given->bytes = NULL;
+        }
+    }
 }
 
 /* ---- columns ----------------------------------------------------------------------------------- */
@@ -602,10 +636,6 @@ basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first, uin
     if (status) out->release(out);
     cursor->memory_bytes = bs_table_room(table) - cursor->room.left +
         atomic_load(&cursor->workspace_bytes) + bs_block_pool_bytes(cursor->pool);
-    for (size_t i = 0; i < cursor->piece_count; i++) { /* kept only where the next rows are in it */
-        if (table->blocks[cursor->pieces[i].block].rows_each > 1) continue;
-        bs_free(cursor->pieces[i].bytes);
-        cursor->pieces[i].bytes = NULL;
-    }
+    if (!cursor->keeps_pieces) bs_cursor_drop_pieces(cursor);
     return status;
 }

@@ -59,6 +59,12 @@ void bs_cursor_needs(const struct bs_table_cursor *cursor, basalt_hdf5_needs *ou
 BS_MUST_USE basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first,
     uint64_t count, struct ArrowArray *out, basalt_error *err);
 
+/* Rows by their values (table_where.c). */
+BS_MUST_USE basalt_status bs_cursor_set_ranges(struct bs_table_cursor *cursor,
+    const basalt_hdf5_range *ranges, size_t range_count, basalt_error *err);
+BS_MUST_USE basalt_status bs_cursor_find(struct bs_table_cursor *cursor, uint64_t first,
+    uint64_t end, uint64_t step, basalt_hdf5_found *out_found, basalt_error *err);
+
 /* One dataset, whose elements are read into memory (hdf5_dataset.c). */
 struct bs_hdf5_dataset;
 BS_MUST_USE basalt_status bs_hdf5_dataset_open(struct bs_hdf5 *file, const char *path,

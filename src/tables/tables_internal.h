@@ -276,6 +276,8 @@ struct bs_table_cursor {
     uint64_t first, count;            /* and its rows */
     uint64_t memory_bytes;            /* the most that the last read took */
     _Atomic uint64_t workspace_bytes; /* of that, what chunks were decoded in */
+    bool keeps_pieces;                /* until bs_cursor_drop_pieces */
+    struct bs_where *where;           /* its ranges; or NULL */
 };
 
 /* Rows [first, first + count) of a dataset, as bs_h5_read gives them, in the cursor's way. */
@@ -289,12 +291,52 @@ BS_MUST_USE basalt_status bs_cursor_read_codes(struct bs_table_cursor *cursor,
     const struct bs_column_of *column, const uint8_t *bytes, uint64_t stride, uint64_t first,
     uint64_t count, struct ArrowArray *out, basalt_error *err);
 
+/* Rows of a chunk of a block's dataset; 0 if it has none. */
+uint64_t bs_block_chunk_rows(const struct bs_block *block);
+/* Pieces are kept only where a row of the dataset is many of the table. */
+void bs_cursor_drop_pieces(struct bs_table_cursor *cursor);
+/* What `from` read of the blocks that both read, for the next read of `cursor`. */
+void bs_cursor_take_pieces(struct bs_table_cursor *cursor, struct bs_table_cursor *from);
+
+/* Column `index` of the table's schema. */
+BS_MUST_USE basalt_status bs_column_schema(
+    const struct bs_table *table, size_t index, struct ArrowSchema *out, basalt_error *err);
 BS_MUST_USE basalt_status bs_table_open(struct bs_h5_file *h5, const char *path,
     const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err);
 /* `how` is what it reads with; its parts are borrowed. The columns are checked by the caller. */
 BS_MUST_USE basalt_status bs_cursor_open(const struct bs_table *table, const size_t *columns,
     size_t column_count, const struct bs_h5_read_how *how, struct bs_table_cursor **out_cursor,
     basalt_error *err);
+
+/* ---- rows by their values ---- */
+
+union bs_number {
+    int64_t as_signed;
+    uint64_t as_unsigned;
+    double as_float;
+};
+/* table_range.c. A range in numbers of a column's type. */
+struct bs_range {
+    char code;                 /* the type: Arrow's letter for numbers; times are 'i' and 'l' */
+    bool nothing;              /* no number is in it */
+    bool nan;                  /* NaN is */
+    union bs_number low, high; /* in it, the smallest and the largest */
+};
+/* False: the column's type (Arrow's `format`) has no numbers to compare. */
+bool bs_range_of(const char *format, const basalt_hdf5_range *of, struct bs_range *out);
+/* Clears the bytes of the rows that are not in the range; a byte a row, 1 or 0. */
+void bs_range_keep(const struct bs_range *range, const struct ArrowArray *array, uint8_t *in);
+
+/* table_compact.c. The array, whose row 0 is row `first`, becomes these of its rows. */
+BS_MUST_USE basalt_status bs_array_compact(const struct ArrowSchema *schema,
+    struct ArrowArray *array, uint64_t first, const basalt_hdf5_run *runs, size_t run_count,
+    basalt_error *err);
+
+/* table_where.c */
+struct bs_where;
+void bs_where_free(struct bs_where *where); /* NULL is fine */
+uint64_t bs_where_batch_rows(const struct bs_where *where, uint64_t first);
+void bs_where_needs(const struct bs_where *where, basalt_hdf5_needs *out_needs);
 
 /* ---- building a table (table_build.c) ---- */
 
