@@ -89,6 +89,13 @@ struct values { /* a column of an array, or a part of one */
  * said in DuckDB's type. */
 bool vector_write(const struct values *values, uint64_t first, uint64_t step, idx_t count,
     duckdb_vector out, idx_t at, struct failure *failure);
+struct
+    clock { /* how times are counted: numbers of so many bytes, * multiply / divide, rounded down */
+    size_t width;
+    int64_t multiply, divide;
+};
+/* Arrow's format to microseconds; dates of milliseconds to days. */
+struct clock clock_of(const char *format);
 bool array_is_valid(const struct ArrowArray *array, uint64_t row);
 /* DuckDB numbers the values of an ENUM by the smallest type that does. */
 void enum_write(void *out, idx_t row, size_t enum_count, uint64_t code);
@@ -109,6 +116,8 @@ struct epoch {
 struct epoch epoch_of(const struct ArrowSchema *schema);
 bool epoch_write(const struct epoch *epoch, const struct values *values, uint64_t first,
     uint64_t step, idx_t count, duckdb_vector out, struct failure *failure);
+/* Microseconds since 1970, as epoch_write gives them; the smallest and largest for what is beyond. */
+int64_t epoch_instant(const struct epoch *epoch, double number);
 /* The value of `key` in a column's metadata, not NUL-terminated; NULL: there is none. */
 const char *metadata_find(const char *metadata, const char *key, size_t *out_bytes);
 
@@ -184,6 +193,7 @@ struct scan_request {
     const char *row_name; /* of the row's number, first, if it is not to be last */
     int64_t start, stop;  /* as Python's; INT64_MAX: the end */
     uint64_t step;
+    struct where *where; /* or NULL: all rows */
     /* Opens part->table (part->file is open) and says what its columns are. */
     open_part_fn *open;
 };

@@ -112,7 +112,7 @@ static bool fill(duckdb_bind_info info, struct scan_request *request, struct fai
     const int64_t step = take_number(info, "step", 1);
     if (step < 1) return fail(failure, "step is %" PRId64 "; it must be 1 or more", step);
     request->step = (uint64_t)step;
-    return true;
+    return where_take(info, &request->where, failure);
 }
 
 struct scan_extra {                 /* of a function */
@@ -210,6 +210,9 @@ duckdb_table_function scan_function(struct scan_counters *counters, const char *
     add_named_parameter(function, "start", DUCKDB_TYPE_BIGINT);
     add_named_parameter(function, "stop", DUCKDB_TYPE_BIGINT);
     add_named_parameter(function, "step", DUCKDB_TYPE_BIGINT);
+    add_named_parameter(function, "where_column", DUCKDB_TYPE_ANY);
+    add_named_parameter(function, "min", DUCKDB_TYPE_ANY);
+    add_named_parameter(function, "max", DUCKDB_TYPE_ANY);
     duckdb_table_function_set_init(function, scan_init);
     duckdb_table_function_set_local_init(function, scan_init_thread);
     duckdb_table_function_set_function(function, scan_rows);

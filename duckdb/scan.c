@@ -8,7 +8,10 @@
  * morsel that no one else waits for: DuckDB has then ended the query (LIMIT, cancel).
  *
  * A table's row may be many rows of the result (`explode`): those of a dense matrix in long form. Rows are
- * counted in the table's; `flat` is a row of the result counted from the first of the batch at hand. */
+ * counted in the table's; `flat` is a row of the result counted from the first of the batch at hand.
+ *
+ * With where_column a reader finds the rows that are wanted (where.c): a batch is then some rows of a morsel,
+ * end to end, and runs say which. */
 #include "scan.h"
 
 #include <stdlib.h>
@@ -85,10 +88,14 @@ struct thread {
     size_t *columns; /* the reader's, of the table */
     size_t column_count;
     uint64_t row, end; /* of the morsel, still to be read */
+    bool gave_rows;    /* it did, so far */
     struct ArrowArray
         batch; /* rows [batch_first, batch_end); none if no column is wanted of the table */
     uint64_t batch_first, batch_end;
-    uint64_t flat; /* the next row to hand out */
+    uint64_t flat;           /* the next row to hand out */
+    basalt_hdf5_found found; /* with where_column: which rows the batch is; its array is `batch` */
+    size_t run_at;           /* the run that row `flat` is in, or behind it, */
+    uint64_t run_flat;       /* and the run's first row */
 };
 
 static void close_reader(struct thread *thread)
@@ -131,6 +138,20 @@ static size_t choose_columns(const struct run *run, size_t part, size_t *slots, 
 
 #define COUNTED_ROWS ((uint64_t)1 << 20) /* a morsel of rows of which no column is wanted */
 
+static bool open_reader(const struct run *run, size_t part, const size_t *columns, size_t count,
+    void **out_reader, struct failure *failure)
+{
+    const struct scan_part *of = &run->parts->parts[part];
+    const struct where *where = run->plan->request->where;
+    *out_reader = NULL;
+    if (!count && !where) return true;
+    if (!of->source->open(of, columns, count, out_reader, failure)) return false;
+    if (!where || where_set(where, run->plan, run->parts, part, *out_reader, failure)) return true;
+    of->source->close(*out_reader);
+    *out_reader = NULL;
+    return false;
+}
+
 static bool morsel_rows(const struct run *run, size_t part, size_t *slots, size_t *columns,
     uint64_t *out_rows, struct failure *failure)
 {
@@ -138,8 +159,8 @@ static bool morsel_rows(const struct run *run, size_t part, size_t *slots, size_
     void *reader = NULL;
     const size_t count = choose_columns(run, part, slots, columns);
     *out_rows = COUNTED_ROWS;
-    if (!count) return true;
-    if (!of->source->open(of, columns, count, &reader, failure)) return false;
+    if (!open_reader(run, part, columns, count, &reader, failure)) return false;
+    if (!reader) return true;
     *out_rows = MAX_OF(of->source->batch_rows(reader), 1);
     of->source->close(reader);
     return true;
@@ -153,7 +174,9 @@ static bool cut_morsels(struct run *run, struct failure *failure)
     for (size_t i = 0; fine && i < run->parts->count; i++) {
         struct part_run *range = &run->ranges[i];
         part_window(run->plan->request, &run->parts->parts[i], &range->first, &range->count);
-        fine = morsel_rows(run, i, slots, columns, &range->rows, failure);
+        if (!where_has_rows(run->plan->request->where, run->parts, i)) range->count = 0;
+        range->rows = COUNTED_ROWS;
+        if (range->count) fine = morsel_rows(run, i, slots, columns, &range->rows, failure);
         range->end = range->first;
         if (range->count) range->end += (range->count - 1) * run->plan->request->step + 1;
         range->base = range->first / range->rows * range->rows;
@@ -243,13 +266,12 @@ static size_t part_of(const struct run *run, uint64_t morsel)
 
 static bool enter_part(struct thread *thread, size_t part, struct failure *failure)
 {
-    const struct scan_part *of = &thread->run->parts->parts[part];
     if (thread->part == part) return true;
     close_reader(thread);
     thread->column_count = choose_columns(thread->run, part, thread->slots, thread->columns);
     thread->part = part;
-    if (!thread->column_count) return true;
-    return of->source->open(of, thread->columns, thread->column_count, &thread->reader, failure);
+    return open_reader(
+        thread->run, part, thread->columns, thread->column_count, &thread->reader, failure);
 }
 
 /* The first wanted row at `row` or behind it. */
@@ -267,13 +289,40 @@ static bool next_morsel(struct thread *thread, bool *out_end, struct failure *fa
     const uint64_t morsel = atomic_fetch_add(&run->next, 1);
     *out_end = morsel >= run->ranges[run->parts->count].first_morsel;
     if (*out_end) return true;
-    counter_add(&run->parts->counters->pieces_read, 1);
+    if (!run->plan->request->where) counter_add(&run->parts->counters->pieces_read, 1);
+    thread->gave_rows = false;
     const size_t part = part_of(run, morsel);
     const struct part_run *range = &run->ranges[part];
     const uint64_t from = range->base + (morsel - range->first_morsel) * range->rows;
     thread->row = MAX_OF(from, range->first);
     thread->end = MIN_OF(from + range->rows, range->end);
     return enter_part(thread, part, failure);
+}
+
+/* The next rows of the morsel that are wanted. */
+static bool find_batch(struct thread *thread, struct failure *failure)
+{
+    const struct scan_part *part = &thread->run->parts->parts[thread->part];
+    const struct part_run *range = &thread->run->ranges[thread->part];
+    const uint64_t first = MIN_OF(next_wanted(thread->run, range, thread->row), thread->end);
+    basalt_error error = {0};
+    if (thread->batch.release) thread->batch.release(&thread->batch);
+    if (basalt_hdf5_cursor_find(thread->reader, first, thread->end,
+            thread->run->plan->request->step, &thread->found, &error)) {
+        return fail_file(failure, part->path, &error);
+    }
+    thread->batch = thread->found.rows;
+    thread->batch_first = 0;
+    thread->batch_end = thread->batch.release ? (uint64_t)thread->batch.length : 0;
+    thread->row = thread->found.next_row;
+    thread->gave_rows |= thread->batch_end > 0;
+    if (thread->row == thread->end) {
+        struct scan_counters *counters = thread->run->parts->counters;
+        counter_add(thread->gave_rows ? &counters->pieces_read : &counters->pieces_left_out, 1);
+    }
+    thread->flat = thread->run_flat = 0;
+    thread->run_at = 0;
+    return true;
 }
 
 /* As many of the morsel's rows as one array may have. */
@@ -283,6 +332,7 @@ static bool read_batch(struct thread *thread, struct failure *failure)
     uint64_t rows = thread->end - thread->row;
     basalt_error error = {0};
     basalt_status status = BASALT_OK;
+    if (thread->run->plan->request->where) return find_batch(thread, failure);
     if (thread->batch.release) thread->batch.release(&thread->batch);
     while (thread->column_count) {
         status = part->source->read(thread->reader, thread->row, rows, &thread->batch, &error);
@@ -402,6 +452,32 @@ static bool write_column(const struct thread *thread, const struct piece *piece,
     return vector_write(&values, piece->flat, piece->step, piece->count, out, 0, failure);
 }
 
+/* Rows of the table that the piece's are, by the runs of the batch. */
+static void write_run_rows(const struct thread *thread, const struct piece *piece, int64_t *out)
+{
+    size_t at = thread->run_at;
+    uint64_t first = thread->run_flat;
+    for (idx_t i = 0; i < piece->count; i++) {
+        const uint64_t flat = piece->flat + i;
+        while (flat - first >= thread->found.runs[at].row_count) {
+            first += thread->found.runs[at++].row_count;
+        }
+        out[i] = (int64_t)(thread->found.runs[at].first_row + (flat - first));
+    }
+}
+
+static void write_rows(const struct thread *thread, const struct piece *piece, int64_t *out)
+{
+    if (thread->run->plan->request->where) {
+        write_run_rows(thread, piece, out);
+        return;
+    }
+    for (idx_t i = 0; i < piece->count; i++) {
+        out[i] =
+            (int64_t)(thread->batch_first + (piece->flat + i * piece->step) / piece->part->explode);
+    }
+}
+
 static bool write_wanted(const struct thread *thread, const struct piece *piece, size_t index,
     duckdb_vector out, struct failure *failure)
 {
@@ -411,11 +487,7 @@ static bool write_wanted(const struct thread *thread, const struct piece *piece,
     const struct scan_column *column = &run->plan->columns[wanted];
     const size_t own = run->parts->column_of[thread->part * run->parts->column_count + wanted];
     if (column->kind == SCAN_ROW) {
-        int64_t *rows = duckdb_vector_get_data(out);
-        for (idx_t i = 0; i < piece->count; i++) {
-            rows[i] = (int64_t)(thread->batch_first +
-                (piece->flat + i * piece->step) / piece->part->explode);
-        }
+        write_rows(thread, piece, duckdb_vector_get_data(out));
     } else if (column->kind == SCAN_FILE) {
         for (idx_t i = 0; i < piece->count; i++) {
             duckdb_vector_assign_string_element(out, i, piece->part->path);
@@ -439,7 +511,8 @@ static bool write_wanted(const struct thread *thread, const struct piece *piece,
 static struct piece next_piece(const struct thread *thread)
 {
     const struct scan_part *part = &thread->run->parts->parts[thread->part];
-    const uint64_t step = thread->run->plan->request->step;
+    const struct scan_request *request = thread->run->plan->request;
+    const uint64_t step = request->where ? 1 : request->step; /* what was found is apart already */
     struct piece piece = {.part = part, .flat = thread->flat, .step = 1};
     uint64_t left = (thread->batch_end - thread->batch_first) * part->explode - thread->flat;
     if (part->explode == 1) {
@@ -456,6 +529,10 @@ static void pass_piece(struct thread *thread, const struct piece *piece)
 {
     const uint64_t explode = piece->part->explode, step = thread->run->plan->request->step;
     thread->flat += piece->count * piece->step;
+    while (thread->run_at < thread->found.run_count &&
+        thread->flat - thread->run_flat >= thread->found.runs[thread->run_at].row_count) {
+        thread->run_flat += thread->found.runs[thread->run_at++].row_count;
+    }
     if (explode > 1 && step > 1 && thread->flat % explode == 0) {
         thread->flat += (step - 1) * explode;
     }

@@ -50,6 +50,20 @@ bool parts_open(struct scan_plan *plan, struct scan_parts **out_parts, struct fa
 void part_window(const struct scan_request *request, const struct scan_part *part,
     uint64_t *out_first, uint64_t *out_count);
 
+/* where.c: the rows of a query by their values. */
+struct where;
+void where_free(struct where *where); /* NULL is fine */
+/* The parameters where_column, min and max. *out_where is NULL if they were not given. */
+bool where_take(duckdb_bind_info info, struct where **out_where, struct failure *failure);
+/* Which columns they are, and what their bounds are for those. NULL is fine, and true. */
+bool where_settle(struct where *where, const struct scan_plan *plan, const struct scan_parts *parts,
+    struct failure *failure);
+/* False: the file does not have all the columns, so no row of it is wanted. NULL is fine, and true. */
+bool where_has_rows(const struct where *where, const struct scan_parts *parts, size_t part);
+/* Tells a reader of the part, a cursor. */
+bool where_set(const struct where *where, const struct scan_plan *plan,
+    const struct scan_parts *parts, size_t part, void *reader, struct failure *failure);
+
 void scan_init(duckdb_init_info info);
 void scan_init_thread(duckdb_init_info info);
 void scan_rows(duckdb_function_info info, duckdb_data_chunk output);

@@ -54,6 +54,7 @@ void request_free(struct scan_request *request)
     files_clear(&request->files);
     free(request->path);
     free(request->argument);
+    where_free(request->where);
     counters_release(request->counters);
     free(request);
 }
@@ -575,7 +576,8 @@ void scan_bind(duckdb_bind_info info, struct scan_request *request)
         return;
     }
     plan->request = request;
-    if (!parts_open(plan, &parts, &failure) || !tell_columns(info, plan, parts, &failure)) {
+    if (!parts_open(plan, &parts, &failure) || !tell_columns(info, plan, parts, &failure) ||
+        !where_settle(request->where, plan, parts, &failure)) {
         duckdb_bind_set_error(info, failure.message);
         parts_free(parts);
         plan_free(plan);
@@ -587,6 +589,6 @@ void scan_bind(duckdb_bind_info info, struct scan_request *request)
         plan->rows += count * parts->parts[i].explode;
     }
     atomic_store(&plan->opened, parts);
-    duckdb_bind_set_cardinality(info, plan->rows, true);
+    duckdb_bind_set_cardinality(info, plan->rows, !request->where);
     duckdb_bind_set_bind_data(info, plan, plan_free);
 }

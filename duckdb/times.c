@@ -102,6 +102,16 @@ static double number_at(const struct values *values, uint64_t row)
     }
 }
 
+#define INSTANT_US_MAX 9e18
+
+int64_t epoch_instant(const struct epoch *epoch, double number)
+{
+    const double us = number * (double)epoch->unit_us + (double)epoch->start_us;
+    if (us > INSTANT_US_MAX) return INT64_MAX;
+    if (us < -INSTANT_US_MAX) return INT64_MIN;
+    return epoch->start_us + (int64_t)llround(number * (double)epoch->unit_us);
+}
+
 bool epoch_write(const struct epoch *epoch, const struct values *values, uint64_t first,
     uint64_t step, idx_t count, duckdb_vector out, struct failure *failure)
 {
@@ -116,12 +126,12 @@ bool epoch_write(const struct epoch *epoch, const struct values *values, uint64_
             duckdb_validity_set_row_invalid(validity, i);
             continue;
         }
-        if (fabs(us) > 9e18) {
+        if (fabs(us) > INSTANT_US_MAX) {
             return fail(failure,
                 "the time %g is beyond what a TIMESTAMP holds: ask for numbers (decode_times := false)",
                 number);
         }
-        instants[i] = epoch->start_us + (int64_t)llround(number * (double)epoch->unit_us);
+        instants[i] = epoch_instant(epoch, number);
     }
     return true;
 }

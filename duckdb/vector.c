@@ -419,13 +419,7 @@ static int64_t integer_at(const struct ArrowArray *array, size_t width, uint64_t
     return ((const int64_t *)array->buffers[1])[row];
 }
 
-struct clock { /* how a format counts */
-    size_t width;
-    int64_t multiply, divide;
-};
-
-/* To microseconds; dates of milliseconds to days. */
-static struct clock clock_of(const char *format)
+struct clock clock_of(const char *format)
 {
     const char unit = format[2];
     struct clock clock = {8, 1, 1};
