@@ -10,8 +10,8 @@
  * A table's row may be many rows of the result (`explode`): those of a dense matrix in long form. Rows are
  * counted in the table's; `flat` is a row of the result counted from the first of the batch at hand.
  *
- * With where_column a reader finds the rows that are wanted (where.c): a batch is then some rows of a morsel,
- * end to end, and runs say which. */
+ * With where_column a reader finds the rows that are wanted (where.c): a batch is then some rows of a
+ * morsel, end to end, and runs say which. */
 #include "scan.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* where.c - where_column, min, max: rows whose values are in ranges, and no other is read if it need not be.
+/* where.c - where_column, min, max: rows whose values are in ranges; others are not read if need not be.
  *
  * DuckDB's stable C API does not tell a table function of the filters behind it, so the user does. A bound
  * is made into a number of the unit in which DuckDB has the column (days, microseconds …), rounded into the
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum value_class { NUMBER_WHOLE, NUMBER_SINGLE, NUMBER_DOUBLE, TIME_OF_DAY, INSTANT };
+enum value_class { FLAG, NUMBER_WHOLE, NUMBER_SINGLE, NUMBER_DOUBLE, TIME_OF_DAY, INSTANT };
 
 struct where_column {
     char *name;
@@ -195,6 +195,13 @@ static bool parse_float(const char *text, basalt_hdf5_bound *out)
     return end != text && !*end;
 }
 
+static bool parse_flag(const char *text, basalt_hdf5_bound *out)
+{
+    const bool is_true = !strcasecmp(text, "true");
+    *out = signed_bound(is_true);
+    return is_true || !strcasecmp(text, "false");
+}
+
 static bool is_number(duckdb_type type)
 {
     switch (type) {
@@ -228,7 +235,7 @@ static bool number_bound(
     const struct where_column *column, duckdb_value value, bool up, basalt_hdf5_bound *out)
 {
     const duckdb_type type = type_of(value);
-    const bool whole = column->kind == NUMBER_WHOLE;
+    const bool whole = column->kind == NUMBER_WHOLE || column->kind == FLAG;
     if (type == DUCKDB_TYPE_BOOLEAN) {
         *out = signed_bound(duckdb_get_bool(value));
     } else if (is_number(type) &&
@@ -237,7 +244,8 @@ static bool number_bound(
     } else if (is_number(type) || type == DUCKDB_TYPE_VARCHAR) { /* by its digits: all of them */
         char *text = duckdb_get_varchar(value);
         const bool fine = text &&
-            (whole ? parse_whole(text, up, out) || parse_float(text, out) : parse_float(text, out));
+            ((column->kind == FLAG && parse_flag(text, out)) ||
+                (whole && parse_whole(text, up, out)) || parse_float(text, out));
         duckdb_free(text);
         if (!fine) return false;
     } else {
@@ -317,7 +325,7 @@ static bool classify(struct where_column *column, const char *type)
         const char *type;
         enum value_class kind;
         int64_t unit_us, units_each_us;
-    } known[] = {{"BOOLEAN", NUMBER_WHOLE, 1, 1}, {"TINYINT", NUMBER_WHOLE, 1, 1},
+    } known[] = {{"BOOLEAN", FLAG, 1, 1}, {"TINYINT", NUMBER_WHOLE, 1, 1},
         {"SMALLINT", NUMBER_WHOLE, 1, 1}, {"INTEGER", NUMBER_WHOLE, 1, 1},
         {"BIGINT", NUMBER_WHOLE, 1, 1}, {"UTINYINT", NUMBER_WHOLE, 1, 1},
         {"USMALLINT", NUMBER_WHOLE, 1, 1}, {"UINTEGER", NUMBER_WHOLE, 1, 1},

@@ -45,13 +45,16 @@ if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE) # a Python without the sanitize
     add_test(NAME sql_generations COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/generations.py ${BASALT_DUCKDB_EXTENSION}
         ${PROJECT_SOURCE_DIR}/tools/anndata-versions.txt ${PROJECT_SOURCE_DIR}/build/anndata-versions)
+    add_test(NAME sql_where COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/where_differential.py ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command>
+        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     add_test(NAME sql_concurrent COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/many_queries.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 16)
     add_test(NAME sql_interrupts COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/interrupts.py ${BASALT_DUCKDB_EXTENSION} 40)
-    set_tests_properties(sql sql_versions sql_node sql_differential sql_generations sql_concurrent
-        sql_interrupts PROPERTIES
+    set_tests_properties(sql sql_versions sql_node sql_differential sql_where sql_generations
+        sql_concurrent sql_interrupts PROPERTIES
         SKIP_RETURN_CODE 77 TIMEOUT 600)
     set_tests_properties(sql_concurrent PROPERTIES PROCESSORS 2)
 endif()

@@ -215,8 +215,8 @@ BASALT_CHECKED basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor,
 
 /* ---- rows by their values ----------------------------------------------------------------------
  *
- * A cursor that is given ranges finds the rows whose values are in all of them, and leaves out what they rule
- * out as early as can be: the columns with ranges are read first, a block of rows (whole chunks) at a
+ * A cursor that is given ranges finds the rows whose values are in all of them, and leaves out what they
+ * rule out as early as can be: the columns with ranges are read first, a block of rows (whole chunks) at a
  * time and each only where those before it left a row; the other columns only of blocks with a row that
  * is in all ranges. What is found does not depend on chunks.
  *
@@ -243,8 +243,8 @@ typedef struct basalt_hdf5_range { /* both ends are in it; min > max: no value i
     basalt_hdf5_bound min, max;
 } basalt_hdf5_range;
 /* Ranges for basalt_hdf5_cursor_find, instead of those it had; copied. basalt_hdf5_cursor_batch_rows
- * takes their columns into account, basalt_hdf5_cursor_read does not look at them. BAD_ARGUMENT: there is no
- * such column. UNSUPPORTED: one that is no number, bool, date, time or duration; the message names it. */
+ * takes their columns into account, basalt_hdf5_cursor_read does not look at them. BAD_ARGUMENT: there is
+ * no such column. UNSUPPORTED: one that is no number, bool, date, time or duration; the message names it. */
 BASALT_CHECKED basalt_status basalt_hdf5_cursor_set_ranges(basalt_hdf5_cursor *cursor,
     const basalt_hdf5_range *ranges, size_t range_count, basalt_error *err);
 

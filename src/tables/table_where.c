@@ -1,15 +1,15 @@
 /* table_where.c - the rows of a table whose values are in given ranges.
  *
- * Rows are looked at a block at a time. The first column with a range is read, and the rows marked that are in it;
- * then the next, unless no row is left; then, only if one is left, the cursor's other columns: so of a
- * block that is ruled out no more is read than what rules it out. A column that has a range and is asked
- * for is read once. What is handed out is cut down to the marked rows (table_compact.c).
+ * Rows are looked at a block at a time. The first column with a range is read, and the rows marked that are
+ * in it; then the next, unless no row is left; then, only if one is left, the cursor's other columns: so
+ * of a block that is ruled out no more is read than what rules it out. A column that has a range and is
+ * asked for is read once. What is handed out is cut down to the marked rows (table_compact.c).
  *
  * A block is whole chunks, of the largest chunks that the columns have, so that no chunk is decoded for two
  * blocks: BLOCK_ROWS_MIN rows or the least above it. Without chunks it is BLOCK_ROWS_MIN.
  *
- * Each column with a range is a stage: a cursor of its own. Records that several of the columns are in are read by
- * the first stage and passed on (bs_cursor_take_pieces). */
+ * Each column with a range is a stage: a cursor of its own. Records that several of the columns are in are
+ * read by the first stage and passed on (bs_cursor_take_pieces). */
 #include "tables/tables_internal.h"
 
 #define BLOCK_ROWS_MIN ((uint64_t)16384)
@@ -149,8 +149,8 @@ out:
     return status;
 }
 
-/* Takes the largest chunks of the cursor's that are not larger than `rows_max`; false: its rows are parts of a dataset's,
- * and it says itself how many are best read. */
+/* Takes the largest chunks of the cursor's that are not larger than `rows_max`; false: its rows are parts
+ * of a dataset's, and it says itself how many are best read. */
 static bool fit_chunks(
     const struct bs_table_cursor *cursor, uint64_t rows_max, uint64_t *chunk_rows)
 {

@@ -85,6 +85,33 @@ def make_rows(folder):
     (folder / "damaged.h5").write_bytes(data)
 
 
+def make_where(path):
+    """Rows to be found by their values; a chunk behind row 30,000 is damaged."""
+    n = 20_000
+    with h5py.File(path, "w") as file:
+        file["t/n"] = np.arange(n)
+        file["t/flag"] = np.arange(n) % 2 == 0
+        file["t/label"] = [f"text {i // 10_000}" for i in range(n)]
+        nested = file.create_group("nested")
+        nested["n"] = np.arange(5)
+        lists = nested.create_dataset("list", (5,), dtype=h5py.vlen_dtype("i4"))
+        for i in range(5):
+            lists[i] = [i] * i
+        inner = np.dtype([("x", "<f4"), ("y", "<i8")])
+        records = np.zeros(4, [("id", "<u4"), ("at", inner), ("name", h5py.string_dtype())])
+        records["id"], records["name"] = np.arange(4), ["a", "b", "c", "d"]
+        records["at"]["x"], records["at"]["y"] = np.arange(4) + 0.5, np.arange(4) * 10
+        file["records"] = records
+        file["floats/f4"] = np.array([0.1, 0.2, 0.3, -1], "f4")
+        file["floats/f8"] = np.array([-np.inf, -0.0, np.inf, np.nan])
+        file.create_dataset("late/n", data=np.arange(50_000), chunks=(10_000,))
+        file.create_dataset("late/late", data=np.arange(50_000), chunks=(10_000,), fletcher32=True)
+        place = file["late/late"].id.get_chunk_info(3).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place + 77] ^= 1
+    path.write_bytes(data)
+
+
 def make_pandas(path):
     frame = pd.DataFrame({"a": np.arange(4), "when": pd.date_range("2024-01-01", periods=4, freq="h")})
     frame.to_hdf(path, key="fixed", mode="w")
@@ -210,6 +237,7 @@ def make_all(folder, command):
     make_types(folder / "types.h5")
     make_names(folder / "names.h5")
     make_rows(folder)
+    make_where(folder / "where.h5")
     make_pandas(folder / "pandas.h5")
     make_netcdf(folder / "climate.nc")
     make_anndata(folder)

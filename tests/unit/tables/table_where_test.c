@@ -1,5 +1,5 @@
-/* table_where_test.c - the rows that a cursor finds are those that a loop over all rows would keep, whatever
- * the types, chunks, blocks and steps; and nothing is read that is ruled out. */
+/* table_where_test.c - the rows that a cursor finds are those that a loop over all rows would keep,
+ * whatever the types, chunks, blocks and steps; and nothing is read that is ruled out. */
 #include "tables/tables_internal.h"
 #include "tests/unit/tables/reading_fixture.h"
 
