@@ -244,7 +244,8 @@ typedef struct basalt_hdf5_range { /* both ends are in it; min > max: no value i
 } basalt_hdf5_range;
 /* Ranges for basalt_hdf5_cursor_find, instead of those it had; copied. basalt_hdf5_cursor_batch_rows
  * takes their columns into account, basalt_hdf5_cursor_read does not look at them. BAD_ARGUMENT: there is
- * no such column. UNSUPPORTED: one that is no number, bool, date, time or duration; the message names it. */
+ * no such column. UNSUPPORTED: one that is no number, bool, date, time or duration; the message names it.
+ */
 BASALT_CHECKED basalt_status basalt_hdf5_cursor_set_ranges(basalt_hdf5_cursor *cursor,
     const basalt_hdf5_range *ranges, size_t range_count, basalt_error *err);
 
