@@ -147,7 +147,9 @@ static bool open_entries(struct scan_part *part, const struct scan_request *requ
     const struct labels *rows, const struct labels *columns, struct failure *failure)
 {
     const bool dense = shape->kind == MATRIX_DENSE;
-    const basalt_hdf5_layout layout = dense ? BASALT_HDF5_LAYOUT_PLAIN : BASALT_HDF5_LAYOUT_AUTO;
+    const basalt_hdf5_layout layout = !dense ? BASALT_HDF5_LAYOUT_AUTO
+        : shape->columns                     ? BASALT_HDF5_LAYOUT_PLAIN
+                         : BASALT_HDF5_LAYOUT_WIDE; /* its rows have no values */
     if (!open_path(part, request, path, layout, failure)) return false;
     if (dense) {
         struct part_column *larger = realloc(part->columns, 3 * sizeof *larger);
@@ -155,7 +157,7 @@ static bool open_entries(struct scan_part *part, const struct scan_request *requ
         memset(larger + 1, 0, 2 * sizeof *larger);
         part->columns = larger;
         part->column_count = 3;
-        part->exploded = true;
+        part->exploded = shape->columns > 0;
         part->explode = MAX_OF(shape->columns, 1);
         if (!shape->columns) part->rows = 0;
     }
@@ -294,10 +296,20 @@ static void bind_matrix(duckdb_bind_info info)
     size_t format = 0;
     struct scan_request *request = request_new(info);
     if (!request) return;
+    char *named = NULL;
     if (!request_word(info, "format", formats, COUNT_OF(formats), &format) ||
-        !request_text(info, "var_name_column", &request->argument)) {
+        !request_text(info, "var_name_column", &named)) {
         request_free(request);
         return;
+    }
+    if (about_of(request)->parameters == 1 &&
+        request->path) { /* it stands in the place of a path */
+        request->argument = request->path;
+        request->path = NULL;
+    }
+    if (named) {
+        free(request->argument);
+        request->argument = named;
     }
     request->open = opens[format];
     if (request->open == open_x_wide) request->row_name = about_of(request)->row_name;
@@ -336,16 +348,27 @@ static const struct about functions[] = {
     {"anndata_scan_varp", "/varp", "/varp", "var", NULL, NULL, NULL, NULL, 2, bind_pairs},
 };
 
+static duckdb_table_function matrix_function(
+    struct scan_counters *counters, const struct about *about, unsigned parameters)
+{
+    duckdb_table_function function =
+        scan_function(counters, about->name, parameters, about->bind, about);
+    add_named_parameter(function, "format", DUCKDB_TYPE_VARCHAR);
+    add_named_parameter(function, "var_name_column", DUCKDB_TYPE_VARCHAR);
+    return function;
+}
+
 bool register_anndata(duckdb_connection connection, struct scan_counters *counters)
 {
     for (size_t i = 0; i < COUNT_OF(functions); i++) {
         const struct about *about = &functions[i];
-        duckdb_table_function function =
-            scan_function(counters, about->name, about->parameters, about->bind, about);
-        if (about->bind == bind_matrix) {
-            add_named_parameter(function, "format", DUCKDB_TYPE_VARCHAR);
-            add_named_parameter(function, "var_name_column", DUCKDB_TYPE_VARCHAR);
-        }
+        duckdb_table_function function = about->bind == bind_matrix
+            ? matrix_function(counters, about, about->parameters)
+            : scan_function(counters, about->name, about->parameters, about->bind, about);
+        if (!register_and_free(connection, function)) return false;
+        if (about->bind != bind_matrix) continue;
+        function =
+            matrix_function(counters, about, about->parameters + 1); /* var_name_column last */
         if (!register_and_free(connection, function)) return false;
     }
     return true;

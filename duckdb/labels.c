@@ -138,8 +138,9 @@ static bool load(basalt_hdf5_table *table, const struct ArrowSchema *schema, siz
     return fine ? true : fail_memory(failure);
 }
 
-bool labels_load(basalt_hdf5 *file, const char *file_name, const char *frame, const char *column,
-    bool number, struct labels *out_labels, struct failure *failure)
+/* The column of the frame, its index if that is NULL, as it is there. */
+static bool load_column(basalt_hdf5 *file, const char *file_name, const char *frame,
+    const char *column, struct labels *out_labels, struct failure *failure)
 {
     char index[512] = "";
     basalt_hdf5_table *table = NULL;
@@ -163,9 +164,37 @@ bool labels_load(basalt_hdf5 *file, const char *file_name, const char *frame, co
             file_name, schema.children[found]->name, frame);
     }
     if (fine) fine = load(table, &schema, found, file_name, out_labels, failure);
-    if (fine) fine = labels_finish(out_labels, number, failure);
     if (schema.release) schema.release(&schema);
     basalt_hdf5_table_close(&table);
+    if (!fine) labels_free(out_labels);
+    return fine;
+}
+
+/* A row that has no name in the column keeps that of the index: a gene without a symbol has an identifier. */
+static bool fill_gaps(basalt_hdf5 *file, const char *file_name, const char *frame,
+    struct labels *labels, struct failure *failure)
+{
+    struct labels index = {0};
+    size_t gaps = 0;
+    for (size_t i = 0; i < labels->count; i++) gaps += !labels->texts[i][0];
+    if (!gaps) return true;
+    if (!load_column(file, file_name, frame, NULL, &index, failure)) return false;
+    for (size_t i = 0; i < MIN_OF(labels->count, index.count); i++) {
+        char *gap = labels->texts[i];
+        if (gap[0]) continue;
+        labels->texts[i] = index.texts[i];
+        index.texts[i] = gap;
+    }
+    labels_free(&index);
+    return true;
+}
+
+bool labels_load(basalt_hdf5 *file, const char *file_name, const char *frame, const char *column,
+    bool number, struct labels *out_labels, struct failure *failure)
+{
+    bool fine = load_column(file, file_name, frame, column, out_labels, failure);
+    if (fine && column) fine = fill_gaps(file, file_name, frame, out_labels, failure);
+    if (fine) fine = labels_finish(out_labels, number, failure);
     if (!fine) labels_free(out_labels);
     return fine;
 }

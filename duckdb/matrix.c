@@ -117,6 +117,12 @@ static void choose_number(struct matrix *matrix)
     basalt_hdf5_shape shape;
     basalt_hdf5_dataset_info(matrix->data, &shape);
     const char *word = shape.type + strspn(shape.type, "<>|=");
+    if (!strcmp(word, "enum bool")) {
+        snprintf(matrix->format, sizeof matrix->format, "b");
+        snprintf(matrix->number, sizeof matrix->number, "<u1");
+        matrix->value_bytes = 1;
+        return;
+    }
     size_t chosen = 1; /* any other number as a double */
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         if (!strcmp(known[i].word, word)) chosen = i;
@@ -392,6 +398,7 @@ static void add_value(const char *format, uint8_t *at, const uint8_t *value)
     switch (format[0]) {
     case 'f': *(float *)(void *)at += *(const float *)(const void *)value; break;
     case 'g': *(double *)(void *)at += *(const double *)(const void *)value; break;
+    case 'b': *at |= *value != 0; break;
     case 'c':
     case 'C': *at = (uint8_t)(*at + *value); break;
     case 's':
@@ -475,6 +482,16 @@ static basalt_status read_column(const struct reader *reader, size_t slot, uint6
     return status;
 }
 
+/* Arrow's truths are bits: a byte takes eight that stand at its own place or behind it. */
+static void pack_bits(uint8_t *values, uint64_t rows)
+{
+    for (uint64_t i = 0; i < rows; i += 8) {
+        unsigned bits = 0;
+        for (uint64_t k = 0; k < 8 && i + k < rows; k++) bits |= (unsigned)values[i + k] << k;
+        values[i / 8] = (uint8_t)bits;
+    }
+}
+
 static basalt_status reader_read(
     void *data, uint64_t first, uint64_t count, struct ArrowArray *out_array, basalt_error *err)
 {
@@ -488,6 +505,9 @@ static basalt_status reader_read(
         for (size_t i = 0; !status && i < reader->count; i++) {
             status = read_column(reader, i, first, count, out_array, err);
         }
+    }
+    for (size_t i = 0; !status && reader->matrix->format[0] == 'b' && i < reader->count; i++) {
+        pack_bits(((struct dense *)out_array->private_data)->values + i * count, count);
     }
     if (status) out_array->release(out_array);
     return status;
