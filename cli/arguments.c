@@ -62,9 +62,15 @@ static int take_option(const struct command *command, int argc, char **argv, int
         list->values[list->count++] = value;
     } else if (option->kind == OPTION_TEXT) {
         *(const char **)option->target = value;
-    } else if (!parse_number(value, option->target)) {
-        usage_error(command, "%s takes a number, not \"%.120s\"", option->name, value);
-        return 0;
+    } else {
+        uint64_t *number = option->target;
+        if (!parse_number(value, number)) {
+            usage_error(command, "%s takes a number, not \"%.120s\"", option->name, value);
+            return 0;
+        }
+        if (option->kind == OPTION_MEBIBYTES) {
+            *number = *number > UINT64_MAX >> 20 ? UINT64_MAX : *number << 20;
+        }
     }
     return equals ? 1 : 2;
 }

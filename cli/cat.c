@@ -9,7 +9,7 @@
 struct cat_options {
     const char *rows, *format;
     bool fresh, wide, plain, missing;
-    uint64_t first_row, row_count;
+    uint64_t first_row, row_count, chunk_memory_bytes; /* the last: 0, as it is by default */
 };
 
 /* "A:B", "A:", ":B": rows A to B - 1. */
@@ -37,8 +37,15 @@ struct source { /* of either kind */
 
 static basalt_status source_open(struct source *source, const char *file, basalt_error *err)
 {
-    if (!source->options->fresh) return basalt_hdf5_open(file, &source->file, err);
     basalt_store_options options;
+    if (!source->options->fresh) {
+        basalt_hdf5_options any;
+        basalt_hdf5_options_init(&any, sizeof any);
+        if (source->options->chunk_memory_bytes) {
+            any.chunk_memory_bytes = source->options->chunk_memory_bytes;
+        }
+        return basalt_hdf5_open_with(file, &any, &source->file, err);
+    }
     basalt_store_options_init(&options, sizeof options);
     options.access = BASALT_READ_FRESH;
     basalt_status status = basalt_store_open(file, &options, &source->store, err);
@@ -229,10 +236,11 @@ static int run(const struct command *command, int argc, char **argv)
     const struct option list[] = {{"--rows", OPTION_TEXT, &options.rows},
         {"--format", OPTION_TEXT, &options.format}, {"--fresh", OPTION_FLAG, &options.fresh},
         {"--wide", OPTION_FLAG, &options.wide}, {"--plain", OPTION_FLAG, &options.plain},
-        {"--missing", OPTION_FLAG, &options.missing}, {"--json", OPTION_FLAG, &json}};
+        {"--missing", OPTION_FLAG, &options.missing}, {"--json", OPTION_FLAG, &json},
+        {"--chunk-memory", OPTION_MEBIBYTES, &options.chunk_memory_bytes}};
     struct arguments arguments;
     int leave = EXIT_FINE;
-    if (!parse_arguments(command, argc, argv, list, 7, 2, 2, &arguments, &leave)) return leave;
+    if (!parse_arguments(command, argc, argv, list, 8, 2, 2, &arguments, &leave)) return leave;
     if (json) options.format = "json";
     leave = check_options(command, &options);
     if (leave) return leave;
@@ -248,7 +256,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command cat_command = {"cat", "print the rows of a dataset or a table",
     "usage: basalt cat FILE PATH [--rows A:B] [--format csv|json|arrow|npy]\n"
-    "                  [--wide | --plain] [--missing] [--fresh]\n\n"
+    "                  [--wide | --plain] [--missing] [--fresh] [--chunk-memory MIB]\n\n"
     "Prints rows of a dataset, or of a group that is a table (of Basalt, AnnData, pandas; a sparse\n"
     "matrix; datasets of one length), of any HDF5 file. PATH is as ls prints it,\n"
     "or made of the plain names that stat prints: a family \"a/b\" is a/b or /a%2Fb.\n\n"
@@ -265,6 +273,8 @@ const struct command cat_command = {"cat", "print the rows of a dataset or a tab
     "  --wide         a dataset of two dimensions with a column for each index of the second\n"
     "  --plain        a netCDF variable as the dataset that it is, not a row with coordinates an element\n"
     "  --missing      what _FillValue and missing_value name is null\n"
-    "  --fresh        of a Basalt file: also the rows that are in the log and not in the file yet\n\n"
+    "  --fresh        of a Basalt file: also the rows that are in the log and not in the file yet\n"
+    "  --chunk-memory MIB  what one chunk may take beside 4 times the file (default 32): more is for\n"
+    "                 files you trust, since a few KB can hold a chunk of GiBs that are all alike\n\n"
     "example: basalt cat session.h5 /memory --rows 0:10 --format csv\n",
     run};

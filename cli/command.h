@@ -21,11 +21,12 @@ extern const struct command demo_command, record_command, ls_command, cat_comman
 
 /* ---- arguments (arguments.c) ----------------------------------------------------------------- */
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER, OPTION_LIST };
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER, OPTION_MEBIBYTES, OPTION_LIST };
 struct option {
     const char *name; /* "--rows" */
     enum option_kind kind;
-    void *target; /* bool, const char *, uint64_t, or a list: all that were given */
+    void *
+        target; /* bool, const char *, uint64_t (MEBIBYTES: bytes), or a list: all that were given */
 };
 
 #define ARGUMENTS_MAX 256

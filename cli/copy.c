@@ -92,6 +92,7 @@ static int run(const struct command *command, int argc, char **argv)
     const struct option named[] = {{"--path", OPTION_LIST, &paths},
         {"--chunks", OPTION_TEXT, &options.chunks}, {"--filters", OPTION_TEXT, &options.filters},
         {"--overwrite", OPTION_FLAG, &options.overwrite}, {"--threads", OPTION_NUMBER, &threads},
+        {"--chunk-memory", OPTION_MEBIBYTES, &options.chunk_memory_bytes},
         {"--check", OPTION_FLAG, &options.check}, {"--quiet", OPTION_FLAG, &copying.quiet}};
     if (!parse_arguments(
             command, argc, argv, named, sizeof named / sizeof named[0], 2, 2, &arguments, &leave)) {
@@ -113,7 +114,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command copy_command = {"copy", "repack any HDF5 file, with other chunks and filters",
     "usage: basalt copy SOURCE TARGET [--path P]... [--chunks C] [--filters F] [--overwrite]\n"
-    "                   [--check] [--threads N] [--quiet]\n\n"
+    "                   [--check] [--threads N] [--chunk-memory MIB] [--quiet]\n\n"
     "Copies an HDF5 file into the new, plain HDF5 file TARGET, on all threads. Links, types, attributes\n"
     "and references stay what they are; data that lie in other files come in. Of a store in use, what\n"
     "its last checkpoint has. TARGET appears when it is whole; an interrupt leaves nothing.\n\n"
@@ -125,6 +126,9 @@ const struct command copy_command = {"copy", "repack any HDF5 file, with other c
     "  --check       decode what is copied as it is stored, too, and refuse what is damaged\n"
     "  --overwrite   TARGET may exist, and is replaced\n"
     "  --threads N   instead of one a processor\n"
+    "  --chunk-memory MIB\n"
+    "                what one chunk may take beside 4 times the file (default 32): more is for files you\n"
+    "                trust, since a few KB can hold a chunk of GiBs that are all alike\n"
     "  --quiet       neither progress nor summary\n\n"
     "example: basalt copy old.h5 new.h5 --chunks auto --filters shuffle,zstd:3\n",
     run};

@@ -37,6 +37,10 @@ typedef struct basalt_hdf5_options {
     basalt_hdf5_follow follow;
     uint64_t cache_bytes; /* of decoded chunks kept between small reads; default 256 MiB (at
                            * most 12 MiB and 3 times the file), 0: none */
+    uint64_t
+        chunk_memory_bytes; /* that one chunk may take, decoded and being decoded, beside 4 times the
+                           * size of the file: a chunk that needs more is TOO_LARGE. Default 32 MiB. More
+                           * is for files you trust: a few KB can hold a chunk of GiBs that are all alike */
 } basalt_hdf5_options;
 BASALT_API void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes);
 /* `options` may be NULL. The environment cannot be closed before the file. */
@@ -430,6 +434,7 @@ typedef struct basalt_hdf5_copy_options {
     /* By one thread at a time, any; with no lock held. The bytes are those of the elements. */
     basalt_progress_fn progress;
     void *context;
+    uint64_t chunk_memory_bytes; /* as in basalt_hdf5_options */
 } basalt_hdf5_copy_options;
 BASALT_API void basalt_hdf5_copy_options_init(
     basalt_hdf5_copy_options *options, size_t options_bytes);

@@ -10,8 +10,9 @@ struct basalt_hdf5 {
 
 void basalt_hdf5_options_init(basalt_hdf5_options *options, size_t options_bytes)
 {
-    const basalt_hdf5_options defaults = {
-        .struct_bytes = options_bytes, .cache_bytes = BS_HDF5_CACHE_BYTES};
+    const basalt_hdf5_options defaults = {.struct_bytes = options_bytes,
+        .cache_bytes = BS_HDF5_CACHE_BYTES,
+        .chunk_memory_bytes = BS_H5_CHUNK_MEMORY};
     memset(options, 0, options_bytes);
     memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
 }
@@ -42,6 +43,7 @@ basalt_status basalt_hdf5_open_with(
     }
     BS_TRY(bs_hdf5_open_following(opened->vfs, path, filled.follow, &opened->file, err));
     bs_hdf5_set_cache(opened->file, filled.cache_bytes);
+    bs_hdf5_set_chunk_memory(opened->file, filled.chunk_memory_bytes);
     if (filled.env) {
         bs_hdf5_set_filters(opened->file, filled.env->filters);
         bs_hdf5_set_sched(opened->file, filled.env->parts.sched);

@@ -4,7 +4,8 @@
 
 void basalt_hdf5_copy_options_init(basalt_hdf5_copy_options *options, size_t options_bytes)
 {
-    const basalt_hdf5_copy_options defaults = {.struct_bytes = options_bytes};
+    const basalt_hdf5_copy_options defaults = {
+        .struct_bytes = options_bytes, .chunk_memory_bytes = BS_H5_CHUNK_MEMORY};
     memset(options, 0, options_bytes);
     memcpy(options, &defaults, BS_MIN(options_bytes, sizeof defaults));
 }

@@ -52,15 +52,15 @@ static basalt_status pin(struct source *source, bool *out_done, basalt_error *er
 }
 
 static basalt_status source_open(const struct bs_copy_parts *parts, const char *path,
-    basalt_hdf5_follow follow, struct source *out_source, basalt_error *err)
+    const basalt_hdf5_copy_options *options, struct source *out_source, basalt_error *err)
 {
     static const enum bs_h5_follow rules[] = {[BASALT_HDF5_FOLLOW_BESIDE] = BS_H5_FOLLOW_BESIDE,
         [BASALT_HDF5_FOLLOW_NOWHERE] = BS_H5_FOLLOW_NOWHERE,
         [BASALT_HDF5_FOLLOW_ANYWHERE] = BS_H5_FOLLOW_ANYWHERE};
     bool done = false;
-    if (follow > BASALT_HDF5_FOLLOW_ANYWHERE) {
+    if (options->follow > BASALT_HDF5_FOLLOW_ANYWHERE) {
         return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET,
-            "%d is no rule of what other files to follow", (int)follow);
+            "%d is no rule of what other files to follow", (int)options->follow);
     }
     basalt_status status = bs_file_open(parts->vfs, path, BS_OPEN_READ, &out_source->file, err);
     for (unsigned tries = 0; !status && !done; tries++) {
@@ -70,10 +70,12 @@ static basalt_status source_open(const struct bs_copy_parts *parts, const char *
         }
         bs_h5_file_close(out_source->h5);
         out_source->h5 = NULL;
-        status = bs_h5_file_open_with(out_source->file, rules[follow], &out_source->h5, err);
+        status =
+            bs_h5_file_open_with(out_source->file, rules[options->follow], &out_source->h5, err);
         if (!status) status = pin(out_source, &done, err);
     }
     if (!status && parts->filters) bs_h5_file_set_filters(out_source->h5, parts->filters);
+    if (!status) bs_h5_file_set_chunk_memory(out_source->h5, options->chunk_memory_bytes);
     return status;
 }
 
@@ -188,7 +190,7 @@ basalt_status bs_copy(const struct bs_copy_parts *parts, const char *source_path
     basalt_status status = bs_copy_options_check(options, err);
     if (!status) status = bs_part_target_check(parts->vfs, target, options->overwrite, err);
     if (status) return status;
-    BS_TRY(source_open(parts, source_path, options->follow, &source, err));
+    BS_TRY(source_open(parts, source_path, options, &source, err));
     copy.from = source.h5;
     copy.from_bytes = bs_h5_file_bytes(source.h5);
     BS_TRY(bs_file_size(source.file, &report.source_bytes, err));

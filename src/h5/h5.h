@@ -341,6 +341,11 @@ void bs_h5_file_set_helpers(
 /* Filters of the user, for chunks read from now on: borrowed, must outlive the file. Not while somebody
  * reads. */
 void bs_h5_file_set_filters(struct bs_h5_file *h5, const struct bs_filter_registry *filters);
+/* How many bytes one chunk may have, and decoding it may take, whatever the file's size: that a small file
+ * does not fill the memory. BS_H5_CHUNK_MEMORY unless it is said; less than that is as that. Likewise. */
+#define BS_H5_CHUNK_MEMORY ((uint64_t)32 << 20)
+void bs_h5_file_set_chunk_memory(struct bs_h5_file *h5, uint64_t bytes);
+uint64_t bs_h5_file_chunk_memory(const struct bs_h5_file *h5); /* at most UINT64_MAX / 2 */
 
 /* Rows [first, first + count) along the first dimension (a scalar has one row), as elements of the
  * file's type in the file's byte order. `out` holds count x row bytes. */

@@ -8,9 +8,7 @@
 #define CHUNK_TO_FILE_MAX                                                                          \
     8 /* larger ones are at most so many times the file: docs/format/coverage.md */
 
-#define WORK_BYTES_FREE_MAX                                                                        \
-    ((uint64_t)32 << 20)   /* memory to decode a chunk in, whatever the file */
-#define WORK_TO_FILE_MAX 4 /* and so many times the file: docs/format/coverage.md */
+#define WORK_TO_FILE_MAX 4 /* of memory to decode a chunk in, beside what is free: likewise */
 #define SHARED_WORK_PART 4 /* of that, for chunks that are decoded at the same time */
 
 /* ---- shapes ----------------------------------------------------------------------------------- */
@@ -25,10 +23,13 @@ basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5, const struct bs
     *out_bytes = 0;
     for (unsigned i = 0; i < dataset->space.rank; i++)
         fits = fits && bs_h5_multiply(&bytes, dataset->chunk_dims[i]);
-    if (!fits || (bytes > CHUNK_BYTES_FREE_MAX && bytes / CHUNK_TO_FILE_MAX > h5->bytes))
+    if (!fits ||
+        (bytes > BS_MAX(CHUNK_BYTES_FREE_MAX, bs_h5_file_chunk_memory(h5)) &&
+            bytes / CHUNK_TO_FILE_MAX > h5->bytes))
         return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-            "the chunks of the dataset at %" PRIu64
-            " are over 64 MiB each and more than 8 times as large as the whole file",
+            "a chunk of the dataset at %" PRIu64
+            " has over 64 MiB and 8 times the file; if you trust it, allow more: "
+            "chunk_memory_bytes, basalt cat --chunk-memory",
             object->header->address);
     *out_bytes = (size_t)bytes;
     return BASALT_OK;
@@ -38,7 +39,7 @@ basalt_status bs_h5_chunk_raw_bytes(const struct bs_h5_file *h5, const struct bs
 
 static uint64_t work_max(const struct bs_h5_file *h5)
 {
-    return WORK_BYTES_FREE_MAX + WORK_TO_FILE_MAX * h5->bytes;
+    return bs_h5_file_chunk_memory(h5) + BS_MIN(h5->bytes, UINT64_MAX / 16) * WORK_TO_FILE_MAX;
 }
 
 static uint64_t decode_bytes(const struct bs_h5_object *object, uint32_t mask, uint64_t raw_bytes)
@@ -55,10 +56,10 @@ basalt_status bs_h5_chunk_check_work(const struct bs_h5_object *object, uint32_t
 
     if (bytes <= work_max(object->h5)) return BASALT_OK;
     return bs_fail(err, BASALT_TOO_LARGE, BASALT_NO_OFFSET,
-        "decoding one chunk of the dataset at %" PRIu64 " (%" PRIu64 " bytes) would take %" PRIu64
-        " bytes of memory, and the whole file has %" PRIu64 ": over 32 MiB and 4 times the file "
-        "is not done",
-        object->header->address, raw_bytes, bytes, object->h5->bytes);
+        "a chunk of the dataset at %" PRIu64 " takes %" PRIu64
+        " bytes to decode, over 32 MiB and 4 times the file (%" PRIu64
+        " bytes); if you trust it, allow more: chunk_memory_bytes, basalt cat --chunk-memory",
+        object->header->address, bytes, object->h5->bytes);
 }
 
 uint64_t bs_h5_work_bytes(const struct bs_h5_object *object)

@@ -346,6 +346,16 @@ void bs_h5_file_set_filters(struct bs_h5_file *h5, const struct bs_filter_regist
     h5->filters = filters;
 }
 
+void bs_h5_file_set_chunk_memory(struct bs_h5_file *h5, uint64_t bytes)
+{
+    h5->chunk_memory = bytes;
+}
+
+uint64_t bs_h5_file_chunk_memory(const struct bs_h5_file *h5)
+{
+    return BS_MIN(BS_MAX(BS_H5_CHUNK_MEMORY, h5->first->chunk_memory), UINT64_MAX / 2);
+}
+
 const char *bs_h5_file_warning(const struct bs_h5_file *h5)
 {
     if (h5->superblock.version < 3 || !h5->superblock.flags) return NULL;

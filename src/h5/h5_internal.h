@@ -45,6 +45,7 @@ struct bs_h5_file {
     bs_mutex others_mutex;    /* of the first one; guards the two below, and the users of each */
     struct bs_h5_other *others;
     size_t other_count;
+    uint64_t chunk_memory; /* of the first one; see bs_h5_file_set_chunk_memory */
     _Atomic uint64_t bytes_read, bytes_decoded; /* of the first one: by all that it led to */
 };
 

@@ -97,6 +97,11 @@ void bs_hdf5_set_cache(struct bs_hdf5 *file, uint64_t bytes_max)
     file->cache_bytes_max = bytes_max;
 }
 
+void bs_hdf5_set_chunk_memory(struct bs_hdf5 *file, uint64_t bytes)
+{
+    bs_h5_file_set_chunk_memory(file->h5, bytes);
+}
+
 void bs_hdf5_set_sched(struct bs_hdf5 *file, struct bs_sched *sched)
 {
     file->lent = sched;

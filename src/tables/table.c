@@ -204,7 +204,8 @@ static uint64_t held_bytes(const struct bs_column_of *column)
 
 uint64_t bs_table_room(const struct bs_table *table)
 {
-    const uint64_t all = ROOM_BYTES_FREE + ROOM_TO_FILE * bs_h5_file_bytes(table->h5);
+    const uint64_t allowed = bs_h5_file_chunk_memory(table->h5) - BS_H5_CHUNK_MEMORY;
+    const uint64_t all = ROOM_BYTES_FREE + allowed + ROOM_TO_FILE * bs_h5_file_bytes(table->h5);
     uint64_t taken = bs_hdf5_cache_bytes_free(table->h5), work = 0;
     for (size_t i = 0; i < table->block_count; i++) {
         work = BS_MAX(work, bs_h5_work_bytes(table->blocks[i].object));

@@ -24,6 +24,8 @@ void bs_hdf5_set_sched(struct bs_hdf5 *file, struct bs_sched *sched);
 /* How much of decoded chunks it may keep. Before anything is read. */
 #define BS_HDF5_CACHE_BYTES ((uint64_t)256 << 20) /* unless it is said */
 void bs_hdf5_set_cache(struct bs_hdf5 *file, uint64_t bytes_max);
+/* As bs_h5_file_set_chunk_memory. Before anything is read. */
+void bs_hdf5_set_chunk_memory(struct bs_hdf5 *file, uint64_t bytes);
 BS_MUST_USE basalt_status bs_hdf5_walk(struct bs_hdf5 *file, const char *path, unsigned depth_max,
     basalt_hdf5_entry_fn each, void *context, basalt_error *err);
 BS_MUST_USE basalt_status bs_hdf5_each_attribute(struct bs_hdf5 *file, const char *path,

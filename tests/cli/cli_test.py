@@ -137,6 +137,24 @@ class Lines(Command):
         self.assertRegex(text, r"chunked +2 ")
         self.assertRegex(text, r"shuffle, deflate 4 +2 ")
 
+    def test_a_large_chunk_of_few_bytes_needs_a_word(self):
+        with h5py.File(self.path, "w") as file:
+            file.create_dataset("half", data=np.zeros(5_000_000), chunks=(5_000_000,), compression="gzip")
+            file.create_dataset("whole", data=np.zeros(9_000_000), chunks=(9_000_000,), compression="gzip")
+        for name in ("half", "whole"):
+            refused = run("cat", self.path, name, "--rows", "0:2", expect=TOO_LARGE).stderr
+            self.assertIn(b"basalt cat --chunk-memory", refused)
+            allowed = run("cat", self.path, name, "--rows", "4999998:5000000", "--chunk-memory", "200").stdout
+            self.assertEqual(allowed.decode(), f"{name}\r\n0\r\n0\r\n")
+        other = self.path + ".copy"
+        run("copy", self.path, other, "--chunks", "1Mi", expect=TOO_LARGE)
+        self.assertFalse(os.path.exists(other))
+        run("copy", self.path, other, "--chunks", "1Mi", "--chunk-memory", "200", "--quiet")
+        with h5py.File(other) as file:
+            self.assertEqual(file["whole"].shape, (9_000_000,))
+            self.assertLess(file["whole"].chunks[0], 200_000)
+            self.assertFalse(file["whole"][:].any())
+
 
 class Record(Command):
     def test_rows_are_what_h5py_reads(self):
