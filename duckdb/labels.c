@@ -170,7 +170,8 @@ static bool load_column(basalt_hdf5 *file, const char *file_name, const char *fr
     return fine;
 }
 
-/* A row that has no name in the column keeps that of the index: a gene without a symbol has an identifier. */
+/* A row that has no name in the column keeps that of the index: a gene without a symbol has an
+ * identifier. */
 static bool fill_gaps(basalt_hdf5 *file, const char *file_name, const char *frame,
     struct labels *labels, struct failure *failure)
 {
