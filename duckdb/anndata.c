@@ -296,20 +296,10 @@ static void bind_matrix(duckdb_bind_info info)
     size_t format = 0;
     struct scan_request *request = request_new(info);
     if (!request) return;
-    char *named = NULL;
     if (!request_word(info, "format", formats, COUNT_OF(formats), &format) ||
-        !request_text(info, "var_name_column", &named)) {
+        !request_text(info, "var_name_column", &request->argument)) {
         request_free(request);
         return;
-    }
-    if (about_of(request)->parameters == 1 &&
-        request->path) { /* it stands in the place of a path */
-        request->argument = request->path;
-        request->path = NULL;
-    }
-    if (named) {
-        free(request->argument);
-        request->argument = named;
     }
     request->open = opens[format];
     if (request->open == open_x_wide) request->row_name = about_of(request)->row_name;
@@ -348,27 +338,16 @@ static const struct about functions[] = {
     {"anndata_scan_varp", "/varp", "/varp", "var", NULL, NULL, NULL, NULL, 2, bind_pairs},
 };
 
-static duckdb_table_function matrix_function(
-    struct scan_counters *counters, const struct about *about, unsigned parameters)
-{
-    duckdb_table_function function =
-        scan_function(counters, about->name, parameters, about->bind, about);
-    add_named_parameter(function, "format", DUCKDB_TYPE_VARCHAR);
-    add_named_parameter(function, "var_name_column", DUCKDB_TYPE_VARCHAR);
-    return function;
-}
-
 bool register_anndata(duckdb_connection connection, struct scan_counters *counters)
 {
     for (size_t i = 0; i < COUNT_OF(functions); i++) {
         const struct about *about = &functions[i];
-        duckdb_table_function function = about->bind == bind_matrix
-            ? matrix_function(counters, about, about->parameters)
-            : scan_function(counters, about->name, about->parameters, about->bind, about);
-        if (!register_and_free(connection, function)) return false;
-        if (about->bind != bind_matrix) continue;
-        function =
-            matrix_function(counters, about, about->parameters + 1); /* var_name_column last */
+        duckdb_table_function function =
+            scan_function(counters, about->name, about->parameters, about->bind, about);
+        if (about->bind == bind_matrix) {
+            add_named_parameter(function, "format", DUCKDB_TYPE_VARCHAR);
+            add_named_parameter(function, "var_name_column", DUCKDB_TYPE_VARCHAR);
+        }
         if (!register_and_free(connection, function)) return false;
     }
     return true;

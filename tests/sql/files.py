@@ -152,6 +152,14 @@ def make_anndata(folder):
         adata.uns["params"] = {"k": 5, "names": np.array(["p", "q"])}
         adata.raw = anndata.AnnData(x * 10, obs.copy(), var.copy())
         adata.write_h5ad(folder / f"{form}.h5ad", compression="gzip" if form == "csr" else None)
+    truths = x.astype(bool)
+    for form, matrix in (("csr", truths), ("csc", truths.tocsc()), ("dense", truths.toarray())):
+        anndata.AnnData(matrix, obs.copy(), var.copy()).write_h5ad(folder / f"truths_{form}.h5ad")
+    gaps = pd.DataFrame({"symbol": pd.array(["A", None, ""], "string")}, index=["g0", "g1", "g2"])
+    anndata.AnnData(x, obs.copy(), gaps).write_h5ad(folder / "gaps.h5ad")
+    anndata.AnnData(np.zeros((0, 3), "f4"), obs[:0].copy(), var.copy()).write_h5ad(folder / "no_cells.h5ad")
+    for form, matrix in (("csr", x[:, :0]), ("dense", x[:, :0].toarray())):
+        anndata.AnnData(matrix, obs.copy(), var[:0].copy()).write_h5ad(folder / f"no_variables_{form}.h5ad")
     other = anndata.AnnData(sp.csr_matrix(np.array([[7, 8]], "f4")), pd.DataFrame({"n": pd.array([9], "Int32")}, index=["z"]),
                             pd.DataFrame(index=["g2", "g9"]))
     other.write_h5ad(folder / "other.h5ad")
