@@ -45,7 +45,7 @@ static bool take_functions(duckdb_extension_info info, struct duckdb_extension_a
 static bool register_all(duckdb_connection connection)
 {
     static bool (*const plain[])(duckdb_connection) = {
-        register_inspect, register_attach, register_anndata_info};
+        register_copy, register_inspect, register_attach, register_anndata_info};
     static bool (*const scanning[])(duckdb_connection, struct scan_counters *) = {
         register_read, register_anndata, register_counters};
     struct scan_counters *counters = counters_new();

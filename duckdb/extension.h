@@ -70,6 +70,13 @@ void files_clear(struct file_list *files);
 bool is_file(const char *path);
 bool is_pattern(const char *text);
 
+/* ---- memory.c: the host's limits ------------------------------------------------------------- */
+
+/* Bytes that one statement may take here: a quarter of DuckDB's memory_limit; 512 MiB where DuckDB can't be
+ * asked for it. `context` may be NULL there. */
+uint64_t memory_budget(duckdb_client_context context);
+uint64_t thread_count(duckdb_client_context context); /* DuckDB's `threads`; 0: it can't be asked */
+
 /* ---- vector.c: Arrow to DuckDB -------------------------------------------------------------- */
 
 /* DuckDB's word for the type, "STRUCT(a INTEGER, b VARCHAR[])"; the same for columns that can be one. A
@@ -233,6 +240,7 @@ bool register_and_free(duckdb_connection connection, duckdb_table_function funct
 bool register_inspect(duckdb_connection connection); /* inspect.c */
 bool register_attach(duckdb_connection connection);  /* attach.c */
 bool register_anndata_info(duckdb_connection connection);
+bool register_copy(duckdb_connection connection);                                 /* copy.c */
 bool register_read(duckdb_connection connection, struct scan_counters *counters); /* read_hdf5.c */
 bool register_anndata(duckdb_connection connection, struct scan_counters *counters);
 bool register_counters(duckdb_connection connection, struct scan_counters *counters);

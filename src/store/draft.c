@@ -11,6 +11,7 @@ struct bs_draft {
     struct bs_vfs *vfs;
     char *target;
     struct bs_bytes part; /* its name until then */
+    bool made;            /* the file, whether or not the store could be opened then */
     struct bs_store *store;
     struct bs_file *guard; /* holds the lock of the backup */
 };
@@ -89,7 +90,9 @@ basalt_status bs_draft_open(const struct bs_env_parts *parts, const char *target
     BS_TRY(bs_part_path(target, &draft->part, err));
     const unsigned left = bs_part_leftovers_remove(parts->vfs, target, remove_dead);
     (void)left; /* what stays has a name that says what it is */
-    BS_TRY(bs_store_open(parts, part_name(draft), &own, &draft->store, err));
+    status = bs_store_open(parts, part_name(draft), &own, &draft->store, err);
+    draft->made = status != BASALT_EXISTS;
+    if (status) goto out;
     BS_TRY(guard(draft, err));
     *out_draft = draft;
     draft = NULL;
@@ -124,8 +127,7 @@ basalt_status bs_draft_place(struct bs_draft **draft, bool replace, basalt_error
 void bs_draft_discard(struct bs_draft *draft)
 {
     if (!draft) return;
-    const bool made = draft->store != NULL;
     bs_store_abandon(draft->store);
-    if (made) remove_partial(draft->vfs, part_name(draft));
+    if (draft->made) remove_partial(draft->vfs, part_name(draft));
     draft_free(draft);
 }

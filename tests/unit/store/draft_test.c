@@ -123,6 +123,7 @@ static void fail_each(const struct faulty_options *options)
         CHECK(rows == NEW_ROWS || (status && rows == OLD_ROWS));
         CHECK_OK(write_draft(&env, &schema, OLD_ROWS, err)); /* nothing is in its way */
         CHECK_EQ(rows_of(&env, &schema), OLD_ROWS);
+        CHECK_EQ(files_in(memory), 1);
         CHECK_EQ(test_live_allocations(), before);
         CHECK_EQ(bs_budget_taken(env.parts.budget), 0);
     }
