@@ -29,7 +29,31 @@ if(TARGET basalt_command AND TARGET basalt_duckdb AND NOT BASALT_SANITIZE MATCHE
         $<TARGET_FILE:basalt_without_sql> ${sanitized})
     set_tests_properties(cli_sql PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS sanitize)
 endif()
-if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE) # a Python without the sanitizer loads no library with it
+# A Python without the sanitizer loads no library with it, unless the sanitizer's own is loaded first.
+if(TARGET basalt_duckdb AND BASALT_SANITIZE MATCHES address)
+    set(asan_library libasan.so)
+    if(CMAKE_C_COMPILER_ID MATCHES Clang)
+        set(asan_library libclang_rt.asan-${CMAKE_SYSTEM_PROCESSOR}.so)
+    endif()
+    foreach(library ${asan_library} libstdc++.so.6)
+        execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=${library} OUTPUT_VARIABLE path
+            OUTPUT_STRIP_TRAILING_WHITESPACE)
+        list(APPEND sanitizer_libraries ${path})
+    endforeach()
+    list(JOIN sanitizer_libraries "," sanitizer_libraries)
+    file(GLOB sql_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/sql/*.test)
+    set(sql_sanitized ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/sanitized.py ${sanitizer_libraries})
+    add_test(NAME sql_asan COMMAND ${sql_sanitized} ${CMAKE_CURRENT_SOURCE_DIR}/sql/run
+        ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command> ${sql_tests})
+    add_test(NAME sql_asan_hostile COMMAND ${sql_sanitized} ${CMAKE_CURRENT_SOURCE_DIR}/sql/hostile.py
+        ${BASALT_DUCKDB_EXTENSION} ${fixtures_folder} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(sql_asan sql_asan_hostile PROPERTIES LABELS sanitize SKIP_RETURN_CODE 77 TIMEOUT 600)
+    set_tests_properties(sql_asan PROPERTIES ENVIRONMENT "ASAN_OPTIONS=fast_unwind_on_malloc=0")
+    set_tests_properties(sql_asan_hostile PROPERTIES FIXTURES_REQUIRED h5_fixtures
+        ENVIRONMENT "BASALT_CORPUS=${PROJECT_SOURCE_DIR}/../shared/corpus/hostile")
+endif()
+if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE)
     file(GLOB sql_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/sql/*.test)
     set(sql_run ${CMAKE_CURRENT_SOURCE_DIR}/sql/run ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command>)
     add_test(NAME sql COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON} ${sql_run} ${sql_tests})
@@ -48,6 +72,11 @@ if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE) # a Python without the sanitize
     add_test(NAME sql_where COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/where_differential.py ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command>
         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    add_test(NAME sql_hostile COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/hostile.py ${BASALT_DUCKDB_EXTENSION} ${fixtures_folder} ${bombs_folder}
+        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(sql_hostile PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600
+        FIXTURES_REQUIRED "h5_fixtures;h5_bombs")
     add_test(NAME sql_concurrent COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/many_queries.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 16)
