@@ -80,15 +80,17 @@ if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE)
     add_test(NAME sql_concurrent COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/many_queries.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 16)
+    add_test(NAME sql_snapshot COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/snapshot.py ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command>)
     add_test(NAME sql_interrupts COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/interrupts.py ${BASALT_DUCKDB_EXTENSION} 40)
     add_test(NAME sql_copies COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/copies.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 12)
     set_tests_properties(sql sql_versions sql_node sql_differential sql_where sql_generations
-        sql_concurrent sql_interrupts sql_copies PROPERTIES
+        sql_concurrent sql_interrupts sql_copies sql_snapshot PROPERTIES
         SKIP_RETURN_CODE 77 TIMEOUT 600)
-    set_tests_properties(sql_concurrent PROPERTIES PROCESSORS 2)
+    set_tests_properties(sql_concurrent sql_snapshot PROPERTIES PROCESSORS 2)
 endif()
 if(NOT BASALT_SANITIZE)
     add_test(NAME tidy COMMAND ${PROJECT_SOURCE_DIR}/tools/check --fast)
