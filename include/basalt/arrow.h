@@ -78,7 +78,10 @@ BASALT_CHECKED basalt_status basalt_ipc_read(
 BASALT_CHECKED basalt_status basalt_ipc_read_bytes(
     const void *bytes, size_t count, struct ArrowArrayStream *out_stream, basalt_error *err);
 
-/* Pulls `stream` to its end and writes it as an Arrow IPC stream. Releases `stream`. */
+/* Pulls `stream` to its end and writes it as an Arrow IPC stream. Releases `stream`. Columns may be
+ * lists, structs, maps, sparse unions and dictionaries, which families have not. UNSUPPORTED, before a
+ * byte is written: dense unions, views, run ends, dictionaries in dictionaries. BAD_ARGUMENT: an array
+ * that makes no sense. */
 BASALT_CHECKED basalt_status basalt_ipc_write(
     struct ArrowArrayStream *stream, basalt_write_fn write, void *context, basalt_error *err);
 

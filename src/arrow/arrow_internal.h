@@ -22,6 +22,18 @@ BS_MUST_USE basalt_status bs_schema_make(
 /* Checks and copies; metadata apart. `index` is for messages. */
 BS_MUST_USE basalt_status bs_field_make(struct bs_field *field, size_t index, const char *name,
     const char *format, bool nullable, basalt_error *err);
+/* The first part of that, for any type: names and formats are checked and copied. */
+BS_MUST_USE basalt_status bs_field_name(struct bs_field *field, size_t index, const char *name,
+    const char *format, bool nullable, basalt_error *err);
+void bs_field_clear(struct bs_field *field);
+/* Key-value metadata as the C data interface has it; nothing for NULL or no pair. */
+BS_MUST_USE basalt_status bs_metadata_copy(
+    const char *metadata, char **out_copy, size_t *out_bytes, basalt_error *err);
+/* Of an Arrow format string that no column of Basalt's has: "list", "union" ... */
+const char *bs_foreign_type_name(const char *format);
+/* The schema of somebody else's stream as it stands. The caller releases it. */
+BS_MUST_USE basalt_status bs_stream_arrow_schema(
+    struct ArrowArrayStream *stream, struct ArrowSchema *out_schema, basalt_error *err);
 
 /* ---- bits ---- */
 

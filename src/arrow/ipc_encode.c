@@ -124,7 +124,7 @@ static void put_metadata(struct message *message, size_t at, const char *metadat
     }
 }
 
-static uint8_t type_number(const struct bs_field *field)
+uint8_t bs_ipc_type_number(const struct bs_field *field)
 {
     const bool large = field->format[0] == 'U' || field->format[0] == 'Z';
     switch (field->kind) {
@@ -202,10 +202,86 @@ static void put_field(struct message *message, size_t at, const struct bs_field 
     const uint8_t widths[] = {4, 1, 1, 4, 0, 4, field->metadata ? 4 : 0};
     const struct table table = refer_to_table(message, at, widths, 7);
     set(message, table.slots[1], field->nullable, 1);
-    set(message, table.slots[2], type_number(field), 1);
+    set(message, table.slots[2], bs_ipc_type_number(field), 1);
     refer_to_text(message, table.slots[0], field->name, strlen(field->name));
     put_type(message, table.slots[3], field);
     refer_to_vector(message, table.slots[5], 0);
+    if (field->metadata) put_metadata(message, table.slots[6], field->metadata);
+}
+
+/* ---- nested and coded columns ------------------------------------------------------------------ */
+
+static void put_decimal(struct message *message, size_t at, const struct bs_ipc_node *node)
+{
+    static const uint8_t decimal[] = {4, 4, 4};
+    const struct table type = refer_to_table(message, at, decimal, 3);
+    set(message, type.slots[0], (uint32_t)node->precision, 4);
+    set(message, type.slots[1], (uint32_t)node->scale, 4);
+    set(message, type.slots[2], node->width_bytes * 8, 4);
+}
+
+/* Sparse, with the ids of its members. */
+static void put_union(struct message *message, size_t at, const struct bs_ipc_node *node)
+{
+    static const uint8_t widths[] = {2, 4};
+    const struct table type = refer_to_table(message, at, widths, 2);
+    const size_t ids = refer_to_vector(message, type.slots[1], node->child_count);
+    for (size_t i = 0; i < node->child_count; i++)
+        set(message, ids + 4 * i, node->member_ids[i], 4);
+}
+
+static void put_node_type(struct message *message, size_t at, const struct bs_ipc_node *node)
+{
+    static const uint8_t number[] = {4}, small[] = {2}, flag[] = {1};
+    struct table type;
+    switch (node->type) {
+    case BS_IPC_DECIMAL: put_decimal(message, at, node); break;
+    case BS_IPC_INTERVAL:
+        type = refer_to_table(message, at, small, 1);
+        set(message, type.slots[0], node->interval_unit, 2);
+        break;
+    case BS_IPC_FIXED_LIST:
+        type = refer_to_table(message, at, number, 1);
+        set(message, type.slots[0], node->list_size, 4);
+        break;
+    case BS_IPC_MAP:
+        type = refer_to_table(message, at, flag, 1);
+        set(message, type.slots[0], node->keys_sorted, 1);
+        break;
+    case BS_IPC_UNION: put_union(message, at, node); break;
+    case BS_IPC_NULL:
+    case BS_IPC_LIST:
+    case BS_IPC_LARGE_LIST:
+    case BS_IPC_STRUCT: refer_to_table(message, at, NULL, 0); break;
+    default: put_type(message, at, &node->field);
+    }
+}
+
+/* DictionaryEncoding: id, type of the codes, whether their order means something. */
+static void put_coding(struct message *message, size_t at, const struct bs_ipc_node *node)
+{
+    static const uint8_t widths[] = {8, 4, 1};
+    const struct table coding = refer_to_table(message, at, widths, 3);
+    set(message, coding.slots[0], (uint64_t)node->dictionary_id, 8);
+    set(message, coding.slots[2], node->ordered, 1);
+    put_type(message, coding.slots[1], &node->field);
+}
+
+static void put_node(struct message *message, size_t at, const struct bs_ipc_node *node)
+{
+    const struct bs_field *field = &node->field;
+    const struct bs_ipc_node *values = node->dictionary ? node->dictionary : node;
+    const uint8_t widths[] = {4, 1, 1, 4, node->dictionary ? 4 : 0, 4, field->metadata ? 4 : 0};
+    const struct table table = refer_to_table(message, at, widths, 7);
+    set(message, table.slots[1], field->nullable, 1);
+    set(message, table.slots[2], values->type, 1);
+    refer_to_text(message, table.slots[0], field->name, strlen(field->name));
+    put_node_type(message, table.slots[3], values);
+    if (node->dictionary) put_coding(message, table.slots[4], node);
+    const size_t children = refer_to_vector(message, table.slots[5], values->child_count);
+    for (size_t i = 0; i < values->child_count; i++) {
+        put_node(message, children + 4 * i, &values->children[i]);
+    }
     if (field->metadata) put_metadata(message, table.slots[6], field->metadata);
 }
 
@@ -259,6 +335,24 @@ basalt_status bs_schema_encode(
     return status;
 }
 
+basalt_status bs_ipc_encode_nodes(
+    const struct bs_ipc_node *root, struct bs_bytes *out, basalt_error *err)
+{
+    struct message message = {out, 0};
+    const uint8_t widths[] = {2, 4, root->field.metadata ? 4 : 0};
+    const size_t before = out->count;
+    const size_t header = begin(&message, BS_IPC_HEADER_SCHEMA, 0);
+    const struct table table = refer_to_table(&message, header, widths, 3);
+    const size_t fields = refer_to_vector(&message, table.slots[1], root->child_count);
+    for (size_t i = 0; i < root->child_count; i++) {
+        put_node(&message, fields + 4 * i, &root->children[i]);
+    }
+    if (root->field.metadata) put_metadata(&message, table.slots[2], root->field.metadata);
+    const basalt_status status = end(&message, err);
+    if (status) out->count = before;
+    return status;
+}
+
 /* A vector of pairs of 8-byte numbers. */
 static void put_pairs(
     struct message *message, size_t at, const struct bs_ipc_pair *pairs, size_t count)
@@ -272,15 +366,33 @@ static void put_pairs(
     }
 }
 
+/* RecordBatch: rows, nodes, buffers. */
+static void put_batch(struct message *message, size_t at, const struct bs_ipc_batch *batch)
+{
+    static const uint8_t widths[] = {8, 4, 4};
+    const struct table table = refer_to_table(message, at, widths, 3);
+    set(message, table.slots[0], batch->rows, 8);
+    put_pairs(message, table.slots[1], batch->nodes, batch->node_count);
+    put_pairs(message, table.slots[2], batch->buffers, batch->buffer_count);
+}
+
 basalt_status bs_ipc_encode_batch(
     const struct bs_ipc_batch *batch, struct bs_bytes *out, basalt_error *err)
 {
-    static const uint8_t widths[] = {8, 4, 4}; /* rows, nodes, buffers */
     struct message message = {out, 0};
-    const size_t header = begin(&message, BS_IPC_HEADER_BATCH, batch->body_bytes);
-    const struct table table = refer_to_table(&message, header, widths, 3);
-    set(&message, table.slots[0], batch->rows, 8);
-    put_pairs(&message, table.slots[1], batch->nodes, batch->node_count);
-    put_pairs(&message, table.slots[2], batch->buffers, batch->buffer_count);
+    put_batch(&message, begin(&message, BS_IPC_HEADER_BATCH, batch->body_bytes), batch);
+    return end(&message, err);
+}
+
+/* DictionaryBatch: id, values, and no flag: they take the place of those before. */
+basalt_status bs_ipc_encode_dictionary(
+    int64_t id, const struct bs_ipc_batch *batch, struct bs_bytes *out, basalt_error *err)
+{
+    static const uint8_t widths[] = {8, 4};
+    struct message message = {out, 0};
+    const size_t header = begin(&message, BS_IPC_HEADER_DICTIONARY, batch->body_bytes);
+    const struct table table = refer_to_table(&message, header, widths, 2);
+    set(&message, table.slots[0], (uint64_t)id, 8);
+    put_batch(&message, table.slots[1], batch);
     return end(&message, err);
 }

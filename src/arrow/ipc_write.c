@@ -144,21 +144,39 @@ static basalt_status write_array(
     return BASALT_OK;
 }
 
+static basalt_status write_flat(
+    struct writer *writer, struct ArrowArrayStream *stream, basalt_error *err)
+{
+    struct ArrowArray array = {0};
+    bool end = false;
+    basalt_status status = writer_open(writer, err);
+    while (!status && !end) {
+        status = bs_stream_next(stream, &array, &end, err);
+        if (!status && !end) status = write_array(writer, &array, err);
+        if (array.release) array.release(&array);
+    }
+    return status ? status : put(writer, bs_ipc_end_mark, sizeof bs_ipc_end_mark, err);
+}
+
+/* Columns that no family can have are written all the same. */
 basalt_status bs_ipc_write(
     struct ArrowArrayStream *stream, basalt_write_fn write, void *context, basalt_error *err)
 {
-    static const uint8_t end_mark[8] = {0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0};
     struct writer writer = {.write = write, .context = context};
-    struct ArrowArray array = {0};
-    bool end = false;
-    basalt_status status = bs_stream_schema(stream, &writer.schema, err);
-    if (!status) status = writer_open(&writer, err);
-    while (!status && !end) {
-        status = bs_stream_next(stream, &array, &end, err);
-        if (!status && !end) status = write_array(&writer, &array, err);
-        if (array.release) array.release(&array);
+    struct ArrowSchema schema;
+    basalt_error why = {.status = BASALT_OK};
+    basalt_status status = bs_stream_arrow_schema(stream, &schema, err);
+    if (!status) {
+        status = bs_schema_import(&schema, &writer.schema, &why);
+        if (status == BASALT_UNSUPPORTED) {
+            status = bs_ipc_write_nested(stream, &schema, write, context, err);
+        } else if (!status) {
+            status = write_flat(&writer, stream, err);
+        } else if (err) {
+            *err = why;
+        }
     }
-    if (!status) status = put(&writer, end_mark, sizeof end_mark, err);
+    if (schema.release) schema.release(&schema);
     writer_close(&writer);
     if (stream && stream->release) stream->release(stream);
     return status;

@@ -72,7 +72,7 @@ static const char *foreign_types[][2] = {
 };
 
 /* For an Arrow format string that Basalt does not store. */
-static const char *foreign_type_name(const char *format)
+const char *bs_foreign_type_name(const char *format)
 {
     for (size_t i = 0; i < BS_ARRAY_LENGTH(foreign_types); i++) {
         const char *prefix = foreign_types[i][0];
@@ -144,18 +144,23 @@ static basalt_status parse_format(struct bs_field *field, basalt_error *err)
     }
     return bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
         "field \"%.*s\" has the type %s (Arrow format \"%.*s\"), which Basalt does not store",
-        bs_shown(field->name), field->name, foreign_type_name(format), bs_shown(format), format);
+        bs_shown(field->name), field->name, bs_foreign_type_name(format), bs_shown(format), format);
 }
 
 /* ---- making and freeing ------------------------------------------------------------------------ */
+
+void bs_field_clear(struct bs_field *field)
+{
+    bs_free(field->name);
+    bs_free(field->format);
+    bs_free(field->metadata);
+}
 
 static void destroy(struct bs_shared *shared)
 {
     struct bs_schema *schema = (struct bs_schema *)shared;
     for (size_t i = 0; schema->fields && i < schema->field_count; i++) {
-        bs_free(schema->fields[i].name);
-        bs_free(schema->fields[i].format);
-        bs_free(schema->fields[i].metadata);
+        bs_field_clear(&schema->fields[i]);
     }
     bs_free(schema->fields);
     bs_free(schema->metadata);
@@ -213,7 +218,7 @@ static basalt_status metadata_size(const char *metadata, size_t *out_bytes, basa
     return BASALT_OK;
 }
 
-static basalt_status copy_metadata(
+basalt_status bs_metadata_copy(
     const char *metadata, char **out_copy, size_t *out_bytes, basalt_error *err)
 {
     size_t bytes = 0;
@@ -254,16 +259,22 @@ static basalt_status check_texts(
     return BASALT_OK;
 }
 
-basalt_status bs_field_make(struct bs_field *field, size_t index, const char *name,
+basalt_status bs_field_name(struct bs_field *field, size_t index, const char *name,
     const char *format, bool nullable, basalt_error *err)
 {
     const basalt_status status = check_texts(index, name, format, err);
     if (status) return status;
     field->name = bs_copy_string(name);
     field->format = bs_copy_string(format);
-    if (!field->name || !field->format) return bs_fail_memory(err, strlen(name));
     field->nullable = nullable;
-    return parse_format(field, err);
+    return field->name && field->format ? BASALT_OK : bs_fail_memory(err, strlen(name));
+}
+
+basalt_status bs_field_make(struct bs_field *field, size_t index, const char *name,
+    const char *format, bool nullable, basalt_error *err)
+{
+    const basalt_status status = bs_field_name(field, index, name, format, nullable, err);
+    return status ? status : parse_format(field, err);
 }
 
 static basalt_status import_field(
@@ -282,7 +293,7 @@ static basalt_status import_field(
     const bool nullable = (arrow->flags & ARROW_FLAG_NULLABLE) != 0;
     const basalt_status status = bs_field_make(field, index, name, arrow->format, nullable, err);
     if (status) return status;
-    return copy_metadata(arrow->metadata, &field->metadata, &field->metadata_bytes, err);
+    return bs_metadata_copy(arrow->metadata, &field->metadata, &field->metadata_bytes, err);
 }
 
 basalt_status bs_schema_import(
@@ -308,7 +319,7 @@ basalt_status bs_schema_import(
     for (size_t i = 0; i < schema->field_count; i++) {
         BS_TRY(import_field(arrow->children[i], i, &schema->fields[i], err));
     }
-    BS_TRY(copy_metadata(arrow->metadata, &schema->metadata, &schema->metadata_bytes, err));
+    BS_TRY(bs_metadata_copy(arrow->metadata, &schema->metadata, &schema->metadata_bytes, err));
     *out_schema = schema;
     schema = NULL;
 out:
@@ -322,7 +333,7 @@ static basalt_status copy_field(
     const basalt_status status =
         bs_field_make(to, index, from->name, from->format, from->nullable, err);
     if (status) return status;
-    return copy_metadata(from->metadata, &to->metadata, &to->metadata_bytes, err);
+    return bs_metadata_copy(from->metadata, &to->metadata, &to->metadata_bytes, err);
 }
 
 basalt_status bs_schema_project(const struct bs_schema *schema, const size_t *indices, size_t count,
@@ -336,7 +347,8 @@ basalt_status bs_schema_project(const struct bs_schema *schema, const size_t *in
         assert(indices[i] < schema->field_count);
         BS_TRY(copy_field(&schema->fields[indices[i]], i, &projected->fields[i], err));
     }
-    BS_TRY(copy_metadata(schema->metadata, &projected->metadata, &projected->metadata_bytes, err));
+    BS_TRY(
+        bs_metadata_copy(schema->metadata, &projected->metadata, &projected->metadata_bytes, err));
     *out_schema = projected;
     projected = NULL;
 out:

@@ -145,15 +145,25 @@ static basalt_status check_open(const struct ArrowArrayStream *arrow, basalt_err
     return bs_fail(err, BASALT_BAD_ARGUMENT, BASALT_NO_OFFSET, "the Arrow stream is released");
 }
 
+basalt_status bs_stream_arrow_schema(
+    struct ArrowArrayStream *arrow, struct ArrowSchema *out_schema, basalt_error *err)
+{
+    memset(out_schema, 0, sizeof *out_schema);
+    const basalt_status status = check_open(arrow, err);
+    if (status) return status;
+    const int code = arrow->get_schema(arrow, out_schema);
+    if (!code) return BASALT_OK;
+    memset(out_schema, 0, sizeof *out_schema);
+    return bs_stream_error(arrow, code, err);
+}
+
 basalt_status bs_stream_schema(
     struct ArrowArrayStream *arrow, struct bs_schema **out_schema, basalt_error *err)
 {
-    struct ArrowSchema schema = {0};
+    struct ArrowSchema schema;
     *out_schema = NULL;
-    basalt_status status = check_open(arrow, err);
+    basalt_status status = bs_stream_arrow_schema(arrow, &schema, err);
     if (status) return status;
-    const int code = arrow->get_schema(arrow, &schema);
-    if (code) return bs_stream_error(arrow, code, err);
     status = bs_schema_import(&schema, out_schema, err);
     if (schema.release) schema.release(&schema);
     return status;

@@ -19,6 +19,7 @@ import unittest
 import duckdb
 import h5py
 import numpy as np
+import pyarrow as pa
 
 BASALT, EXTENSION, WITHOUT_SQL = (os.path.abspath(path) for path in sys.argv[1:4])
 SANITIZED = len(sys.argv) > 4 and sys.argv[4] == "sanitized"
@@ -228,6 +229,41 @@ class Formats(Folder):
         run("-", stdin=b"SELECT 1\0", expect=BAD_ARGUMENT)
 
 
+class Arrow(Folder):
+    def read(self, *arguments):
+        with pa.ipc.open_stream(run(*arguments, "--format", "arrow").stdout) as reader:
+            found = reader.read_all()
+        found.validate(full=True)
+        return found
+
+    def test_values_of_every_type(self):
+        plain = PLAIN.replace("170141183460469231731687303715884105727 - i AS huge,", "i::HUGEINT AS huge,")
+        for query in (plain, NESTED):
+            found, wanted = self.read(query), duckdb.sql(query).arrow()
+            wanted = wanted.read_all() if hasattr(wanted, "read_all") else wanted
+            self.assertEqual(found.column_names, wanted.column_names)
+            for name in found.column_names:
+                if name != "null_value":  # an INTEGER to the C API
+                    self.assertEqual(str(found[name].type), str(wanted[name].type))
+                self.assertEqual(found[name].to_pylist(), wanted[name].to_pylist(), name)
+        enumeration = self.read(PLAIN.replace("170141183460469231731687303715884105727 - i AS huge,", ""))["enumeration"]
+        self.assertTrue(pa.types.is_dictionary(enumeration.type))
+
+    def test_many_rows_and_none(self):
+        query = """SELECT i, CASE WHEN i % 3 > 0 THEN ['a', 'b', 'c'][1 + i % 3]::ENUM('a', 'b', 'c') END AS e,
+            CASE WHEN i % 7 > 0 THEN [i, NULL] END AS list FROM range({}) t(i)"""
+        found = self.read(query.format(200_000))
+        self.assertEqual(found["i"].to_pylist(), list(range(200_000)))
+        self.assertEqual(found["list"].to_pylist(), [[i, None] if i % 7 else None for i in range(200_000)])
+        self.assertEqual(found["e"].to_pylist(), [(None, "b", "c")[i % 3] for i in range(200_000)])
+        self.assertEqual(self.read(query.format(0)).num_rows, 0)
+
+    def test_one_result(self):
+        self.assertEqual(self.read("CREATE TABLE t AS SELECT 1 AS a; FROM t")["a"].to_pylist(), [1])
+        done = run("SELECT 1; SELECT 2", "--format", "arrow", expect=UNSUPPORTED)
+        self.assertEqual(done.stdout, b"")
+
+
 class Files(Folder):
     def test_one_file_is_searched(self):
         path = self.make_numbers("run.1.h5")
@@ -353,9 +389,9 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
     @unittest.skipIf(SANITIZED, "what is measured is the sanitizer's memory")
     def test_memory_does_not_grow(self):
         sql = "SELECT i, i / 3 AS x, 'text of row ' || i AS t FROM range({}) t(i)"
-        for form in ("csv", "json"):
-            few, many = (self.peak_kib(sql.format(rows), "--format", form) for rows in (300_000, 10_000_000))
-            print(f"\nFIGURE basalt sql --format {form}, peak: 10 M rows {many >> 10} MiB, 300 K rows {few >> 10} MiB")
+        for form, rows in (("csv", 10_000_000), ("json", 3_000_000), ("arrow", 3_000_000)):
+            few, many = (self.peak_kib(sql.format(count), "--format", form) for count in (300_000, rows))
+            print(f"\nFIGURE basalt sql --format {form}, peak: {rows} rows {many >> 10} MiB, 300000 rows {few >> 10} MiB")
             self.assertLess(many, few + 40 * 1024)
         few, many = (self.peak_kib(sql.format(rows)) for rows in (300_000, 30_000_000))
         self.assertLess(many, few + 40 * 1024)

@@ -7,6 +7,7 @@ PROGRAM is arrow_ipc.c; LIBRARY the shared library, to which pyarrow's own array
 memory (not with a sanitizer, which would have to be loaded first). Exit 77: skipped.
 """
 import ctypes
+import decimal
 import io
 import random
 import subprocess
@@ -261,6 +262,128 @@ def test_memory(rng, library):
                 same(a, b, "to memory")
 
 
+# ---- columns that are written and not read: lists, structs, maps, dictionaries, decimals ... ----------------
+
+def nested_types():
+    point = pa.struct([("x", pa.float64()), ("name", pa.utf8()), pa.field("id", pa.int16(), nullable=False)])
+    words = pa.dictionary(pa.int8(), pa.utf8())
+    return [
+        pa.null(), pa.decimal128(9, 2), pa.decimal128(38, 0), pa.decimal256(60, 5), pa.decimal128(5, -2),
+        pa.month_day_nano_interval(), pa.list_(pa.int32()), pa.large_list(pa.utf8()), pa.list_(pa.bool_(), 3),
+        pa.list_(pa.float32(), 0), pa.list_(pa.list_(pa.uint8())), point, pa.list_(point), pa.struct([]),
+        pa.struct([("inner", point), ("list", pa.large_list(point))]), pa.map_(pa.utf8(), pa.int32()),
+        pa.map_(pa.int64(), pa.list_(point), keys_sorted=True), words, pa.list_(words), pa.struct([("w", words)]),
+        pa.dictionary(pa.uint16(), pa.int64()), pa.dictionary(pa.int64(), pa.large_utf8(), ordered=True),
+        pa.dictionary(pa.uint32(), pa.list_(pa.int8())), pa.list_(pa.binary(3)), pa.list_(pa.timestamp("us", "UTC")),
+        pa.sparse_union([pa.field("a", pa.int8()), pa.field("b", point), pa.field("w", words)], [5, 0, 127]),
+        pa.list_(pa.map_(pa.utf8(), words), 2), pa.list_(pa.null()), pa.list_(pa.decimal128(9, 2), 2)]
+
+
+def random_value(kind, rng, null_share):
+    if rng.random() < null_share or pa.types.is_null(kind):
+        return None
+    if pa.types.is_dictionary(kind):
+        return random_value(kind.value_type, rng, 0)
+    if pa.types.is_map(kind):
+        keys = {random_value(kind.key_type, rng, 0) for _ in range(rng.randrange(4))}
+        return [(key, random_value(kind.item_type, rng, null_share)) for key in sorted(keys)]
+    if pa.types.is_fixed_size_list(kind):
+        return [random_value(kind.value_type, rng, null_share) for _ in range(kind.list_size)]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return [random_value(kind.value_type, rng, null_share) for _ in range(rng.randrange(4))]
+    if pa.types.is_struct(kind):
+        return {field.name: random_value(field.type, rng, null_share if field.nullable else 0) for field in kind}
+    if pa.types.is_decimal(kind):
+        return decimal.Decimal(rng.randrange(-99999, 99999)).scaleb(-kind.scale)
+    if pa.types.is_interval(kind):
+        return pa.MonthDayNano([rng.randrange(-99, 99) for _ in range(3)])
+    if pa.types.is_floating(kind):
+        return rng.randrange(1000) / 8
+    if pa.types.is_boolean(kind):
+        return rng.random() < 0.5
+    if pa.types.is_integer(kind):
+        return rng.randrange(100)
+    if pa.types.is_timestamp(kind):
+        return pa.scalar(rng.randrange(10**15), kind).as_py()
+    text = rng.choice(["", "one", "two", "three", "\u00e4\u20ac"])
+    return text if pa.types.is_string(kind) or pa.types.is_large_string(kind) else b"abc"
+
+
+def nested_column(kind, rows, null_share, rng):
+    if pa.types.is_dictionary(kind) and pa.types.is_nested(kind.value_type):  # pyarrow makes none from values
+        codes = [None if rng.random() < null_share else rng.randrange(4) for _ in range(rows)]
+        values = pa.array([[1], [], [2, None], None], kind.value_type)
+        return pa.DictionaryArray.from_arrays(pa.array(codes, kind.index_type), values)
+    if pa.types.is_union(kind):
+        ids = pa.array([rng.choice(kind.type_codes) for _ in range(rows)], pa.int8())
+        members = [nested_column(field.type, rows, null_share, rng) for field in kind]
+        return pa.UnionArray.from_sparse(ids, members, [field.name for field in kind], kind.type_codes)
+    return pa.array([random_value(kind, rng, null_share) for _ in range(rows)], kind)
+
+
+def write_from_memory(library, schema, batches):
+    """(status, message, bytes) of basalt_ipc_write over pyarrow's own arrays."""
+    memory = ctypes.create_string_buffer(40)
+    got = bytearray()
+
+    def write_some(_, data, count):
+        got.extend(ctypes.string_at(data, count))
+        return 0
+
+    pa.RecordBatchReader.from_batches(schema, batches)._export_to_c(ctypes.addressof(memory))
+    error = Error()
+    status = library.basalt_ipc_write(memory, WRITE(write_some), None, ctypes.byref(error))
+    return status, error.message.decode(), bytes(got)
+
+
+def test_nested(rng, library):
+    basalt = ctypes.CDLL(library)
+    types = nested_types()
+    for kinds in [[kind] for kind in types] + [rng.choices(types + TYPES, k=5) for _ in range(60)]:
+        schema = pa.schema([pa.field(f"c{i}", kind, metadata={"at": str(i)}) for i, kind in enumerate(kinds)],
+                           metadata={"made by": "a test"})
+        wholes = []
+        for share in (0, 0.3, 1):
+            wholes.append(pa.RecordBatch.from_arrays(
+                [(random_column if kind in TYPES else nested_column)(kind, 120, share, rng) for kind in kinds],
+                schema=schema))
+        batches = []
+        for whole in wholes + wholes[:1]:
+            a = rng.randrange(60)
+            b = whole.slice(a, rng.randrange(60))
+            batches += [b.slice(rng.randrange(b.num_rows + 1)), whole]
+        status, message, got = write_from_memory(basalt, schema, batches)
+        assert status == 0, (kinds, message)
+        found_schema, found = read(got)
+        assert found_schema.equals(schema, check_metadata=True), (found_schema, schema)
+        assert len(found) == len(batches)
+        for a, b in zip(found, batches):
+            for i, kind in enumerate(kinds):
+                x, y = a.column(i), b.column(i)
+                x.validate(full=not pa.types.is_temporal(kind))
+                assert x.null_count == y.null_count and x.type == y.type, kind
+                assert (bits(x) == bits(y)) if kind in TYPES else (x.to_pylist() == y.to_pylist()), kind
+                global checked
+                checked += len(x)
+    table = pa.table({"w": pa.chunked_array([pa.array(["a", "b"]).dictionary_encode()] * 3)})
+    _, _, got = write_from_memory(basalt, table.schema, table.to_batches())
+    once = write_from_memory(basalt, table.schema, table.to_batches()[:1])[2]
+    assert len(got) - len(once) < 2 * len(once), "a dictionary that stays the same goes out once"
+
+
+def test_nested_refusals(library):
+    basalt = ctypes.CDLL(library)
+    words = pa.dictionary(pa.int8(), pa.utf8())
+    for kind, name in [(pa.dense_union([pa.field("a", pa.int8())]), "dense_union"),
+                       (pa.string_view(), "string_view"), (pa.list_view(pa.int8()), "list_view"),
+                       (pa.run_end_encoded(pa.int32(), pa.utf8()), "run_end_encoded"),
+                       (pa.dictionary(pa.int8(), pa.list_(words)), "dictionary of dictionaries")]:
+        for kind in (kind, pa.list_(pa.field("bad", kind))):
+            status, message, got = write_from_memory(basalt, pa.schema([("good", words), ("bad", kind)]), [])
+            assert status == UNSUPPORTED and '"bad"' in message and name in message, (kind, status, message)
+            assert got == b""
+
+
 def main():
     rng = random.Random(4711)
     test_types(rng)
@@ -272,6 +395,8 @@ def main():
     test_damage(rng)
     if LIBRARY:
         test_memory(rng, LIBRARY)
+        test_nested(rng, LIBRARY)
+        test_nested_refusals(LIBRARY)
     print(f"{checked} values compared, pyarrow {pa.__version__}")
 
 
