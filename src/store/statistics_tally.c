@@ -7,35 +7,47 @@
 
 #include <math.h>
 
-#define LANES 4u /* minima of a row of values that do not wait for each other */
-
 /* ---- bounds of values without nulls ---------------------------------------------------------------- */
+
+/* Four values at a time, whose minima do not wait for each other. */
+#define LANE_MIN_MAX(lane)                                                                         \
+    min##lane = value##lane < min##lane ? value##lane : min##lane;                                 \
+    max##lane = value##lane > max##lane ? value##lane : max##lane;
+
+#define FOUR_VALUES(type)                                                                          \
+    type value0, value1, value2, value3;                                                           \
+    memcpy(&value0, bytes, sizeof value0);                                                         \
+    memcpy(&value1, bytes + sizeof value0, sizeof value0);                                         \
+    memcpy(&value2, bytes + 2 * sizeof value0, sizeof value0);                                     \
+    memcpy(&value3, bytes + 3 * sizeof value0, sizeof value0);                                     \
+    LANE_MIN_MAX(0) LANE_MIN_MAX(1) LANE_MIN_MAX(2) LANE_MIN_MAX(3)
+
+#define JOIN_LANES                                                                                 \
+    min0 = min1 < min0 ? min1 : min0;                                                              \
+    min2 = min3 < min2 ? min3 : min2;                                                              \
+    min0 = min2 < min0 ? min2 : min0;                                                              \
+    max0 = max1 > max0 ? max1 : max0;                                                              \
+    max2 = max3 > max2 ? max3 : max2;                                                              \
+    max0 = max2 > max0 ? max2 : max0;
 
 #define DEFINE_BOUNDS(name, type, member)                                                          \
     static void name(const uint8_t *bytes, uint64_t count, struct bs_chunk_statistics *into)       \
     {                                                                                              \
-        type min[LANES], max[LANES], value;                                                        \
-        uint64_t at = 0;                                                                           \
-        memcpy(&value, bytes, sizeof value);                                                       \
-        for (unsigned lane = 0; lane < LANES; lane++) min[lane] = max[lane] = value;               \
-        for (; at + LANES <= count; at += LANES) {                                                 \
-            type values[LANES];                                                                    \
-            memcpy(values, bytes + at * sizeof value, sizeof values);                              \
-            for (unsigned lane = 0; lane < LANES; lane++) {                                        \
-                min[lane] = values[lane] < min[lane] ? values[lane] : min[lane];                   \
-                max[lane] = values[lane] > max[lane] ? values[lane] : max[lane];                   \
-            }                                                                                      \
+        type min0, min1, min2, min3, max0, max1, max2, max3;                                       \
+        memcpy(&min0, bytes, sizeof min0);                                                         \
+        min1 = min2 = min3 = max0 = max1 = max2 = max3 = min0;                                     \
+        for (; count >= 4; count -= 4, bytes += 4 * sizeof min0) {                                 \
+            FOUR_VALUES(type)                                                                      \
         }                                                                                          \
-        for (; at < count; at++) {                                                                 \
-            memcpy(&value, bytes + at * sizeof value, sizeof value);                               \
-            min[0] = value < min[0] ? value : min[0];                                              \
-            max[0] = value > max[0] ? value : max[0];                                              \
+        for (; count; count--, bytes += sizeof min0) {                                             \
+            type value0;                                                                           \
+            memcpy(&value0, bytes, sizeof value0);                                                 \
+            LANE_MIN_MAX(0)                                                                        \
         }                                                                                          \
-        for (unsigned lane = 0; lane < LANES; lane++) {                                            \
-            if (!into->has_bounds || min[lane] < into->min.member) into->min.member = min[lane];   \
-            if (!into->has_bounds || max[lane] > into->max.member) into->max.member = max[lane];   \
-            into->has_bounds = true;                                                               \
-        }                                                                                          \
+        JOIN_LANES                                                                                 \
+        if (!into->has_bounds || min0 < into->min.member) into->min.member = min0;                 \
+        if (!into->has_bounds || max0 > into->max.member) into->max.member = max0;                 \
+        into->has_bounds = true;                                                                   \
     }
 
 DEFINE_BOUNDS(bounds_of_i8, int8_t, i)
@@ -59,32 +71,22 @@ static void widen(struct bs_chunk_statistics *into, double min, double max)
 #define DEFINE_FLOAT_BOUNDS(name, type)                                                            \
     static void name(const uint8_t *bytes, uint64_t count, struct bs_chunk_statistics *into)       \
     {                                                                                              \
-        type min[LANES], max[LANES], value;                                                        \
-        bool nan[LANES] = {false};                                                                 \
-        uint64_t at = 0;                                                                           \
-        for (unsigned lane = 0; lane < LANES; lane++) {                                            \
-            min[lane] = (type)INFINITY;                                                            \
-            max[lane] = (type)-INFINITY;                                                           \
+        type min0 = (type)INFINITY, min1 = min0, min2 = min0, min3 = min0;                         \
+        type max0 = (type)-INFINITY, max1 = max0, max2 = max0, max3 = max0;                        \
+        bool nan = false;                                                                          \
+        for (; count >= 4; count -= 4, bytes += 4 * sizeof min0) {                                 \
+            FOUR_VALUES(type)                                                                      \
+            nan |= isunordered(value0, value1) | isunordered(value2, value3);                      \
         }                                                                                          \
-        for (; at + LANES <= count; at += LANES) {                                                 \
-            type values[LANES];                                                                    \
-            memcpy(values, bytes + at * sizeof value, sizeof values);                              \
-            for (unsigned lane = 0; lane < LANES; lane++) {                                        \
-                min[lane] = values[lane] < min[lane] ? values[lane] : min[lane];                   \
-                max[lane] = values[lane] > max[lane] ? values[lane] : max[lane];                   \
-                nan[lane] |= values[lane] != values[lane];                                         \
-            }                                                                                      \
+        for (; count; count--, bytes += sizeof min0) {                                             \
+            type value0;                                                                           \
+            memcpy(&value0, bytes, sizeof value0);                                                 \
+            LANE_MIN_MAX(0)                                                                        \
+            nan |= value0 != value0;                                                               \
         }                                                                                          \
-        for (; at < count; at++) {                                                                 \
-            memcpy(&value, bytes + at * sizeof value, sizeof value);                               \
-            min[0] = value < min[0] ? value : min[0];                                              \
-            max[0] = value > max[0] ? value : max[0];                                              \
-            nan[0] |= value != value;                                                              \
-        }                                                                                          \
-        for (unsigned lane = 0; lane < LANES; lane++) {                                            \
-            widen(into, (double)min[lane], (double)max[lane]);                                     \
-            into->has_nan |= nan[lane];                                                            \
-        }                                                                                          \
+        JOIN_LANES                                                                                 \
+        widen(into, (double)min0, (double)max0);                                                   \
+        into->has_nan |= nan;                                                                      \
     }
 
 DEFINE_FLOAT_BOUNDS(bounds_of_f4, float)

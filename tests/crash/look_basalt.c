@@ -1,4 +1,5 @@
 /* look_basalt.c - opens the store as after a crash and reads everything. */
+#include "store/store_internal.h"
 #include "tests/crash/look.h"
 
 #include <inttypes.h>
@@ -91,6 +92,28 @@ out:
     return status;
 }
 
+static void note_finding(void *context, const char *sentence)
+{
+    basalt_error *why = context;
+    (void)bs_fail(why, BASALT_CORRUPT, BASALT_NO_OFFSET, "%s", sentence);
+}
+
+/* What the root says of its chunks is what they are. */
+static basalt_status check_statistics(struct bs_store *store, basalt_error *err)
+{
+    basalt_error why = {0};
+    struct bs_view *view = bs_view_current(store);
+    basalt_status status = BASALT_OK;
+    for (struct bs_family *family = atomic_load(&store->catalogue.first); family && !status;
+         family = atomic_load(&family->next)) {
+        if (family->created > view->root->cut) continue;
+        status = bs_statistics_verify(view->root->h5, family, note_finding, &why, err);
+    }
+    bs_view_release(view);
+    if (!status && why.status && err) *err = why;
+    return status ? status : why.status;
+}
+
 static basalt_status read_step(struct bs_store *store, uint64_t *out_step, basalt_error *err)
 {
     char *text = NULL;
@@ -129,6 +152,7 @@ basalt_status look_with_basalt(struct bs_vfs *vfs, struct bs_budget *budget, boo
         return status;
     }
     status = read_all(store, out_seen, err);
+    if (!status) status = check_statistics(store, err);
     if (status || !close) {
         bs_store_abandon(store);
         return status;

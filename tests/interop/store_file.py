@@ -229,6 +229,109 @@ def h5py_changes_it_and_basalt_goes_on(folder):
     run("h5dump", path)
 
 
+KINDS = {"i": 1, "u": 2, "b": 2, "f": 3}
+
+
+def bounds_of(field, values):
+    """What a record must say of these rows of Arrow: kind, nulls, NaN, smallest and largest."""
+    stored = sent(values)
+    there = [value for value in stored if value is not None]
+    if pa.types.is_floating(field.type):
+        kind = "f"
+    elif pa.types.is_boolean(field.type) or pa.types.is_unsigned_integer(field.type):
+        kind = "u"
+    else:
+        kind = "i" if pa.types.is_integer(field.type) or pa.types.is_temporal(field.type) else ""
+    if not kind:
+        return 0, len(stored) - len(there), False, None
+    array = np.array(there, dtype={"f": "f8", "u": "u8", "i": "i8"}[kind])
+    sound = array[~np.isnan(array)] if kind == "f" else array
+    bounds = (sound.min(), sound.max()) if len(sound) else None
+    return KINDS[kind], len(stored) - len(there), len(sound) < len(array), bounds
+
+
+def statistics_of(path, name, table):
+    """Every chunk's record in the file, as h5py reads it, against the rows; how many chunks there are."""
+    count = 0
+    with h5py.File(path) as file:
+        records = file[f"{name}/.basalt/statistics"][()]
+        for at, field in enumerate(table.schema):
+            dataset = file[f"{name}/{field.name}"]
+            if isinstance(dataset, h5py.Group):
+                dataset = dataset["values"]
+            for index in range(dataset.id.get_num_chunks()):
+                chunk = dataset.id.get_chunk_info(index)
+                first = chunk.chunk_offset[0]
+                rows = min(dataset.chunks[0], dataset.shape[0] - first)
+                mine = records[(records["column"] == at) & (records["first_row"] == first) &
+                               (records["rows"] == rows) & (records["address"] == chunk.byte_offset) &
+                               (records["stored_bytes"] == chunk.size)]
+                assert len(mine), f"{field.name}: nothing of the chunk at row {first}"
+                found = mine[-1]
+                kind, nulls, nan, bounds = bounds_of(field, table[field.name].slice(first, rows).combine_chunks())
+                assert (found["kind"], found["null_count"]) == (kind, nulls), f"{field.name}: {found}"
+                assert found["flags"] == (bounds is not None) + 2 * nan, f"{field.name}: {found}"
+                if bounds is not None:
+                    view = {1: "i8", 2: "u8", 3: "f8"}[kind]
+                    seen = tuple(np.array([found[side]]).view(view)[0] for side in ("minimum", "maximum"))
+                    assert seen == bounds, f"{field.name} from row {first}: {seen}, not {bounds}"
+                count += 1
+    return count
+
+
+@test
+def statistics_of_chunks(folder):
+    for make in (plain_table, null_table):
+        table = make(20000)
+        if make is plain_table:
+            at = table.schema.get_field_index("double")
+            values = table["double"].to_numpy().copy()
+            values[5000:5003], values[7], values[19999] = math.nan, math.inf, -math.inf
+            table = table.set_column(at, table.schema.field(at), pa.array(values))
+        path = os.path.join(folder, f"{make.__name__}.h5")
+        record(path, "all", table.slice(0, 9000))
+        record(path, "all", table.slice(9000), 1000, "--resume")
+        assert statistics_of(path, "all", table) == 3 * table.num_columns
+        run(COMMAND, "verify", path)
+        run("h5dump", "-d", "/all/.basalt/statistics", path)
+        run("h5stat", path)
+        packed = os.path.join(folder, "packed.h5")
+        run("h5repack", path, packed)
+        run("h5diff", path, packed)
+
+
+@test
+def statistics_when_others_write(folder):
+    """A program that allocates makes them void; one that edits in place is found, and mended."""
+    table = plain_table(20000)
+    path = os.path.join(folder, "x.h5")
+    record(path, "all", table, 1000, "--compression", "0")
+    with h5py.File(path, "r+") as file:
+        file["all/i64"][3] = 2**62
+    done = run(COMMAND, "verify", path, ok=False)
+    text = done.stdout.decode()
+    assert done.returncode == 1 and '"i64"' in text and '"all"' in text and "row 0 " in text, text
+    run(COMMAND, "verify", "--rebuild-statistics", path)
+    run(COMMAND, "verify", path)
+    with h5py.File(path, "r+") as file:
+        values = file["all/i64"][()]
+        file["foreign"] = np.arange(5000)
+        file["all/i64"][4] = -2**62
+        values[4] = -2**62
+    run(COMMAND, "verify", path)  # they are void, so none of them is wrong
+    record(path, "all", table.slice(0, 1000), 1000, "--resume")
+    run(COMMAND, "verify", path)
+    with h5py.File(path) as file:
+        since = file["/.basalt"].attrs["statistics_since"]
+        begun = file["all/.basalt/statistics"].attrs["commit"]
+        assert since > 1 and begun >= since, f"statistics of commit {begun}, void before {since}"
+        assert len(file["all/.basalt/statistics"]) < 2 * table.num_columns
+    run(COMMAND, "verify", "--rebuild-statistics", path)
+    at = table.schema.get_field_index("i64")
+    changed = table.set_column(at, table.schema.field(at), pa.array(values))
+    assert statistics_of(path, "all", pa.concat_tables([changed, table.slice(0, 1000)])) == 3 * table.num_columns
+
+
 @test
 def many_columns(folder):
     for columns in (1, 1000, 4096):

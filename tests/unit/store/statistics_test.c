@@ -1,6 +1,9 @@
 /* statistics_test.c - what a file says of its chunks: records, trust, and what the store writes. */
 #include "store/store_internal.h"
+#include "tests/harness/faulty_vfs.h"
 #include "tests/unit/store/store_help.h"
+
+#include <errno.h>
 
 #define COLUMN 3u
 
@@ -416,4 +419,90 @@ TEST(statistics, of_a_file_that_was_edited_in_place_are_found_and_mended)
     CHECK_EQ(wrong, 10); /* rows are no longer the generator's, and statistics are the rows' */
     help_schema_close(&schema);
     help_env_close(&env);
+}
+
+/* ---- when something fails ------------------------------------------------------------------------- */
+
+static basalt_status count_rows(struct bs_store *store, uint64_t *out_rows, basalt_error *err)
+{
+    struct bs_snapshot *snapshot = NULL;
+    *out_rows = 0;
+    basalt_status status = bs_snapshot_create(store, &snapshot, err);
+    if (!status) status = bs_snapshot_rows(snapshot, "a", out_rows, err);
+    bs_snapshot_close(&snapshot);
+    return status;
+}
+
+/* Goes on behind the rows that there are, which an append that failed may have left. */
+static basalt_status fill(struct help_env *env, const struct help_schema *schema, basalt_error *err)
+{
+    basalt_store_options options = help_options(BASALT_READ_WRITE_CREATE);
+    struct bs_store *store = NULL;
+    uint64_t chunks, rows = 0;
+    basalt_family_options family;
+    bs_family_options_fill(&family, NULL);
+    family.chunk_rows = 50;
+    options.log_segment_bytes = 64 << 10;
+    options.grace_ms = 0;
+    basalt_status status = bs_store_open(&env->parts, "/a.h5", &options, &store, err);
+    if (status) return status;
+    status = bs_store_family_create(store, "a", &schema->root, &family, err);
+    if (status == BASALT_EXISTS) status = BASALT_OK;
+    if (!status) status = count_rows(store, &rows, err);
+    for (unsigned i = 0; i < 2 && !status; i++, rows += 130) {
+        status = help_append(store, "a", schema, rows, 130, BASALT_BUFFERED, err);
+        if (!status) status = bs_store_checkpoint(store, err);
+    }
+    basalt_error close_err = {0};
+    const basalt_status closed = bs_store_close(&store, &close_err);
+    if (!status && closed && err) *err = close_err;
+    if (status || closed) return status ? status : closed;
+    return bs_store_rebuild_statistics(&env->parts, "/a.h5", &chunks, err);
+}
+
+static basalt_status remove_file(void *context, const char *name, basalt_error *err)
+{
+    struct bs_vfs *vfs = context;
+    char path[256];
+    snprintf(path, sizeof path, "/%s", name);
+    return vfs->ops->remove(vfs, path, err);
+}
+
+static void fail_each(const struct faulty_options *options)
+{
+    struct bs_vfs *memory = NULL;
+    struct help_env env;
+    struct help_schema schema;
+    REQUIRE_OK(bs_vfs_memory_create(&memory, err));
+    help_env_open(&env, faulty_create(memory, options), 0);
+    help_schema_open(&schema, "t:l,x:g?,n:i?,note:u?");
+    EACH_FAULT (step) {
+        const int64_t before = test_live_allocations();
+        uint64_t chunks, found, wrong;
+        (void)fill(&env, &schema, NULL);
+        fault_stop();
+        REQUIRE_OK(fill(&env, &schema, err));
+        compare_file(&env, &schema, &chunks, &found, &wrong);
+        CHECK_EQ(found, chunks);
+        CHECK_EQ(wrong, 0);
+        check_verified(&env, 0);
+        CHECK_OK(memory->ops->list(memory, "/", remove_file, memory, err));
+        CHECK_EQ(test_live_allocations(), before);
+    }
+    help_schema_close(&schema);
+    help_env_close(&env);
+}
+
+TEST(statistics, are_right_after_each_step_that_fails)
+{
+    fail_each(NULL);
+}
+
+TEST(statistics, are_right_after_half_writes_and_a_full_disk)
+{
+    const struct faulty_options options = {.os_errno = ENOSPC,
+        .operations = FAULTY_WRITE | FAULTY_SET_SIZE | FAULTY_RESERVE | FAULTY_SYNC,
+        .partial_writes = true,
+        .no_log_memory = true};
+    fail_each(&options);
 }
