@@ -2,6 +2,8 @@
  * basalt_families, basalt_stats. Each row says of which file it tells. */
 #include "listing.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- hdf5_ls -------------------------------------------------------------------------------- */
@@ -118,7 +120,42 @@ static void bind_attributes(duckdb_bind_info info)
 
 static const struct listing_column chunk_columns[] = {{"start", CELL_NUMBERS},
     {"file_offset", CELL_NUMBER}, {"stored_bytes", CELL_NUMBER}, {"filter_mask", CELL_NUMBER},
+    {"null_count", CELL_NUMBER}, {"has_nan", CELL_FLAG}, {"min", CELL_TEXT}, {"max", CELL_TEXT},
     {"filename", CELL_TEXT}};
+
+/* As text: its type is the dataset's. */
+static void add_bound(struct listing *listing, const basalt_hdf5_bound *bound)
+{
+    char text[40];
+    switch (bound->kind) {
+    case BASALT_HDF5_BOUND_SIGNED:
+        snprintf(text, sizeof text, "%" PRId64, bound->value.as_signed);
+        break;
+    case BASALT_HDF5_BOUND_UNSIGNED:
+        snprintf(text, sizeof text, "%" PRIu64, bound->value.as_unsigned);
+        break;
+    case BASALT_HDF5_BOUND_FLOAT:
+        for (int digits = 15; digits <= 17; digits++) { /* as few as give the same number back */
+            snprintf(text, sizeof text, "%.*g", digits, bound->value.as_float);
+            if (strtod(text, NULL) == bound->value.as_float) break;
+        }
+        break;
+    default: add_null(listing); return;
+    }
+    add_text(listing, text);
+}
+
+static void add_statistics(struct listing *listing, const basalt_hdf5_chunk *chunk)
+{
+    if (!chunk->has_statistics) {
+        for (unsigned i = 0; i < 4; i++) add_null(listing);
+        return;
+    }
+    add_number(listing, chunk->null_count);
+    add_flag(listing, chunk->has_nan);
+    add_bound(listing, &chunk->min);
+    add_bound(listing, &chunk->max);
+}
 
 static bool add_chunk(void *context, const basalt_hdf5_chunk *chunk)
 {
@@ -127,6 +164,7 @@ static bool add_chunk(void *context, const basalt_hdf5_chunk *chunk)
     add_number(ls->listing, chunk->file_offset);
     add_number(ls->listing, chunk->stored_bytes);
     add_number(ls->listing, chunk->filter_mask);
+    add_statistics(ls->listing, chunk);
     add_text(ls->listing, ls->file);
     return !ls->listing->failed;
 }

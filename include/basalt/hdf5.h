@@ -88,11 +88,33 @@ typedef bool (*basalt_hdf5_attribute_fn)(
 BASALT_CHECKED basalt_status basalt_hdf5_each_attribute(basalt_hdf5 *file, const char *path,
     basalt_hdf5_attribute_fn each, void *context, basalt_error *err);
 
+typedef enum basalt_hdf5_bound_kind {
+    BASALT_HDF5_BOUND_NONE = 0, /* there is none */
+    BASALT_HDF5_BOUND_SIGNED = 1,
+    BASALT_HDF5_BOUND_UNSIGNED = 2,
+    BASALT_HDF5_BOUND_FLOAT = 3
+} basalt_hdf5_bound_kind;
+typedef struct basalt_hdf5_bound {
+    basalt_hdf5_bound_kind kind; /* which of these it is */
+    union {
+        int64_t as_signed;
+        uint64_t as_unsigned;
+        double as_float;
+    } value;
+} basalt_hdf5_bound;
 typedef struct basalt_hdf5_chunk {
     unsigned rank;
     uint64_t offset[BASALT_HDF5_RANK_MAX]; /* of its first element, in elements */
     uint64_t file_offset, stored_bytes;
     uint32_t filter_mask; /* bit i: filter i was left out */
+    /* Of the values of a column of a Basalt family, as the file says it; false where it does not, of a
+     * chunk that grows say, or where another program has written since. An edit in place by another
+     * program can't be seen: basalt_verify finds it. */
+    bool has_statistics;
+    bool has_nan;               /* a value that is not missing is NaN; it is in no bound */
+    uint64_t null_count;        /* missing rows */
+    basalt_hdf5_bound min, max; /* of the rest, as stored; half and float widened, bool as 0 and 1.
+                                 * NONE: there is no rest, or the type has no bounds: text, binary */
 } basalt_hdf5_chunk;
 typedef bool (*basalt_hdf5_chunk_fn)(void *context, const basalt_hdf5_chunk *chunk);
 /* The chunks of a dataset that are stored, in the order of its index. A false return stops. UNSUPPORTED:
@@ -228,20 +250,6 @@ BASALT_CHECKED basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor,
  * as the numbers that count them. NaN is greater than every number, so it is where there is no max. A null
  * is in no range, not even in one without bounds. */
 
-typedef enum basalt_hdf5_bound_kind {
-    BASALT_HDF5_BOUND_NONE = 0, /* there is none on this side */
-    BASALT_HDF5_BOUND_SIGNED = 1,
-    BASALT_HDF5_BOUND_UNSIGNED = 2,
-    BASALT_HDF5_BOUND_FLOAT = 3
-} basalt_hdf5_bound_kind;
-typedef struct basalt_hdf5_bound {
-    basalt_hdf5_bound_kind kind; /* which of these it is */
-    union {
-        int64_t as_signed;
-        uint64_t as_unsigned;
-        double as_float;
-    } value;
-} basalt_hdf5_bound;
 typedef struct basalt_hdf5_range { /* both ends are in it; min > max: no value is */
     size_t column;                 /* of the table, whether or not the cursor reads it */
     basalt_hdf5_bound min, max;

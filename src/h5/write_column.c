@@ -96,8 +96,12 @@ basalt_status bs_column_read_chunk(struct bs_h5_node *node, const struct bs_inde
             "the chunk at row %" PRIu64 " of \"%.100s\" is outside of the file or too large",
             entry->first, node->name);
     }
-    if (is_raw(column, entry)) {
-        return bs_file_read_all_at(node->writer->file, out, raw_bytes, entry->address, err);
+    if (is_raw(column, entry)) { /* of a tail, no more than its rows need be in the file yet */
+        const uint64_t behind = column->rows > entry->first ? column->rows - entry->first : 0;
+        const uint64_t rows = BS_MIN(behind, column->chunk_rows);
+        const size_t bytes = (size_t)(rows * column->element_bytes);
+        bs_column_fill(column, out + bytes, column->chunk_rows - rows);
+        return bs_file_read_all_at(node->writer->file, out, bytes, entry->address, err);
     }
     uint8_t *stored = bs_alloc(entry->bytes);
     if (!stored) return bs_fail_memory(err, entry->bytes);

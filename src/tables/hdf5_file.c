@@ -150,10 +150,45 @@ out:
 
 struct chunk_tour {
     const struct bs_h5_dataset *dataset;
-    uint64_t base; /* of addresses in the file */
+    uint64_t base;                          /* of addresses in the file */
+    const struct bs_statistics *statistics; /* or NULL */
     basalt_hdf5_chunk_fn each;
     void *context;
 };
+
+static basalt_hdf5_bound bound_of(enum bs_bounds_kind kind, union bs_bound bound)
+{
+    basalt_hdf5_bound shown = {.kind = BASALT_HDF5_BOUND_UNSIGNED, .value.as_unsigned = bound.u};
+    if (kind == BS_BOUNDS_SIGNED) {
+        shown.kind = BASALT_HDF5_BOUND_SIGNED;
+        shown.value.as_signed = bound.i;
+    } else if (kind == BS_BOUNDS_FLOAT) {
+        shown.kind = BASALT_HDF5_BOUND_FLOAT;
+        shown.value.as_float = bound.f;
+    }
+    return shown;
+}
+
+static void show_statistics(
+    const struct chunk_tour *tour, const struct bs_h5_chunk *chunk, basalt_hdf5_chunk *shown)
+{
+    const struct bs_h5_dataset *dataset = tour->dataset;
+    struct bs_chunk_statistics found;
+    if (!tour->statistics || dataset->space.rank != 1) return;
+    const uint64_t all = dataset->space.dims[0], first = chunk->offset[0];
+    const uint64_t rows = first < all ? BS_MIN(dataset->chunk_dims[0], all - first) : 0;
+    if (!bs_statistics_find(
+            tour->statistics, first, rows, chunk->address, chunk->stored_bytes, &found)) {
+        return;
+    }
+    shown->has_statistics = true;
+    shown->has_nan = found.has_nan;
+    shown->null_count = found.null_count;
+    if (found.has_bounds) {
+        shown->min = bound_of(found.kind, found.min);
+        shown->max = bound_of(found.kind, found.max);
+    }
+}
 
 static basalt_status show_chunk(void *context, const struct bs_h5_chunk *chunk, basalt_error *err)
 {
@@ -163,6 +198,7 @@ static basalt_status show_chunk(void *context, const struct bs_h5_chunk *chunk, 
         .stored_bytes = chunk->stored_bytes,
         .filter_mask = chunk->filter_mask};
     memcpy(shown.offset, chunk->offset, sizeof shown.offset);
+    show_statistics(tour, chunk, &shown);
     if (tour->each(tour->context, &shown)) return BASALT_OK;
     return bs_fail(err, BASALT_CANCELLED, BASALT_NO_OFFSET, "stopped");
 }
@@ -171,19 +207,23 @@ basalt_status bs_hdf5_each_chunk(struct bs_hdf5 *file, const char *path, basalt_
     void *context, basalt_error *err)
 {
     struct bs_h5_object *object = NULL;
+    struct bs_statistics *statistics = NULL;
     struct bs_bytes found = {0};
     basalt_status status = bs_path_open(file->h5, path, &found, &object, err);
-    bs_bytes_free(&found);
-    if (status) return status;
+    if (status) goto out;
     const struct bs_h5_dataset *dataset = bs_h5_object_dataset(object);
     struct bs_h5_file *h5 = bs_h5_object_file(object);
-    struct chunk_tour tour = {dataset, bs_h5_file_superblock(h5)->base, each, context};
     if (!dataset || dataset->layout != BS_H5_CHUNKED) {
         status = bs_fail(err, BASALT_UNSUPPORTED, BASALT_NO_OFFSET,
             "\"%.100s\" is not a dataset in chunks", path);
-    } else {
-        status = bs_h5_chunks_each(h5, object, show_chunk, &tour, err);
+        goto out;
     }
+    BS_TRY(bs_family_statistics(file->h5, (const char *)found.data, object, &statistics, err));
+    struct chunk_tour tour = {dataset, bs_h5_file_superblock(h5)->base, statistics, each, context};
+    status = bs_h5_chunks_each(h5, object, show_chunk, &tour, err);
+out:
+    bs_statistics_free(statistics);
+    bs_bytes_free(&found);
     bs_h5_object_close(object);
     return status == BASALT_CANCELLED ? BASALT_OK : status;
 }

@@ -200,3 +200,65 @@ basalt_status bs_table_open_family_column(struct bs_table *table, const char *pa
     bs_free(above);
     return status;
 }
+
+/* ---- statistics --------------------------------------------------------------------------------- */
+
+/* Those of the column linked as `link`. A family that is damaged says nothing of its chunks. */
+static basalt_status column_statistics(struct bs_h5_file *h5, const struct bs_h5_object *own,
+    const char *link, struct bs_statistics **out_statistics, basalt_error *err)
+{
+    struct bs_schema *schema = NULL;
+    char **links = NULL;
+    basalt_error why = {0};
+    basalt_status status = read_schema(h5, own, &schema, &why);
+    if (!status) status = bs_links_create(schema, &links, &why);
+    for (size_t i = 0; !status && i < schema->field_count; i++) {
+        if (strcmp(links[i], link) != 0) continue;
+        status = bs_statistics_open(h5, own, i, &schema->fields[i], out_statistics, &why);
+        break;
+    }
+    bs_links_free(links, schema ? schema->field_count : 0);
+    bs_schema_release(schema);
+    if (status != BASALT_NO_MEMORY && status != BASALT_IO_ERROR) return BASALT_OK;
+    if (err) *err = why;
+    return status;
+}
+
+/* Cuts the last name off; it, or NULL if there is none above. */
+static char *cut_name(char *path)
+{
+    char *link = strrchr(path, '/');
+    if (!link || link == path) return NULL;
+    *link = 0;
+    return link + 1;
+}
+
+basalt_status bs_family_statistics(struct bs_h5_file *h5, const char *path,
+    const struct bs_h5_object *dataset, struct bs_statistics **out_statistics, basalt_error *err)
+{
+    struct bs_h5_object *group = NULL, *own = NULL;
+    *out_statistics = NULL;
+    if (bs_h5_object_file(dataset) != h5) return BASALT_OK;
+    char *above = bs_copy_string(path);
+    if (!above) return bs_fail_memory(err, strlen(path));
+    const char *link = cut_name(above);
+    basalt_status status = BASALT_OK;
+    if (link && !strcmp(link, "values")) { /* of a column, unless the column itself is called so */
+        BS_TRY(bs_h5_object_open_path(h5, above, &group, err));
+        BS_TRY(find_own(h5, group, &own, err));
+        if (!own) link = cut_name(above);
+        bs_h5_object_close(group);
+        group = NULL;
+    }
+    if (!link) goto out;
+    if (!own) {
+        BS_TRY(bs_h5_object_open_path(h5, above, &group, err));
+        if (bs_h5_object_file(group) == h5) BS_TRY(find_own(h5, group, &own, err));
+    }
+    if (own) BS_TRY(column_statistics(h5, own, link, out_statistics, err));
+out:
+    bs_h5_object_close(own);
+    bs_h5_object_close(group);
+    bs_free(above);
+    return status;
+}

@@ -445,6 +445,12 @@ BS_MUST_USE basalt_status bs_is_bare_dimension(
     struct bs_h5_file *h5, const struct bs_h5_object *scale, bool *out_bare, basalt_error *err);
 bool bs_netcdf_hides(const char *attribute);
 
+struct bs_statistics; /* store/store.h */
+/* table_family.c. What a family says of the chunks of the dataset at `path` of the file, a column of it or
+ * its "values"; NULL: nothing, or it is no such dataset. */
+BS_MUST_USE basalt_status bs_family_statistics(struct bs_h5_file *h5, const char *path,
+    const struct bs_h5_object *dataset, struct bs_statistics **out_statistics, basalt_error *err);
+
 /* path.c. The object at `path`, which is a path of the file or made of plain names ("a/b" for the group
  * "/a%2Fb"); *out_path gets the one of the file, with its NUL. */
 BS_MUST_USE basalt_status bs_path_open(struct bs_h5_file *h5, const char *path,
