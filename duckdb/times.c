@@ -7,23 +7,28 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <strings.h>
 
 static bool word_is(const char *text, size_t bytes, const char *word)
 {
-    return bytes == strlen(word) && !strncmp(text, word, bytes);
+    return bytes == strlen(word) && !strncasecmp(text, word, bytes);
 }
 
+/* The words that cftime takes. */
 static int64_t unit_us(const char *text, size_t bytes)
 {
     static const struct {
-        const char *name;
+        const char *names[7];
         int64_t us;
-    } known[] = {{"microseconds", 1}, {"microsecond", 1}, {"milliseconds", 1000},
-        {"millisecond", 1000}, {"seconds", 1000000}, {"second", 1000000}, {"s", 1000000},
-        {"minutes", 60000000}, {"minute", 60000000}, {"hours", 3600000000}, {"hour", 3600000000},
-        {"h", 3600000000}, {"days", 86400000000}, {"day", 86400000000}, {"d", 86400000000}};
+    } known[] = {{{"microseconds", "microsecond", "microsecs", "microsec", "us"}, 1},
+        {{"milliseconds", "millisecond", "millisecs", "millisec", "msecs", "msec", "ms"}, 1000},
+        {{"seconds", "second", "secs", "sec", "s"}, 1000000},
+        {{"minutes", "minute", "mins", "min"}, 60000000},
+        {{"hours", "hour", "hrs", "hr", "h"}, 3600000000}, {{"days", "day", "d"}, 86400000000}};
     for (size_t i = 0; i < COUNT_OF(known); i++) {
-        if (word_is(text, bytes, known[i].name)) return known[i].us;
+        for (size_t k = 0; k < COUNT_OF(known[i].names) && known[i].names[k]; k++) {
+            if (word_is(text, bytes, known[i].names[k])) return known[i].us;
+        }
     }
     return 0;
 }
@@ -37,34 +42,50 @@ static int64_t days_of(int64_t year, int64_t month, int64_t day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-/* "1950-01-01", "1950-1-1 06:30:00.0", with "Z" or "UTC" behind; other zones are not understood. */
-static bool parse_start(const char *text, int64_t *out_us)
+/* Minutes east of Greenwich: "", "Z", "UTC", "+2", "-03:30"; other zones are not understood. */
+static bool parse_zone(const char *text, int64_t *out_minutes)
+{
+    char sign = 0;
+    int hours = 0, minutes = 0, used = 0, more = 0;
+    *out_minutes = 0;
+    if (!*text || !strcmp(text, "Z") || !strcmp(text, "UTC") || !strcmp(text, "0:00")) return true;
+    if (sscanf(text, "%c%2d%n", &sign, &hours, &used) != 2) return false;
+    if ((sign != '+' && sign != '-') || text[1] < '0' || text[1] > '9') return false;
+    if (sscanf(text + used, ":%2d%n", &minutes, &more) == 1) used += more;
+    if (text[used] || hours > 14 || minutes < 0 || minutes > 59) return false;
+    *out_minutes = (sign == '-' ? -1 : 1) * (hours * 60 + minutes);
+    return true;
+}
+
+/* "1950-01-01", "1950-1-1 06:30:00.0", with a zone behind; not before `year_min`. */
+static bool parse_start(const char *text, int year_min, int64_t *out_us)
 {
     int year, month, day, hour = 0, minute = 0, used = 0, more = 0;
+    int64_t zone = 0;
     double second = 0;
     if (sscanf(text, "%d-%d-%d%n", &year, &month, &day, &used) != 3) return false;
-    if (month < 1 || month > 12 || day < 1 || day > 31 || year < 1583 || year > 9999) return false;
+    if (month < 1 || month > 12 || day < 1 || day > 31) return false;
+    if (year < year_min || year > 9999) return false;
     const char *rest = text + used + strspn(text + used, " T");
     if (sscanf(rest, "%d:%d%n", &hour, &minute, &more) == 2) {
         rest += more;
         more = 0;
         if (*rest == ':' && sscanf(rest, ":%lf%n", &second, &more) == 1) rest += more;
     }
-    rest += strspn(rest, " ");
-    if (*rest && strcmp(rest, "Z") != 0 && strcmp(rest, "UTC") != 0 && strcmp(rest, "0:00") != 0) {
-        return false;
-    }
-    *out_us = days_of(year, month, day) * 86400000000 + hour * 3600000000LL + minute * 60000000LL +
-        (int64_t)llround(second * 1e6);
+    if (!parse_zone(rest + strspn(rest, " "), &zone)) return false;
+    *out_us = days_of(year, month, day) * 86400000000 + hour * 3600000000LL +
+        (minute - zone) * 60000000LL + (int64_t)llround(second * 1e6);
     return true;
 }
 
-static bool has_calendar(const struct ArrowSchema *schema)
+/* The first year of the calendar that is DuckDB's too: until 1582 "standard" is Julius Caesar's, which
+ * DuckDB does not have. 0: no year is. */
+static int first_year(const struct ArrowSchema *schema)
 {
     size_t bytes = 0;
     const char *name = metadata_find(schema->metadata, "calendar", &bytes);
-    return !name || word_is(name, bytes, "standard") || word_is(name, bytes, "gregorian") ||
-        word_is(name, bytes, "proleptic_gregorian");
+    if (!name || word_is(name, bytes, "standard") || word_is(name, bytes, "gregorian")) return 1583;
+    return word_is(name, bytes, "proleptic_gregorian") ? 1 : 0;
 }
 
 struct epoch epoch_of(const struct ArrowSchema *schema)
@@ -79,9 +100,11 @@ struct epoch epoch_of(const struct ArrowSchema *schema)
     memcpy(text, units, bytes);
     text[bytes] = 0;
     const char *since = strstr(text, " since ");
-    if (!since || !has_calendar(schema)) return epoch;
+    const int year_min = first_year(schema);
+    if (!since || !year_min) return epoch;
     epoch.unit_us = unit_us(text, (size_t)(since - text));
-    epoch.known = epoch.unit_us && parse_start(since + 7 + strspn(since + 7, " "), &epoch.start_us);
+    epoch.known =
+        epoch.unit_us && parse_start(since + 7 + strspn(since + 7, " "), year_min, &epoch.start_us);
     return epoch;
 }
 
