@@ -93,13 +93,59 @@ struct uns {
     struct listing *listing;
     basalt_hdf5 *file;
     const char *file_name;
+    unsigned
+        inside; /* depth of the encoded group at hand, whose parts are no rows; UINT32_MAX: none */
 };
+
+/* How many numbers of `out_shape` there are for a group that stands for one value; 0: it is none. */
+static size_t shape_of_encoded(const struct uns *uns, const char *path, const char *encoding,
+    uint64_t out_shape[2], bool *out_list)
+{
+    basalt_hdf5_table_info info;
+    struct matrix_shape matrix;
+    struct failure failure;
+    *out_list = !strcmp(encoding, "categorical") || !strncmp(encoding, "nullable-", 9);
+    if (*out_list || !strcmp(encoding, "dataframe")) {
+        if (basalt_hdf5_describe_table(uns->file, path, &info, NULL)) return 0;
+        out_shape[0] = info.rows;
+        out_shape[1] = info.columns;
+        return *out_list ? 1 : 2;
+    }
+    if (!matrix_look(uns->file, uns->file_name, path, &matrix, &failure)) return 0;
+    out_shape[0] = matrix.rows;
+    out_shape[1] = matrix.columns;
+    return matrix.kind == MATRIX_NONE ? 0 : 2;
+}
+
+/* A group that is a categorical, a frame …: one row. What is no such group is left to its members. */
+static void add_encoded(struct uns *uns, const basalt_hdf5_entry *entry)
+{
+    struct listing *listing = uns->listing;
+    uint64_t shape[2];
+    bool list;
+    char encoding[64];
+    if (!attribute_text(uns->file, entry->path, "encoding-type", encoding, sizeof encoding)) return;
+    const size_t rank = shape_of_encoded(uns, entry->path, encoding, shape, &list);
+    if (!rank) return;
+    char *value = list ? value_of(uns->file, entry->path, shape[0], true) : NULL;
+    uns->inside = entry->depth;
+    add_text(listing, entry->path + strlen("/uns/"));
+    add_text(listing, encoding);
+    add_null(listing);
+    add_numbers(listing, shape, rank);
+    add_text(listing, value);
+    add_text(listing, uns->file_name);
+    free(value);
+}
 
 static bool add_uns(void *context, const basalt_hdf5_entry *entry)
 {
-    const struct uns *uns = context;
+    struct uns *uns = context;
     struct listing *listing = uns->listing;
-    if (entry->depth == 0 || entry->kind != BASALT_HDF5_DATASET) return true;
+    if (entry->depth > uns->inside) return true;
+    uns->inside = UINT32_MAX;
+    if (entry->depth > 0 && entry->kind == BASALT_HDF5_GROUP) add_encoded(uns, entry);
+    if (entry->depth == 0 || entry->kind != BASALT_HDF5_DATASET) return !listing->failed;
     char *value = entry->rank <= 1
         ? value_of(uns->file, entry->path, entry->rank ? entry->dims[0] : 1, entry->rank == 1)
         : NULL;
@@ -120,7 +166,7 @@ static bool look_uns(
     basalt_hdf5 *file = NULL;
     basalt_error error = {0};
     if (basalt_hdf5_open(path, &file, &error)) return fail_file(failure, path, &error);
-    struct uns uns = {listing, file, path};
+    struct uns uns = {listing, file, path, UINT32_MAX};
     const basalt_status status = basalt_hdf5_walk(file, "/uns", UINT32_MAX, add_uns, &uns, &error);
     basalt_hdf5_close(&file);
     return status && status != BASALT_NOT_FOUND ? fail_file(failure, path, &error) : true;

@@ -149,6 +149,10 @@ def make_anndata(folder):
         adata.obsp["near"] = sp.csr_matrix(([0.5], ([1], [3])), (4, 4))
         adata.varp["dense"] = np.eye(3)
         adata.uns["title"] = "a test"
+        adata.uns["kinds"] = pd.Categorical(["u", None, "v"])
+        adata.uns["maybe"] = pd.array([1, None], "Int64")
+        adata.uns["frame"] = pd.DataFrame({"q": [1, 2]})
+        adata.uns["sparse"] = sp.eye(3, format="csc")
         adata.uns["params"] = {"k": 5, "names": np.array(["p", "q"])}
         adata.raw = anndata.AnnData(x * 10, obs.copy(), var.copy())
         adata.write_h5ad(folder / f"{form}.h5ad", compression="gzip" if form == "csr" else None)
@@ -185,6 +189,15 @@ def make_units(path):
         group["since"].attrs["units"] = "hours since 2000-01-01"
         group["unit_since"] = np.array([0, 1, 24])
         group["unit_since"].attrs["unit"] = "hours since 2000-01-01"
+        starts = (("minutes since 2000-01-01 00:00", None), ("days since 0001-01-01", "proleptic_gregorian"),
+                  ("days since 0001-01-01", "standard"), ("hours since 2000-01-01 12:00:00 +02:00", "gregorian"),
+                  ("hrs since 2000-01-01 12:00:00.5 -03:30", "STANDARD"), ("Days since 1582-10-15", "julian"),
+                  ("months since 2000-01-01", "standard"), ("msec since 2000-01-01T00:00:00Z", "standard"))
+        for number, (units, calendar) in enumerate(starts):
+            dataset = file.create_dataset(f"starts/n{number}", data=np.array([0, 1, 730_000], "i4"))
+            dataset.attrs["units"] = units
+            if calendar:
+                dataset.attrs["calendar"] = calendar
         group["hours"] = np.array([0, 1, 24])
         group["hours"].attrs["units"] = "hours"
 
