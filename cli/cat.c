@@ -120,7 +120,7 @@ static basalt_status source_scan(
     options.first_row = source->options->first_row;
     options.row_count = source->options->row_count;
     const char *format = source->options->format;
-    options.without_dictionaries = strcmp(format, "arrow") == 0; /* IPC has none here */
+    options.without_dictionaries = strcmp(format, "arrow") == 0; /* so that `record` takes it */
     options.missing_as_null = source->options->missing;
     /* npy has the dimensions of the dataset, not a row for each element. */
     const bool plain = source->options->plain || strcmp(format, "npy") == 0;

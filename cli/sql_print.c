@@ -30,10 +30,12 @@ static basalt_status print_texts(
     const uint64_t rows = session->duckdb.data_chunk_get_size(texts);
     if (!printer->begun) printer->header(printer);
     printer->begun = true;
+    flockfile(stdout); /* once, and not for every piece of a cell */
     for (uint64_t row = 0; row < rows; row++) {
         printer->row(printer, &session->duckdb, texts, row);
         printer->rows_done++;
     }
+    funlockfile(stdout);
     return session_check(session);
 }
 

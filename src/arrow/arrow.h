@@ -162,7 +162,8 @@ BS_MUST_USE basalt_status bs_stream_schema(
 BS_MUST_USE basalt_status bs_stream_next(
     struct ArrowArrayStream *stream, struct ArrowArray *out, bool *out_end, basalt_error *err);
 
-/* IPC: the bodies of the public functions of basalt/arrow.h. */
+/* IPC: the bodies of the public functions of basalt/arrow.h. What is written may be nested and coded,
+ * as no schema here is. */
 BS_MUST_USE basalt_status bs_ipc_read(
     basalt_read_fn read, void *context, struct ArrowArrayStream *out, basalt_error *err);
 BS_MUST_USE basalt_status bs_ipc_read_bytes(
