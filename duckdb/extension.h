@@ -75,7 +75,8 @@ bool is_pattern(const char *text);
 /* Bytes that one statement may take here: a quarter of DuckDB's memory_limit; 512 MiB where DuckDB can't be
  * asked for it. `context` may be NULL there. */
 uint64_t memory_budget(duckdb_client_context context);
-uint64_t thread_count(duckdb_client_context context); /* DuckDB's `threads`; 0: it can't be asked */
+/* The same of a query, and DuckDB's `threads`: as many as there are processors where it can't be asked. */
+void memory_of_query(duckdb_bind_info info, uint64_t *out_budget_bytes, uint64_t *out_threads);
 
 /* ---- vector.c: Arrow to DuckDB -------------------------------------------------------------- */
 
@@ -154,6 +155,7 @@ struct scan_source {
     /* BASALT_TOO_LARGE: fewer rows would do. */
     basalt_status (*read)(void *reader, uint64_t first, uint64_t count,
         struct ArrowArray *out_array, basalt_error *err);
+    void (*needs)(const void *reader, basalt_hdf5_needs *out_needs);
 };
 extern const struct scan_source table_source; /* of a basalt_hdf5_table */
 
@@ -200,7 +202,9 @@ struct scan_request {
     const char *row_name; /* of the row's number, first, if it is not to be last */
     int64_t start, stop;  /* as Python's; INT64_MAX: the end */
     uint64_t step;
-    struct where *where; /* or NULL: all rows */
+    struct where *where;   /* or NULL: all rows */
+    uint64_t budget_bytes; /* of memory, for all threads and what files keep */
+    uint64_t threads;      /* that DuckDB has */
     /* Opens part->table (part->file is open) and says what its columns are. */
     open_part_fn *open;
 };

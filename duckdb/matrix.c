@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define BATCH_BYTES ((uint64_t)8 << 20)
+#define CHUNK_COPIES 4 /* of a chunk, while it is decoded */
 #define BATCH_ROWS_MAX ((uint64_t)65536)
 #define CSC_BATCH_BYTES ((uint64_t)64 << 20) /* each batch reads whole columns again */
 #define ENTRIES_MAX ((uint64_t)1 << 21)      /* of a batch of rows, on average */
@@ -215,6 +216,8 @@ struct reader {
     size_t *columns; /* of the matrix */
     int32_t *
         slot_of; /* of each column of the matrix: which of `columns` it is, -1: none; by row only */
+    uint64_t memory_bytes; /* that the last read took */
+    uint64_t entry_bytes;  /* of it, the most entries at once */
 };
 
 static void reader_close(void *data)
@@ -260,6 +263,33 @@ static uint64_t reader_batch_rows(const void *data)
     uint64_t rows = MIN_OF(BATCH_BYTES / row_bytes, BATCH_ROWS_MAX);
     rows = MIN_OF(rows, ENTRIES_MAX / row_entries);
     return MAX_OF(rows, 64);
+}
+
+/* To decode chunks of indices and data in, about. */
+static uint64_t chunk_needs(const struct matrix *matrix)
+{
+    basalt_hdf5_shape data, indices;
+    basalt_hdf5_dataset_info(matrix->data, &data);
+    basalt_hdf5_dataset_info(matrix->indices, &indices);
+    return CHUNK_COPIES *
+        MAX_OF(
+            data.chunk_dims[0] * data.element_bytes, indices.chunk_dims[0] * indices.element_bytes);
+}
+
+static void reader_needs(const void *data, basalt_hdf5_needs *out_needs)
+{
+    const struct reader *reader = data;
+    const struct matrix *matrix = reader->matrix;
+    *out_needs = (basalt_hdf5_needs){.row_bytes = reader->count * matrix->value_bytes,
+        .chunk_bytes = chunk_needs(matrix),
+        .memory_bytes = reader->memory_bytes};
+    if (matrix->by_row) {
+        out_needs->row_bytes +=
+            (matrix->entries / MAX_OF(matrix->rows, 1) + 1) * (8 + matrix->value_bytes);
+    } else {
+        out_needs->chunk_bytes +=
+            (matrix->entries / MAX_OF(matrix->columns, 1) + 1) * (8 + matrix->value_bytes);
+    }
 }
 
 /* ---- arrays --------------------------------------------------------------------------------- */
@@ -439,7 +469,7 @@ static basalt_status fill_by_row(const struct reader *reader, uint64_t first, ui
     return BASALT_OK;
 }
 
-static basalt_status read_by_row(const struct reader *reader, uint64_t first, uint64_t rows,
+static basalt_status read_by_row(struct reader *reader, uint64_t first, uint64_t rows,
     struct ArrowArray *out, basalt_error *error)
 {
     int64_t *pointers = NULL;
@@ -449,14 +479,15 @@ static basalt_status read_by_row(const struct reader *reader, uint64_t first, ui
         status = entries_read(reader->matrix, (uint64_t)pointers[0],
             (uint64_t)(pointers[rows] - pointers[0]), &entries, error);
     }
+    reader->entry_bytes = (entries.count + rows) * 8 + entries.count * reader->matrix->value_bytes;
     if (!status) status = fill_by_row(reader, first, rows, pointers, &entries, out, error);
     entries_free(&entries);
     free(pointers);
     return status;
 }
 
-static basalt_status read_column(const struct reader *reader, size_t slot, uint64_t first,
-    uint64_t rows, struct ArrowArray *out, basalt_error *error)
+static basalt_status read_column(struct reader *reader, size_t slot, uint64_t first, uint64_t rows,
+    struct ArrowArray *out, basalt_error *error)
 {
     const struct matrix *matrix = reader->matrix;
     const struct dense *dense = out->private_data;
@@ -468,6 +499,7 @@ static basalt_status read_column(const struct reader *reader, size_t slot, uint6
         status = entries_read(
             matrix, (uint64_t)pointers[0], (uint64_t)(pointers[1] - pointers[0]), &entries, error);
     }
+    reader->entry_bytes = MAX_OF(reader->entry_bytes, entries.count * (8 + width));
     for (uint64_t i = 0; !status && i < entries.count; i++) {
         const uint64_t row = (uint64_t)entries.places[i];
         if (row >= matrix->rows) {
@@ -495,7 +527,8 @@ static void pack_bits(uint8_t *values, uint64_t rows)
 static basalt_status reader_read(
     void *data, uint64_t first, uint64_t count, struct ArrowArray *out_array, basalt_error *err)
 {
-    const struct reader *reader = data;
+    struct reader *reader = data;
+    reader->entry_bytes = 0;
     basalt_status status =
         dense_make(reader->count, count, reader->matrix->value_bytes, out_array, err);
     if (status || !count) return status;
@@ -509,12 +542,14 @@ static basalt_status reader_read(
     for (size_t i = 0; !status && reader->matrix->format[0] == 'b' && i < reader->count; i++) {
         pack_bits(((struct dense *)out_array->private_data)->values + i * count, count);
     }
+    reader->memory_bytes = reader->entry_bytes +
+        reader->count * count * reader->matrix->value_bytes + chunk_needs(reader->matrix);
     if (status) out_array->release(out_array);
     return status;
 }
 
 static const struct scan_source matrix_source = {
-    reader_open, reader_close, reader_batch_rows, reader_read};
+    reader_open, reader_close, reader_batch_rows, reader_read, reader_needs};
 
 bool matrix_open_wide(struct scan_part *part, const char *path, const struct matrix_shape *shape,
     struct failure *failure)

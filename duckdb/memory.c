@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define BUDGET_BYTES_UNKNOWN ((uint64_t)512 << 20)
 #define BUDGET_BYTES_MAX ((double)((uint64_t)1 << 62))
@@ -41,11 +42,20 @@ uint64_t memory_budget(duckdb_client_context context)
     return (uint64_t)(MIN_OF(bytes, BUDGET_BYTES_MAX) / BUDGET_SHARE);
 }
 
-uint64_t thread_count(duckdb_client_context context)
+void memory_of_query(duckdb_bind_info info, uint64_t *out_budget_bytes, uint64_t *out_threads)
 {
-    if (!host_has_new_functions()) return 0;
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    duckdb_client_context context = NULL;
+    *out_threads = processors > 0 ? (uint64_t)processors : 1;
+    if (!host_has_new_functions()) {
+        *out_budget_bytes = memory_budget(NULL);
+        return;
+    }
+    duckdb_table_function_get_client_context(info, &context);
+    *out_budget_bytes = memory_budget(context);
     char *text = read_option(context, "threads");
-    const uint64_t count = text ? strtoull(text, NULL, 10) : 0;
+    const uint64_t threads = text ? strtoull(text, NULL, 10) : 0;
+    if (threads) *out_threads = threads;
     duckdb_free(text);
-    return count;
+    duckdb_destroy_client_context(&context);
 }

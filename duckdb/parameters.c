@@ -138,6 +138,7 @@ struct scan_request *request_new(duckdb_bind_info info)
     const struct scan_extra *extra = duckdb_bind_get_extra_info(info);
     request->counters = counters_hold(extra->counters);
     request->about = extra->about;
+    memory_of_query(info, &request->budget_bytes, &request->threads);
     request->open = open_table;
     if (fill(info, request, &failure)) return request;
     duckdb_bind_set_error(info, failure.message);

@@ -48,7 +48,13 @@ static basalt_status table_read(
     return basalt_hdf5_cursor_read(reader, first, count, out_array, err);
 }
 
-const struct scan_source table_source = {table_open, table_close, table_batch_rows, table_read};
+static void table_needs(const void *reader, basalt_hdf5_needs *out_needs)
+{
+    basalt_hdf5_cursor_get_needs(reader, out_needs);
+}
+
+const struct scan_source table_source = {
+    table_open, table_close, table_batch_rows, table_read, table_needs};
 
 /* ---- a query -------------------------------------------------------------------------------- */
 
@@ -67,12 +73,31 @@ struct run {
     size_t wanted_count;
     size_t *wanted; /* columns of the result; SIZE_MAX: one that is only counted */
     _Atomic uint64_t next;
+    uint64_t share_bytes;                             /* of the budget, a thread's */
+    uint64_t piece_bytes;                             /* that the largest piece takes, about */
+    _Atomic uint64_t memory_bytes, memory_peak_bytes; /* of all threads, measured at each read */
 };
+
+/* The threads' at its peak, and what the files keep now: that only grows, up to its limit. */
+static void note_memory_of_query(const struct run *run)
+{
+    struct scan_counters *counters = run->parts->counters;
+    uint64_t bytes = atomic_load(&run->memory_peak_bytes);
+    for (size_t i = 0; i < run->parts->count; i++) {
+        basalt_hdf5_stats stats;
+        if (!run->parts->parts[i].file) continue;
+        basalt_hdf5_get_stats(run->parts->parts[i].file, &stats);
+        bytes += stats.cache_bytes;
+    }
+    atomic_store(&counters->memory_last_bytes, bytes);
+    counter_raise(&counters->memory_peak_bytes, bytes);
+}
 
 static void run_release(void *data)
 {
     struct run *run = data;
     if (!run || atomic_fetch_sub(&run->holders, 1) > 1) return;
+    if (run->parts) note_memory_of_query(run);
     parts_free(run->parts);
     free(run->ranges);
     free(run->wanted);
@@ -87,8 +112,10 @@ struct thread {
     size_t *slots;   /* of each wanted column: which of the reader's it is, or SIZE_MAX */
     size_t *columns; /* the reader's, of the table */
     size_t column_count;
-    uint64_t row, end; /* of the morsel, still to be read */
-    bool gave_rows;    /* it did, so far */
+    uint64_t row, end;     /* of the morsel, still to be read */
+    bool gave_rows;        /* it did, so far */
+    uint64_t memory_bytes; /* that the last read took */
+    uint64_t rows_max;     /* of a read, since one of more took more than its share; 0: none did */
     struct ArrowArray
         batch; /* rows [batch_first, batch_end); none if no column is wanted of the table */
     uint64_t batch_first, batch_end;
@@ -98,11 +125,49 @@ struct thread {
     uint64_t run_flat;       /* and the run's first row */
 };
 
+/* Of a read of so many rows, about. */
+static uint64_t bytes_of(const basalt_hdf5_needs *needs, uint64_t rows)
+{
+    uint64_t bytes = 0;
+    if (__builtin_mul_overflow(needs->row_bytes, rows, &bytes) ||
+        __builtin_add_overflow(bytes, needs->chunk_bytes, &bytes)) {
+        return UINT64_MAX / 2;
+    }
+    return bytes;
+}
+
+static void set_memory(struct thread *thread, uint64_t bytes)
+{
+    struct run *run = thread->run;
+    const uint64_t before = atomic_fetch_add(&run->memory_bytes, bytes - thread->memory_bytes);
+    counter_raise(&run->memory_peak_bytes, before + bytes - thread->memory_bytes);
+    thread->memory_bytes = bytes;
+}
+
+/* Behind a read of so many rows. Texts can be longer than anybody said: then the next reads are of fewer,
+ * so that what goes with the rows fits the share. */
+static void note_read(struct thread *thread, uint64_t rows)
+{
+    const struct run *run = thread->run;
+    const struct scan_source *source = run->parts->parts[thread->part].source;
+    basalt_hdf5_needs needs;
+    if (!thread->reader) return;
+    source->needs(thread->reader, &needs);
+    set_memory(thread, needs.memory_bytes);
+    if (source != &table_source || needs.memory_bytes <= bytes_of(&needs, rows)) return;
+    const uint64_t with_rows = needs.memory_bytes - needs.chunk_bytes;
+    if (with_rows <= run->share_bytes) return;
+    const double part = (double)run->share_bytes / (double)with_rows;
+    thread->rows_max = MAX_OF((uint64_t)((double)rows * part), 1);
+}
+
 static void close_reader(struct thread *thread)
 {
     if (thread->batch.release) thread->batch.release(&thread->batch);
     if (thread->reader) thread->run->parts->parts[thread->part].source->close(thread->reader);
+    if (thread->run) set_memory(thread, 0);
     thread->reader = NULL;
+    thread->rows_max = 0;
     thread->part = SIZE_MAX;
 }
 
@@ -136,6 +201,7 @@ static size_t choose_columns(const struct run *run, size_t part, size_t *slots, 
 
 /* ---- the start of a query ------------------------------------------------------------------- */
 
+#define FEW_ROWS ((uint64_t)2048)        /* DuckDB takes so many at once */
 #define COUNTED_ROWS ((uint64_t)1 << 20) /* a morsel of rows of which no column is wanted */
 
 static bool open_reader(const struct run *run, size_t part, const size_t *columns, size_t count,
@@ -152,7 +218,26 @@ static bool open_reader(const struct run *run, size_t part, const size_t *column
     return false;
 }
 
-static bool morsel_rows(const struct run *run, size_t part, size_t *slots, size_t *columns,
+/* Fewer rows where so many would take more than a thread's share of the budget; but whole chunks, however
+ * large: then there are fewer threads, and at last one. */
+static uint64_t fit_rows(
+    struct run *run, const struct scan_part *part, const void *reader, uint64_t rows)
+{
+    basalt_hdf5_needs needs;
+    part->source->needs(reader, &needs);
+    if (bytes_of(&needs, rows) > run->share_bytes) {
+        const uint64_t least = MIN_OF(rows, needs.chunk_rows ? needs.chunk_rows : FEW_ROWS);
+        const uint64_t room =
+            run->share_bytes > needs.chunk_bytes ? run->share_bytes - needs.chunk_bytes : 0;
+        rows = MIN_OF(rows, room / MAX_OF(needs.row_bytes, 1));
+        if (needs.chunk_rows) rows = rows / needs.chunk_rows * needs.chunk_rows;
+        rows = MAX_OF(rows, least);
+    }
+    run->piece_bytes = MAX_OF(run->piece_bytes, bytes_of(&needs, rows));
+    return rows;
+}
+
+static bool morsel_rows(struct run *run, size_t part, size_t *slots, size_t *columns,
     uint64_t *out_rows, struct failure *failure)
 {
     const struct scan_part *of = &run->parts->parts[part];
@@ -161,7 +246,7 @@ static bool morsel_rows(const struct run *run, size_t part, size_t *slots, size_
     *out_rows = COUNTED_ROWS;
     if (!open_reader(run, part, columns, count, &reader, failure)) return false;
     if (!reader) return true;
-    *out_rows = MAX_OF(of->source->batch_rows(reader), 1);
+    *out_rows = fit_rows(run, of, reader, MAX_OF(of->source->batch_rows(reader), 1));
     of->source->close(reader);
     return true;
 }
@@ -188,12 +273,19 @@ static bool cut_morsels(struct run *run, struct failure *failure)
     return fine;
 }
 
+/* What is left beside the chunks that files keep. */
+static uint64_t pieces_budget(const struct scan_plan *plan)
+{
+    return plan->request->budget_bytes / 4 * 3;
+}
+
 static struct run *run_new(duckdb_init_info info, struct scan_plan *plan, struct failure *failure)
 {
     struct run *run = calloc(1, sizeof *run);
     bool fine = run ? true : fail_memory(failure);
     if (!run) return NULL;
     run->plan = plan;
+    run->share_bytes = pieces_budget(plan) / MAX_OF(plan->request->threads, 1);
     atomic_store(&run->holders, 1);
     run->wanted_count = duckdb_init_get_column_count(info);
     run->wanted = calloc(run->wanted_count + 1, sizeof *run->wanted);
@@ -208,6 +300,7 @@ static struct run *run_new(duckdb_init_info info, struct scan_plan *plan, struct
     if (fine && !run->ranges) fine = fail_memory(failure);
     if (fine) fine = cut_morsels(run, failure);
     if (fine) counter_add(&run->parts->counters->scans, 1);
+    if (fine) atomic_store(&run->parts->counters->memory_budget_bytes, plan->request->budget_bytes);
     if (fine) return run;
     run_release(run);
     return NULL;
@@ -221,7 +314,9 @@ void scan_init(duckdb_init_info info)
         duckdb_init_set_error(info, failure.message);
         return;
     }
-    duckdb_init_set_max_threads(info, MAX_OF(run->ranges[run->parts->count].first_morsel, 1));
+    const uint64_t threads = pieces_budget(run->plan) / MAX_OF(run->piece_bytes, 1);
+    const uint64_t morsels = run->ranges[run->parts->count].first_morsel;
+    duckdb_init_set_max_threads(info, MAX_OF(MIN_OF(threads, morsels), 1));
     duckdb_init_set_init_data(info, run, run_release);
 }
 
@@ -311,6 +406,7 @@ static bool find_batch(struct thread *thread, struct failure *failure)
             thread->run->plan->request->step, &thread->found, &error)) {
         return fail_file(failure, part->path, &error);
     }
+    note_read(thread, 0);
     thread->batch = thread->found.rows;
     thread->batch_first = 0;
     thread->batch_end = thread->batch.release ? (uint64_t)thread->batch.length : 0;
@@ -333,6 +429,7 @@ static bool read_batch(struct thread *thread, struct failure *failure)
     basalt_error error = {0};
     basalt_status status = BASALT_OK;
     if (thread->run->plan->request->where) return find_batch(thread, failure);
+    if (thread->rows_max) rows = MIN_OF(rows, thread->rows_max);
     if (thread->batch.release) thread->batch.release(&thread->batch);
     while (thread->column_count) {
         status = part->source->read(thread->reader, thread->row, rows, &thread->batch, &error);
@@ -340,6 +437,7 @@ static bool read_batch(struct thread *thread, struct failure *failure)
         rows = (rows + 1) / 2;
     }
     if (status) return fail_file(failure, part->path, &error);
+    note_read(thread, rows);
     thread->batch_first = thread->row;
     thread->batch_end = thread->row + rows;
     thread->row += rows;

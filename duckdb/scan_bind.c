@@ -3,6 +3,10 @@
 
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
+
+#define CACHE_BYTES_FREE ((uint64_t)12 << 20) /* basalt_hdf5_options, cache_bytes */
+#define CACHE_TO_FILE 3
 
 static void part_clear(struct scan_part *part)
 {
@@ -132,6 +136,16 @@ bool open_table(struct scan_part *part, const struct scan_request *request, stru
     return name_columns(part, failure);
 }
 
+/* A quarter of the budget is for the chunks that files keep decoded: each an equal share, and no more than
+ * the library gives a file of its size. */
+static uint64_t cache_share(const struct scan_request *request, const char *path)
+{
+    const uint64_t share = request->budget_bytes / 4 / MAX_OF(request->files.count, 1);
+    struct stat found;
+    if (stat(path, &found) || found.st_size < 0) return share;
+    return MIN_OF(share, CACHE_BYTES_FREE + CACHE_TO_FILE * (uint64_t)found.st_size);
+}
+
 static bool open_part(struct scan_part *part, const struct scan_request *request, const char *path,
     struct failure *failure)
 {
@@ -139,7 +153,12 @@ static bool open_part(struct scan_part *part, const struct scan_request *request
     part->explode = 1;
     part->path = copy_text(path);
     if (!part->path) return fail_memory(failure);
-    if (basalt_hdf5_open(path, &part->file, &error)) return fail_file(failure, path, &error);
+    basalt_hdf5_options options;
+    basalt_hdf5_options_init(&options, sizeof options);
+    options.cache_bytes = MIN_OF(options.cache_bytes, cache_share(request, path));
+    if (basalt_hdf5_open_with(path, &options, &part->file, &error)) {
+        return fail_file(failure, path, &error);
+    }
     return request->open(part, request, failure);
 }
 

@@ -87,7 +87,9 @@ if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE)
     add_test(NAME sql_copies COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/copies.py ${BASALT_DUCKDB_EXTENSION}
         $<TARGET_FILE:basalt_command> 12)
-    set_tests_properties(sql sql_versions sql_node sql_differential sql_where sql_generations
+    add_test(NAME sql_budget COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/budget.py ${BASALT_DUCKDB_EXTENSION})
+    set_tests_properties(sql_budget sql sql_versions sql_node sql_differential sql_where sql_generations
         sql_concurrent sql_interrupts sql_copies sql_snapshot PROPERTIES
         SKIP_RETURN_CODE 77 TIMEOUT 600)
     set_tests_properties(sql_concurrent sql_snapshot PROPERTIES PROCESSORS 2)
