@@ -6,8 +6,11 @@
 struct scan_counters *counters_new(void)
 {
     struct scan_counters *counters = calloc(1, sizeof *counters);
-    if (counters) atomic_store(&counters->holders, 1);
-    return counters;
+    if (!counters) return NULL;
+    atomic_store(&counters->holders, 1);
+    if (!basalt_hdf5_bounds_create(0, &counters->bounds, NULL)) return counters;
+    free(counters);
+    return NULL;
 }
 
 struct scan_counters *counters_hold(struct scan_counters *counters)
@@ -19,7 +22,9 @@ struct scan_counters *counters_hold(struct scan_counters *counters)
 void counters_release(void *data)
 {
     struct scan_counters *counters = data;
-    if (counters && atomic_fetch_sub(&counters->holders, 1) == 1) free(counters);
+    if (!counters || atomic_fetch_sub(&counters->holders, 1) > 1) return;
+    basalt_hdf5_bounds_free(&counters->bounds);
+    free(counters);
 }
 
 void counter_add(_Atomic uint64_t *counter, uint64_t number)

@@ -10,8 +10,9 @@
 
 struct scan_counters {
     _Atomic unsigned holders;
-    _Atomic uint64_t scans; /* that began to give rows */
-    _Atomic uint64_t rows;  /* given to DuckDB */
+    basalt_hdf5_bounds *bounds; /* what scans learnt of chunks, for those that follow */
+    _Atomic uint64_t scans;     /* that began to give rows */
+    _Atomic uint64_t rows;      /* given to DuckDB */
     _Atomic uint64_t pieces_read, pieces_left_out;
     _Atomic uint64_t bytes_read, bytes_decoded;              /* of files that are closed again */
     _Atomic uint64_t memory_budget_bytes, memory_last_bytes; /* of the query that ended last */

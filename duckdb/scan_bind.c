@@ -126,6 +126,7 @@ bool open_table(struct scan_part *part, const struct scan_request *request, stru
     options.layout = request->layout;
     options.missing_as_null = true;
     options.units = request->units;
+    options.bounds = request->counters->bounds;
     if (basalt_hdf5_table_open(part->file, request->path, &options, &part->table, &error) ||
         basalt_hdf5_table_schema(part->table, &part->schema, &error)) {
         return fail_file(failure, part->path, &error);

@@ -161,6 +161,17 @@ typedef enum basalt_hdf5_units {
     BASALT_HDF5_UNITS_NONE = 2 /* none is: they are numbers */
 } basalt_hdf5_units;
 
+/* What the values in chunks were found to be, their least and greatest, from one opening of a file to the
+ * next: see "rows by their values". It forgets what it knows of a file that was changed, and is not
+ * told of one that was changed within the last 2 seconds or that a writer of Basalt has open. */
+typedef struct basalt_hdf5_bounds basalt_hdf5_bounds;
+/* Creates *out_bounds, for any number of threads and files; 0 bytes: 16 MiB. What is used least goes first.
+ */
+BASALT_CHECKED basalt_status basalt_hdf5_bounds_create(
+    uint64_t bytes_max, basalt_hdf5_bounds **out_bounds, basalt_error *err);
+/* NULL is fine. Not before the tables that were opened with it are closed. */
+BASALT_API void basalt_hdf5_bounds_free(basalt_hdf5_bounds **bounds);
+
 typedef struct basalt_hdf5_scan_options {
     size_t struct_bytes;           /* set by _init; lets the struct grow without breaking the ABI */
     uint64_t first_row, row_count; /* default: all. What is beyond the end is not an error */
@@ -174,6 +185,8 @@ typedef struct basalt_hdf5_scan_options {
      * stream: ECANCELED). Or NULL (default). */
     const basalt_cancel *cancel;
     basalt_hdf5_units units; /* default: BASALT_HDF5_UNITS_ZONED */
+    basalt_hdf5_bounds
+        *bounds; /* tables: remembered there; or NULL (default): no longer than the table */
 } basalt_hdf5_scan_options;
 BASALT_API void basalt_hdf5_scan_options_init(
     basalt_hdf5_scan_options *options, size_t options_bytes);
@@ -245,6 +258,10 @@ BASALT_CHECKED basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor,
  * rule out as early as can be: the columns with ranges are read first, a block of rows (whole chunks) at a
  * time and each only where those before it left a row; the other columns only of blocks with a row that
  * is in all ranges. What is found does not depend on chunks.
+ *
+ * What a table learns of chunks by that, the least and the greatest value, it keeps for the next cursor,
+ * and with basalt_hdf5_bounds for the next table: of chunks that are known to be out of range nothing is
+ * read. Of a family of Basalt's the file itself says it, of all chunks that are full.
  *
  * Values compare as numbers, exactly and whatever their types: bool as 0 and 1, dates, times and durations
  * as the numbers that count them. NaN is greater than every number, so it is where there is no max. A null

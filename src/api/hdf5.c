@@ -243,6 +243,20 @@ basalt_status basalt_hdf5_cursor_read(basalt_hdf5_cursor *cursor, uint64_t first
     return bs_cursor_read(cursor->cursor, first_row, row_count, out_array, err);
 }
 
+basalt_status basalt_hdf5_bounds_create(
+    uint64_t bytes_max, basalt_hdf5_bounds **out_bounds, basalt_error *err)
+{
+    BS_API_NEEDS(out_bounds);
+    return bs_bounds_create(bytes_max ? bytes_max : BS_BOUNDS_BYTES, out_bounds, err);
+}
+
+void basalt_hdf5_bounds_free(basalt_hdf5_bounds **bounds)
+{
+    if (!bounds) return;
+    bs_bounds_free(*bounds);
+    *bounds = NULL;
+}
+
 basalt_status basalt_hdf5_cursor_set_ranges(basalt_hdf5_cursor *cursor,
     const basalt_hdf5_range *ranges, size_t range_count, basalt_error *err)
 {

@@ -77,6 +77,7 @@ basalt_status bs_hdf5_open_following(struct bs_vfs *vfs, const char *path,
     bs_mutex_init(&file->mutex);
     file->cache_bytes_max = BS_HDF5_CACHE_BYTES;
     basalt_status status = bs_file_open(vfs, path, BS_OPEN_READ, &file->file, err);
+    if (!status) bs_file_identify(file->file, &file->identity);
     if (!status) status = bs_h5_file_open_with(file->file, rules[follow], &file->h5, err);
     if (!status) status = pin(file, rules[follow], err);
     if (status) {

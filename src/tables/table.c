@@ -114,6 +114,7 @@ static void column_clear(struct bs_column_of *column)
     bs_free(column->missing);
     bs_h5_object_close(column->object);
     bs_free(column->elements);
+    bs_known_release(atomic_load(&column->known));
 }
 
 void bs_table_free(struct bs_table *table)
@@ -124,6 +125,8 @@ void bs_table_free(struct bs_table *table)
     bs_free(table->columns);
     bs_free(table->blocks);
     bs_bytes_free(&table->metadata);
+    bs_h5_object_close(table->own);
+    bs_schema_release(table->schema);
     bs_free(table);
 }
 

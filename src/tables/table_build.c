@@ -129,8 +129,8 @@ static basalt_status push_column(
     char *copy = bs_copy_string(name);
     if (!copy) return bs_fail_memory(err, strlen(name));
     *out_column = &table->columns[table->column_count++];
-    **out_column =
-        (struct bs_column_of){.name = copy, .mask = SIZE_MAX, .divide = 1, .modulo = UINT64_MAX};
+    **out_column = (struct bs_column_of){
+        .name = copy, .mask = SIZE_MAX, .divide = 1, .modulo = UINT64_MAX, .field = SIZE_MAX};
     return BASALT_OK;
 }
 

@@ -138,7 +138,9 @@ static basalt_status open_family(struct bs_table *table, const struct bs_h5_obje
             bs_error_prefix(err, "column \"%.80s\"", links[i]);
             goto out;
         }
+        table->columns[table->column_count - 1].field = i;
     }
+    table->schema = bs_schema_retain(schema);
 out:
     bs_links_free(links, count);
     bs_schema_release(schema);
@@ -169,9 +171,8 @@ basalt_status bs_table_open_family(
     basalt_status status = find_own(table->h5, group, &own, err);
     *out_found = own != NULL;
     if (status || !own) return status;
-    status = open_family(table, group, own, NULL, out_found, err);
-    bs_h5_object_close(own);
-    return status;
+    table->own = own;
+    return open_family(table, group, own, NULL, out_found, err);
 }
 
 basalt_status bs_table_open_family_column(struct bs_table *table, const char *path,
@@ -195,7 +196,10 @@ basalt_status bs_table_open_family_column(struct bs_table *table, const char *pa
         status = open_family(table, group, own, link + 1, out_found, err);
     }
     if (!*out_found) table->h5 = given;
-    bs_h5_object_close(own);
+    if (*out_found)
+        table->own = own;
+    else
+        bs_h5_object_close(own);
     bs_h5_object_close(group);
     bs_free(above);
     return status;

@@ -2,6 +2,7 @@
  *
  * The schema may have nested types and dictionaries, for which a bs_schema has no word: the stream is
  * made with an empty one, and the table's own is put in its place when it is handed out. */
+#include "store/store.h"
 #include "tables/tables_internal.h"
 
 struct scan {
@@ -105,7 +106,12 @@ basalt_status bs_hdf5_scan(struct bs_hdf5 *file, const char *path,
 basalt_status bs_hdf5_table_open(struct bs_hdf5 *file, const char *path,
     const basalt_hdf5_scan_options *options, struct bs_table **out_table, basalt_error *err)
 {
-    return bs_table_open(file->h5, path, options, out_table, err);
+    const basalt_status status = bs_table_open(file->h5, path, options, out_table, err);
+    if (status) return status;
+    if (options->bounds && file->identity.settled && !bs_part_is_held(file->file)) {
+        (*out_table)->identity = &file->identity;
+    }
+    return BASALT_OK;
 }
 
 basalt_status bs_hdf5_cursor_open(struct bs_hdf5 *file, const struct bs_table *table,

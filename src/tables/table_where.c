@@ -21,6 +21,9 @@ struct stage {
     struct bs_table_cursor *cursor; /* of that column */
     size_t range_count;
     struct bs_range *ranges;
+    struct bs_known *known;  /* what others found in the column; lent by the table, or NULL */
+    enum bs_verdict verdict; /* of the block at hand, before it is read */
+    bool wanted;             /* by the cursor */
     struct ArrowArray array; /* of the block at hand; or none */
 };
 
@@ -109,7 +112,10 @@ static basalt_status open_stages(
         struct stage *stage = &where->stages[i];
         status =
             bs_cursor_open(cursor->table, &stage->column, 1, &cursor->how, &stage->cursor, err);
-        if (!status) stage->cursor->keeps_pieces = true;
+        if (status) return status;
+        stage->cursor->keeps_pieces = true;
+        status =
+            bs_table_known(cursor->table, stage->column, stage->ranges[0].code, &stage->known, err);
     }
     return status;
 }
@@ -134,7 +140,7 @@ static basalt_status open_rest(
         for (size_t k = 0; k < where->stage_count; k++) {
             if (where->stages[k].column != column || taken[k]) continue;
             given->stage = k;
-            taken[k] = true;
+            taken[k] = where->stages[k].wanted = true;
         }
         if (given->stage == SIZE_MAX) {
             given->place = count;
@@ -271,10 +277,28 @@ static basalt_status read_stage(
         bs_cursor_take_pieces(stage->cursor, where->stages[i].cursor);
     }
     const basalt_status status = bs_cursor_read(stage->cursor, first, count, &stage->array, err);
-    for (size_t i = 0; !status && i < stage->range_count; i++) {
+    if (status) return status;
+    bs_known_learn(stage->known, stage->array.children[0], first);
+    for (size_t i = 0; stage->verdict != BS_ALL && i < stage->range_count; i++) {
         bs_range_keep(&stage->ranges[i], stage->array.children[0], where->in);
     }
-    return status;
+    return BASALT_OK;
+}
+
+/* What is known of rows [first, end) without reading them; false: none is in all ranges. */
+static bool ask_stages(struct bs_where *where, uint64_t first, uint64_t end)
+{
+    for (size_t i = 0; i < where->stage_count; i++) {
+        struct stage *stage = &where->stages[i];
+        stage->verdict = BS_ALL;
+        for (size_t k = 0; k < stage->range_count; k++) {
+            const enum bs_verdict verdict =
+                bs_known_ask(stage->known, &stage->ranges[k], first, end);
+            if (verdict == BS_NONE) return false;
+            if (verdict == BS_SOME) stage->verdict = BS_SOME;
+        }
+    }
+    return true;
 }
 
 static void drop_stages(struct bs_where *where)
@@ -358,8 +382,10 @@ static basalt_status find_in_block(struct bs_where *where, uint64_t first, uint6
 {
     basalt_status status = BASALT_OK;
     where->run_count = 0;
+    if (!ask_stages(where, first, first + count)) return BASALT_OK;
     BS_TRY(mark_all(where, count, step, err));
     for (size_t i = 0; i < where->stage_count; i++) {
+        if (where->stages[i].verdict == BS_ALL && !where->stages[i].wanted) continue;
         BS_TRY(read_stage(where, i, first, count, err));
         if (!memchr(where->in, 1, (size_t)count)) goto out;
     }

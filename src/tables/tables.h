@@ -61,6 +61,12 @@ void bs_cursor_needs(const struct bs_table_cursor *cursor, basalt_hdf5_needs *ou
 BS_MUST_USE basalt_status bs_cursor_read(struct bs_table_cursor *cursor, uint64_t first,
     uint64_t count, struct ArrowArray *out, basalt_error *err);
 
+/* What was learnt of the values of chunks (table_bounds.c). */
+#define BS_BOUNDS_BYTES ((uint64_t)16 << 20)
+BS_MUST_USE basalt_status bs_bounds_create(
+    uint64_t bytes_max, struct basalt_hdf5_bounds **out_bounds, basalt_error *err);
+void bs_bounds_free(struct basalt_hdf5_bounds *bounds); /* NULL is fine */
+
 /* Rows by their values (table_where.c). */
 BS_MUST_USE basalt_status bs_cursor_set_ranges(struct bs_table_cursor *cursor,
     const basalt_hdf5_range *ranges, size_t range_count, basalt_error *err);

@@ -17,8 +17,13 @@
 #define BS_WALK_DEPTH_MAX 256
 #define BS_JSON_BYTES_MAX ((size_t)16 << 20) /* of one attribute */
 
+struct bs_file_identity {
+    bool settled; /* whoever changes the file from now on, changes these */
+    uint64_t device, inode, size_bytes, modified_ns, changed_ns;
+};
 struct bs_hdf5 {
     struct bs_file *file;
+    struct bs_file_identity identity;
     struct bs_h5_file *h5;
     struct bs_sched *lent; /* of an environment; or NULL */
     uint64_t cache_bytes_max;
@@ -205,6 +210,7 @@ enum bs_column_kind {
     BS_COLUMN_MAJOR       /* the row (CSR) or column (CSC) that an entry belongs to */
 };
 
+struct bs_known;
 struct bs_column_of {
     enum bs_column_kind kind;
     char *name;
@@ -222,6 +228,8 @@ struct bs_column_of {
     struct bs_h5_object *object; /* COORDINATE, MAJOR: owned */
     uint64_t divide, modulo;     /* MAJOR: modulo are the entries of indptr */
     uint8_t *elements;
+    size_t field;                     /* of the family's schema; SIZE_MAX: it is no family's */
+    _Atomic(struct bs_known *) known; /* NULL until one has asked; then for good */
 };
 
 /* Nothing of it changes once it is open, but that a dictionary gets its values: any number of threads
@@ -240,6 +248,10 @@ struct bs_table {
     bool has_rows; /* rows is set: every further block must have as many */
     struct bs_bytes metadata;
     basalt_hdf5_scan_options options;
+    struct bs_h5_object *own;                /* of a family: its .basalt; owned */
+    struct bs_schema *schema;                /* of a family; held */
+    const struct bs_file_identity *identity; /* of the file that was asked, if what is learnt of it
+                                              * may be remembered; else NULL */
 };
 /* Bytes that an array may take beside the decoding of chunks, the cache, and what the table holds. */
 uint64_t bs_table_room(const struct bs_table *table);
@@ -331,6 +343,27 @@ void bs_range_keep(const struct bs_range *range, const struct ArrowArray *array,
 BS_MUST_USE basalt_status bs_array_compact(const struct ArrowSchema *schema,
     struct ArrowArray *array, uint64_t first, const basalt_hdf5_run *runs, size_t run_count,
     basalt_error *err);
+
+enum bs_verdict {
+    BS_SOME,
+    BS_NONE,
+    BS_ALL
+}; /* of rows, how many are in a range: at least, for SOME */
+
+/* table_bounds.c. Of every so many rows of a column the least and the greatest value, once somebody has
+ * looked. Shared by cursors, tables and their threads. */
+struct bs_known;
+/* *out_known is lent by the table; NULL: nothing can be known of the column. `code` is a range's. */
+BS_MUST_USE basalt_status bs_table_known(const struct bs_table *table, size_t column, char code,
+    struct bs_known **out_known, basalt_error *err);
+void bs_known_release(struct bs_known *known); /* NULL is fine */
+/* Of rows [first, end). NULL is fine: SOME. */
+enum bs_verdict bs_known_ask(
+    const struct bs_known *known, const struct bs_range *range, uint64_t first, uint64_t end);
+/* The array has rows [first, first + length) of the column. NULL is fine. */
+void bs_known_learn(struct bs_known *known, const struct ArrowArray *array, uint64_t first);
+/* Of a file that is opened, before anything of it is read. */
+void bs_file_identify(struct bs_file *file, struct bs_file_identity *out_identity);
 
 /* table_where.c */
 struct bs_where;

@@ -118,6 +118,8 @@ static void info_from_stat(const struct stat *from, struct bs_file_info *out_inf
         .links = (uint64_t)from->st_nlink,
         .modified_ns =
             (uint64_t)from->st_mtim.tv_sec * 1000000000u + (uint64_t)from->st_mtim.tv_nsec,
+        .changed_ns =
+            (uint64_t)from->st_ctim.tv_sec * 1000000000u + (uint64_t)from->st_ctim.tv_nsec,
         .mode = (uint32_t)from->st_mode & PERMISSIONS,
         .directory = S_ISDIR(from->st_mode),
         .owned = user == 0 || user == from->st_uid};

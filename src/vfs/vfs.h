@@ -30,8 +30,9 @@ struct bs_file_info {
     uint64_t size_bytes;
     uint64_t device, inode; /* together the identity of the file */
     uint64_t links;         /* hard links */
-    uint64_t modified_ns;
-    uint32_t mode; /* permission bits */
+    uint64_t modified_ns;   /* when bytes were written */
+    uint64_t changed_ns;    /* when anything of it was changed; 0: not known */
+    uint32_t mode;          /* permission bits */
     bool directory;
     bool owned; /* we may change its permission bits */
 };

@@ -30,7 +30,9 @@ static inline int64_t offset_at(const struct ArrowArray *array, int64_t row)
 
 static inline size_t width_of(const char *format)
 {
-    switch (format[0]) {
+    const bool short_time =
+        !strcmp(format, "tdD") || !strcmp(format, "tts") || !strcmp(format, "ttm");
+    switch (short_time ? 'i' : format[0]) {
     case 'c':
     case 'C': return 1;
     case 's':
@@ -44,11 +46,18 @@ static inline size_t width_of(const char *format)
     }
 }
 
-static inline bool same_text(
-    const struct ArrowArray *a, int64_t i, const struct ArrowArray *b, int64_t j)
+static inline int64_t large_offset_at(const struct ArrowArray *array, int64_t row)
 {
-    const int64_t at = offset_at(a, i), of = offset_at(b, j), count = offset_at(a, i + 1) - at;
-    if (count != offset_at(b, j + 1) - of) return false;
+    return ((const int64_t *)array->buffers[1])[row];
+}
+
+static inline bool same_text(
+    bool large, const struct ArrowArray *a, int64_t i, const struct ArrowArray *b, int64_t j)
+{
+    int64_t (*const offset)(const struct ArrowArray *, int64_t) =
+        large ? large_offset_at : offset_at;
+    const int64_t at = offset(a, i), of = offset(b, j), count = offset(a, i + 1) - at;
+    if (count != offset(b, j + 1) - of) return false;
     return !count ||
         !memcmp((const char *)a->buffers[2] + at, (const char *)b->buffers[2] + of, (size_t)count);
 }
@@ -93,7 +102,9 @@ static inline bool same_value(const struct ArrowSchema *schema, const struct Arr
     case '+': return same_nested(schema, a, i, b, j);
     case 'b': return bit(a, i) == bit(b, j);
     case 'u':
-    case 'z': return same_text(a, i, b, j);
+    case 'z': return same_text(false, a, i, b, j);
+    case 'U':
+    case 'Z': return same_text(true, a, i, b, j);
     default:
         return !memcmp((const char *)a->buffers[1] + (size_t)i * width,
             (const char *)b->buffers[1] + (size_t)j * width, width);

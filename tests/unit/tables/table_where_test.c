@@ -1,6 +1,7 @@
 /* table_where_test.c - the rows that a cursor finds are those that a loop over all rows would keep,
  * whatever the types, chunks, blocks and steps; and nothing is read that is ruled out. */
 #include "tables/tables_internal.h"
+#include "tests/unit/store/store_help.h"
 #include "tests/unit/tables/reading_fixture.h"
 
 #include <math.h>
@@ -345,6 +346,55 @@ TEST(table_where, what_is_found_is_what_a_loop_would_keep)
     check_file(vfs, wide_file(), "/contiguous", &wide_options, 5);
     CHECK_EQ(test_live_allocations(), before);
     bs_vfs_free(vfs);
+}
+
+/* ---- families ------------------------------------------------------------------------------------ */
+
+#define FAMILY_ROWS 40000 /* chunks of 8,192 */
+
+/* Before anything is read the bounds are known, of the last chunk too, since the close was a clean one. */
+static void check_known(struct bs_vfs *vfs)
+{
+    const basalt_hdf5_scan_options options = {.row_count = UINT64_MAX};
+    const basalt_hdf5_range nothing = {
+        .min = float_bound((double)INFINITY), .max = float_bound(-(double)INFINITY)};
+    struct bs_hdf5 *file = NULL;
+    struct bs_table *table = NULL;
+    unsigned columns = 0;
+    REQUIRE_OK(bs_hdf5_open(vfs, "/a.h5", &file, err));
+    REQUIRE_OK(bs_hdf5_table_open(file, "all%2Fof it", &options, &table, err));
+    for (size_t i = 0; i < table->column_count; i++) {
+        struct bs_known *known = NULL;
+        struct bs_range range;
+        const char *format = table->columns[i].format;
+        if (!bs_range_of(format, &nothing, &range)) continue;
+        REQUIRE_OK(bs_table_known(table, i, range.code, &known, err));
+        CHECK_EQ(bs_known_ask(known, &range, 0, FAMILY_ROWS), BS_NONE);
+        CHECK_EQ(bs_known_ask(known, &range, 8192, 8193), BS_NONE);
+        columns++;
+    }
+    CHECK(columns > 8);
+    bs_table_free(table);
+    bs_hdf5_close(file);
+}
+
+TEST(table_where, a_family_says_itself_what_is_in_its_chunks)
+{
+    const basalt_store_options options = help_options(BASALT_READ_WRITE_CREATE);
+    const basalt_hdf5_scan_options plain = {.row_count = UINT64_MAX};
+    struct help_env env;
+    struct help_schema schema;
+    struct bs_store *store = NULL;
+    help_env_open(&env, NULL, 0);
+    help_schema_open(&schema, HELP_ALL_TYPES);
+    REQUIRE_OK(bs_store_open(&env.parts, "/a.h5", &options, &store, err));
+    CHECK_OK(bs_store_family_create(store, "all/of it", &schema.root, NULL, err));
+    CHECK_OK(help_append(store, "all/of it", &schema, 0, FAMILY_ROWS, BASALT_BUFFERED, err));
+    CHECK_OK(bs_store_close(&store, err));
+    check_known(env.parts.vfs);
+    check_file(env.parts.vfs, "/a.h5", "all%2Fof it", &plain, 20);
+    help_schema_close(&schema);
+    help_env_close(&env);
 }
 
 /* ---- what is ruled out is not read --------------------------------------------------------------- */
