@@ -448,13 +448,41 @@ def make_anndata(folder):
     return paths
 
 
+def make_odd_anndata(folder):
+    """Sizes, types and encodings that are rare."""
+    rng = np.random.default_rng(3)
+    numbers = rng.integers(0, 3, (9, 4))
+    matrices = {f"{kind}_{form.__name__}": form(numbers.astype(kind)) for kind in ("?", "i1", "u8", "f8")
+                for form in (np.asarray, sp.csr_matrix, sp.csc_matrix)}
+    matrices["long_indices"] = sp.csr_matrix(numbers.astype("f4"))
+    matrices["long_indices"].indices = matrices["long_indices"].indices.astype("i8")
+    matrices["long_indices"].indptr = matrices["long_indices"].indptr.astype("i8")
+    for form in (np.asarray, sp.csr_matrix, sp.csc_matrix):
+        matrices[f"no_cells_{form.__name__}"] = form(np.zeros((0, 4), "f4"))
+        matrices[f"no_variables_{form.__name__}"] = form(np.zeros((9, 0), "f4"))
+    paths = []
+    for name, matrix in matrices.items():
+        cells, variables = matrix.shape
+        obs = pd.DataFrame({"none": pd.Categorical([None] * cells, ["a"]), "whole": np.arange(cells)},
+                           index=[f"cell{i}" for i in range(cells)])
+        adata = anndata.AnnData(matrix, obs, pd.DataFrame(index=[f"gene{i}" for i in range(variables)]))
+        adata.layers["same"] = matrix
+        adata.obsm["same"] = matrix
+        adata.obsm["cube"] = rng.random((cells, 2, 3))
+        adata.obsm["frame"] = pd.DataFrame({"kind": pd.Categorical(["x", "y"] * (cells // 2) + ["x"] * (cells % 2)),
+                                            "maybe": pd.array([None] * cells, "Int16")}, index=obs.index)
+        paths.append(folder / f"odd_{name.replace('?', 'bool')}.h5ad")
+        adata.write_h5ad(paths[-1])
+    return paths
+
+
 def main():
     con = connect(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_hdf5(folder / "types.h5")
         datasets = check_hdf5(con, folder / "types.h5")
-        for path in make_anndata(folder):
+        for path in make_anndata(folder) + make_odd_anndata(folder):
             check_anndata(con, path)
             check_attach(con, path)
     corpus, files = Path(os.environ.get("BASALT_CORPUS", "../shared/corpus")), 1
