@@ -1,5 +1,5 @@
 /* store_fuzz.c - any bytes as a file that Basalt made, and its log: opened for writing, recovered, read,
- * checkpointed, closed, verified.
+ * checkpointed, closed, verified, its statistics found anew.
  *
  * INPUT: u8 MiB that the file has at least; u16 bytes of each of three segments of the log, the first
  * numbered 1; these; the rest is the file. Both end in zeros that are not written out. */
@@ -62,6 +62,7 @@ static void use_store(struct bs_vfs *vfs)
         (void)!bs_store_checkpoint(store, NULL);
         if (bs_store_close(&store, NULL)) bs_store_abandon(store);
         (void)!bs_store_verify(&parts, PATH, NULL, NULL, NULL, &faults, NULL);
+        (void)!bs_store_rebuild_statistics(&parts, PATH, &faults, NULL);
     } else if (!fault.message[0]) {
         fprintf(stderr, "store_fuzz: a refusal without a sentence\n");
         abort();

@@ -75,6 +75,26 @@ TEST(writer_column, a_fill_value_of_its_own)
     bs_vfs_free(vfs);
 }
 
+/* Behind its rows there is nothing in the file yet. */
+TEST(writer_column, a_tail_at_the_end_of_the_file_gets_larger_chunks)
+{
+    struct bs_vfs *vfs = NULL;
+    struct fixture fixture;
+    struct bs_h5_node *column;
+    const char *path = test_path("tail.h5");
+    REQUIRE_OK(bs_vfs_local_create(&vfs, err));
+    REQUIRE_OK(fixture_create(&fixture, vfs, path, err));
+    REQUIRE_OK(
+        make_column(&fixture, bs_h5_root(fixture.writer), "x", ALL_FILTERS, 1000, &column, err));
+    CHECK_OK(append_rows(&fixture, column, 7, 1, err));
+    CHECK_OK(bs_h5_rechunk(fixture.writer, column, fixture.scratch, 3000, err));
+    CHECK_OK(append_rows(&fixture, column, 3500, 1, err));
+    CHECK_OK(fixture_commit(&fixture, err));
+    fixture_close(&fixture);
+    check_column(path, "x", 3507);
+    bs_vfs_free(vfs);
+}
+
 /* Three levels of index: chunks of one row, and a commit here and there. */
 TEST(writer_column, ten_thousand_chunks)
 {
