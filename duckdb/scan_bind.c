@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+/* What a chunk of a small file may take, if the budget has it: how much that is the user said to DuckDB. */
+#define CHUNK_BYTES_MAX ((uint64_t)1 << 30)
 #define CACHE_BYTES_FREE ((uint64_t)12 << 20) /* basalt_hdf5_options, cache_bytes */
 #define CACHE_TO_FILE 3
 
@@ -157,6 +159,7 @@ static bool open_part(struct scan_part *part, const struct scan_request *request
     basalt_hdf5_options options;
     basalt_hdf5_options_init(&options, sizeof options);
     options.cache_bytes = MIN_OF(options.cache_bytes, cache_share(request, path));
+    options.chunk_memory_bytes = MIN_OF(request->budget_bytes / 2, CHUNK_BYTES_MAX);
     if (basalt_hdf5_open_with(path, &options, &part->file, &error)) {
         return fail_file(failure, path, &error);
     }

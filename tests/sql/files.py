@@ -253,6 +253,12 @@ def make_wide(path):
         file.create_dataset("x", data=x, chunks=(250, 100), compression="gzip", compression_opts=1)
 
 
+def make_large_chunk(path):
+    """48 MB in one chunk, of which 50 KB are stored."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.zeros(6_000_000), chunks=(6_000_000,), compression="gzip")
+
+
 def make_all(folder, command):
     folder = Path(folder)
     make_types(folder / "types.h5")
@@ -263,6 +269,7 @@ def make_all(folder, command):
     make_netcdf(folder / "climate.nc")
     make_anndata(folder)
     make_wide(folder / "wide.h5")
+    make_large_chunk(folder / "large_chunk.h5")
     make_units(folder / "units.h5")
     make_categories(folder)
     make_basalt(folder / "basalt.h5", command)
