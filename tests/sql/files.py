@@ -269,7 +269,7 @@ def make_all(folder, command):
     make_netcdf(folder / "climate.nc")
     make_anndata(folder)
     make_wide(folder / "wide.h5")
-    make_large_chunk(folder / "large_chunk.h5")
+    make_large_chunk(folder / "one_chunk.h5")
     make_units(folder / "units.h5")
     make_categories(folder)
     make_basalt(folder / "basalt.h5", command)
