@@ -1,7 +1,7 @@
-/* pull_test.c - many queries at once over the tables of many files, one of which is being written: each with as
- * many threads as it is given, which take the next piece of rows by a counter, as the scan of the DuckDB
- * extension does. Some queries share tables, some have opened their own, some are cancelled and some end
- * early. What is read is right, and the thread sanitizer has nothing to say. */
+/* pull_test.c - many queries at once over the tables of many files, one of which is being written:
+ * each with as many threads as it is given, which take the next piece by a counter, as the scan of
+ * the DuckDB extension does. Some queries share tables, some have opened their own, some are
+ * cancelled and some end early. What is read is right, and the thread sanitizer has nothing to say. */
 #include "sched/sched.h"
 #include "tables/tables.h"
 #include "tests/unit/store/store_help.h"
@@ -255,7 +255,7 @@ TEST(tables_pull, eight_queries_of_up_to_sixteen_threads_beside_a_writer)
     help_schema_open(&place.schema, "t:l");
     for (unsigned i = 0; i < FILES; i++) {
         char name[20];
-        snprintf(name, sizeof name, "%u.h5", i);
+        snprintf(name, sizeof name, "pull-%u.h5", i);
         snprintf(place.paths[i], sizeof place.paths[i], "%s", test_path(name));
         if (i < FILES - 1) make_file(place.paths[i], i);
     }
