@@ -237,7 +237,7 @@ static bool list_entry(void *context, const basalt_hdf5_entry *entry)
     return !listing->status && !ferror(stdout);
 }
 
-static basalt_status list(
+static basalt_status list_all(
     struct listing *listing, const char *path, uint64_t depth, basalt_error *err)
 {
     const unsigned depth_max = depth > 64 ? 64 : (unsigned)depth;
@@ -270,7 +270,7 @@ static int run(const struct command *command, int argc, char **argv)
     listing.err = &error;
     basalt_status status = basalt_hdf5_open(arguments.values[0], &listing.file, &error);
     if (!status) {
-        status = list(&listing, arguments.count > 1 ? arguments.values[1] : "/", depth, &error);
+        status = list_all(&listing, arguments.count > 1 ? arguments.values[1] : "/", depth, &error);
     }
     basalt_hdf5_close(&listing.file);
     return finish_output(status ? report_file(arguments.values[0], &error) : EXIT_FINE);

@@ -422,7 +422,7 @@ static void remove_stillborn(const char *path)
     unlink(path);
 }
 
-static basalt_status record(struct session *session, struct input *inputs, size_t count,
+static basalt_status record_all(struct session *session, struct input *inputs, size_t count,
     const char *path, const basalt_recorder_options *options, const struct record_options *wishes,
     basalt_error *err)
 {
@@ -581,7 +581,8 @@ static int run(const struct command *command, int argc, char **argv)
     if (!leave && pipe2(session.stop_pipe, O_CLOEXEC)) {
         leave = report_sentence(EXIT_BASALT + BASALT_IO_ERROR, "no pipe: %s", strerror(errno));
     }
-    if (!leave && record(&session, inputs, count, arguments.values[0], &options, &wishes, &error)) {
+    if (!leave &&
+        record_all(&session, inputs, count, arguments.values[0], &options, &wishes, &error)) {
         leave = error.message[0] ? report(&error) : EXIT_BASALT + (int)error.status;
     }
     for (size_t i = 0; i < count; i++) {

@@ -236,6 +236,7 @@ basalt_status text_of_edges(struct sql_session *session, const duckdb_data_chunk
 basalt_status text_types(struct sql_session *session, text_visit_fn visit, void *context);
 const struct text_shape *text_shapes(const struct sql_session *session);
 
+bool type_is_number(duckdb_type id); /* BOOLEAN is none */
 bool vector_is_null(const struct duckdb *duckdb, duckdb_vector vector, uint64_t row);
 /* Lent by the vector; it does not end with a NUL byte. */
 const char *vector_text(

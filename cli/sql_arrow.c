@@ -11,7 +11,7 @@ struct arrow {
 };
 
 /* Takes over `problem`, which may be NULL: all is well. */
-static basalt_status check(struct sql_session *session, duckdb_error_data problem)
+static basalt_status take_problem(struct sql_session *session, duckdb_error_data problem)
 {
     const struct duckdb *duckdb = &session->duckdb;
     basalt_status status = BASALT_OK;
@@ -27,7 +27,7 @@ static int get_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out)
     struct arrow *arrow = stream->private_data;
     struct sql_result *result = arrow->result;
     memset(out, 0, sizeof *out);
-    return check(arrow->session,
+    return take_problem(arrow->session,
                arrow->session->duckdb.to_arrow_schema(
                    arrow->options, result->types, result->names, result->column_count, out))
         ? EINVAL
@@ -43,7 +43,7 @@ static int get_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
     if (result_next(arrow->session, arrow->result, &chunk)) return EIO;
     if (!chunk) return 0;
     const basalt_status status =
-        check(arrow->session, duckdb->data_chunk_to_arrow(arrow->options, chunk, out));
+        take_problem(arrow->session, duckdb->data_chunk_to_arrow(arrow->options, chunk, out));
     duckdb->destroy_data_chunk(&chunk);
     return status ? EIO : 0;
 }

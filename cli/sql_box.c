@@ -228,27 +228,6 @@ static basalt_status take_types(struct sql_session *session, void *context, duck
     return BASALT_OK;
 }
 
-static bool is_number(duckdb_type id)
-{
-    switch (id) {
-    case DUCKDB_TYPE_TINYINT:
-    case DUCKDB_TYPE_SMALLINT:
-    case DUCKDB_TYPE_INTEGER:
-    case DUCKDB_TYPE_BIGINT:
-    case DUCKDB_TYPE_UTINYINT:
-    case DUCKDB_TYPE_USMALLINT:
-    case DUCKDB_TYPE_UINTEGER:
-    case DUCKDB_TYPE_UBIGINT:
-    case DUCKDB_TYPE_HUGEINT:
-    case DUCKDB_TYPE_UHUGEINT:
-    case DUCKDB_TYPE_FLOAT:
-    case DUCKDB_TYPE_DOUBLE:
-    case DUCKDB_TYPE_DECIMAL:
-    case DUCKDB_TYPE_BIGNUM: return true;
-    default: return false;
-    }
-}
-
 static basalt_status make_columns(struct box *box)
 {
     const struct sql_result *result = box->result;
@@ -262,7 +241,7 @@ static basalt_status make_columns(struct box *box)
         struct column *column = &box->columns[i];
         column->name = shown_text(result->names[i], strlen(result->names[i]));
         column->cells = calloc(box->shown + 1, sizeof *column->cells);
-        column->right = is_number(box->session->duckdb.get_type_id(result->types[i]));
+        column->right = type_is_number(box->session->duckdb.get_type_id(result->types[i]));
         if (!column->name || !column->cells) return no_memory(box);
     }
     basalt_status status = text_begin(box->session, result, false);

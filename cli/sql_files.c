@@ -86,7 +86,7 @@ struct kind {
     bool obs, var;
 };
 
-static bool look(void *context, const basalt_hdf5_entry *entry)
+static bool note_frame(void *context, const basalt_hdf5_entry *entry)
 {
     struct kind *kind = context;
     kind->obs |= strcmp(entry->path, "/obs") == 0;
@@ -100,7 +100,7 @@ static basalt_status find_kind(struct sql_session *session, const char *file, st
     basalt_hdf5 *opened = NULL;
     *out_kind = (struct kind){false, false};
     basalt_status status = basalt_hdf5_open(file, &opened, &error);
-    if (!status) status = basalt_hdf5_walk(opened, "/", 1, look, out_kind, &error);
+    if (!status) status = basalt_hdf5_walk(opened, "/", 1, note_frame, out_kind, &error);
     basalt_hdf5_close(&opened);
     if (status && strstr(error.message, file)) {
         return sql_fail(&session->failure, status, "%s", error.message);

@@ -142,11 +142,9 @@ static bool make_members(
     return true;
 }
 
-static enum text_kind leaf_kind(
-    const struct duckdb *duckdb, duckdb_logical_type type, duckdb_type id)
+bool type_is_number(duckdb_type id)
 {
     switch (id) {
-    case DUCKDB_TYPE_BOOLEAN:
     case DUCKDB_TYPE_TINYINT:
     case DUCKDB_TYPE_SMALLINT:
     case DUCKDB_TYPE_INTEGER:
@@ -160,10 +158,16 @@ static enum text_kind leaf_kind(
     case DUCKDB_TYPE_FLOAT:
     case DUCKDB_TYPE_DOUBLE:
     case DUCKDB_TYPE_DECIMAL:
-    case DUCKDB_TYPE_BIGNUM: return SHAPE_NUMBER;
-    case DUCKDB_TYPE_VARCHAR: break;
-    default: return SHAPE_TEXT;
+    case DUCKDB_TYPE_BIGNUM: return true;
+    default: return false;
     }
+}
+
+static enum text_kind leaf_kind(
+    const struct duckdb *duckdb, duckdb_logical_type type, duckdb_type id)
+{
+    if (id == DUCKDB_TYPE_BOOLEAN || type_is_number(id)) return SHAPE_NUMBER;
+    if (id != DUCKDB_TYPE_VARCHAR) return SHAPE_TEXT;
     char *alias = duckdb->logical_type_get_alias(type);
     const bool json = alias && strcmp(alias, "JSON") == 0;
     if (alias) duckdb->free(alias);
