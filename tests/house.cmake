@@ -70,7 +70,7 @@ if(TARGET basalt_duckdb AND NOT BASALT_SANITIZE)
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/generations.py ${BASALT_DUCKDB_EXTENSION}
         ${PROJECT_SOURCE_DIR}/tools/anndata-versions.txt ${PROJECT_SOURCE_DIR}/build/anndata-versions)
     add_test(NAME sql_where COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
-        ${CMAKE_CURRENT_SOURCE_DIR}/sql/where_differential.py ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command>
+        ${CMAKE_CURRENT_SOURCE_DIR}/sql/where_differential.py ${BASALT_DUCKDB_EXTENSION} $<TARGET_FILE:basalt_command> 1
         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     add_test(NAME sql_hostile COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/interop/run ${BASALT_PYTHON}
         ${CMAKE_CURRENT_SOURCE_DIR}/sql/hostile.py ${BASALT_DUCKDB_EXTENSION} ${fixtures_folder} ${bombs_folder}

@@ -93,6 +93,11 @@ void fault_stop(void);               /* nothing fails from here to the end of th
 uint64_t fault_points_seen(void);
 #define EACH_FAULT(step)                                                                           \
     for (uint64_t step = 1; fault_run_begin(step); step = fault_step_after(step))
+/* The same for a workload that is long in itself: behind the first 200 steps only every `stride`-th, unless
+ * the environment has BASALT_FAULTS=all, as `make soak` has it. */
+#define EACH_FAULT_BY(step, stride)                                                                \
+    for (uint64_t step = 1; fault_run_begin(step); step = fault_step_by(step, stride))
+uint64_t fault_step_by(uint64_t step, uint64_t stride);
 /* The next step; under the thread sanitizer, which has nothing to say about the rest, only every 19th
  * of a long loop. */
 uint64_t fault_step_after(uint64_t step);

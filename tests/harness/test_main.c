@@ -116,6 +116,14 @@ uint64_t fault_step_after(uint64_t step)
     return step + (step < FAULT_DENSE_STEPS ? 1 : FAULT_STRIDE);
 }
 
+uint64_t fault_step_by(uint64_t step, uint64_t stride)
+{
+    const char *wish = getenv("BASALT_FAULTS");
+    const bool all = wish && !strcmp(wish, "all");
+    const uint64_t next = fault_step_after(step);
+    return all || step < FAULT_DENSE_STEPS || next > step + stride ? next : step + stride;
+}
+
 bool fault_run_begin(uint64_t step)
 {
     const bool first = step == 1;
