@@ -75,6 +75,12 @@ static int take_option(const struct command *command, int argc, char **argv, int
     return equals ? 1 : 2;
 }
 
+/* SQL may begin with one. */
+static bool is_comment(const char *argument)
+{
+    return strncmp(argument, "--", 2) == 0 && strpbrk(argument, " \n") == argument + 2;
+}
+
 bool parse_arguments(const struct command *command, int argc, char **argv,
     const struct option *options, size_t option_count, int arguments_min, int arguments_max,
     struct arguments *out_arguments, int *out_exit)
@@ -91,7 +97,7 @@ bool parse_arguments(const struct command *command, int argc, char **argv,
         if (!options_end && strcmp(argv[at], "--") == 0) {
             options_end = true;
             at++;
-        } else if (!options_end && argv[at][0] == '-' && argv[at][1]) {
+        } else if (!options_end && argv[at][0] == '-' && argv[at][1] && !is_comment(argv[at])) {
             const int taken = take_option(command, argc, argv, at, options, option_count);
             if (!taken) return false;
             at += taken;

@@ -162,8 +162,8 @@ static bool open_entries(struct scan_part *part, const struct scan_request *requ
         if (!shape->columns) part->rows = 0;
     }
     const bool fine = part->column_count == 3 &&
-        set_column(&part->columns[0], dense ? PART_MAJOR : PART_VALUES, names[0], rows) &&
-        set_column(&part->columns[1], dense ? PART_MINOR : PART_VALUES, names[1], columns) &&
+        set_column(&part->columns[0], dense ? PART_MAJOR : PART_INDEX, names[0], rows) &&
+        set_column(&part->columns[1], dense ? PART_MINOR : PART_INDEX, names[1], columns) &&
         set_column(&part->columns[2], PART_VALUES, names[2], NULL);
     if (dense) part->columns[2].table = 0;
     return fine ? true : fail_memory(failure);

@@ -10,7 +10,7 @@
 
 #define MEMTABLE_BYTES_MIN ((uint64_t)4 << 20)
 #define MEMTABLE_BYTES_MAX ((uint64_t)64 << 20)
-#define CHUNK_ROWS_MAX ((int64_t)1 << 32)
+#define CHUNK_ROWS_MAX ((int64_t)1 << 24)
 
 struct copy_plan *copy_plan_hold(struct copy_plan *plan)
 {
@@ -243,6 +243,7 @@ static bool take_texts(
         : is_record              ? duckdb_struct_type_child_count(type)
                                  : 1;
     *out = (struct file_list){0};
+    if (!count) return fail(failure, "%s names no column", option);
     out->paths = calloc(count + 1, sizeof *out->paths);
     if (!out->paths) return fail_memory(failure);
     for (size_t i = 0; i < count; i++) {

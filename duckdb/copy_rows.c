@@ -185,6 +185,11 @@ static bool add_text(
         return fail(failure, "column \"%.100s\" has a value of %zu bytes; 1 GiB is the limit",
             rows->column->name, text.count);
     }
+    if (rows->column->type != DUCKDB_TYPE_BLOB && text.count && memchr(text.at, 0, text.count)) {
+        return fail(failure,
+            "column \"%.100s\" has a text with a NUL byte, which ends a text in HDF5: cast it to BLOB",
+            rows->column->name);
+    }
     if (needed > rows->capacity) {
         size_t capacity = rows->capacity * 2;
         if (capacity < needed) capacity = needed;

@@ -161,8 +161,9 @@ extern const struct scan_source table_source; /* of a basalt_hdf5_table */
 
 enum part_column_kind {
     PART_VALUES, /* a column of the table; as labels if it has some */
-    PART_MAJOR,  /* the row of the table, as its label or number, of an exploded part */
-    PART_MINOR   /* which of the row's values it is, likewise */
+    PART_INDEX, /* the same of whole numbers, which count rows or columns: BIGINT, however wide they are */
+    PART_MAJOR, /* the row of the table, as its label or number, of an exploded part */
+    PART_MINOR  /* which of the row's values it is, likewise */
 };
 struct part_column {
     enum part_column_kind kind;
@@ -170,6 +171,9 @@ struct part_column {
     size_t table; /* column of the table */
     const struct labels *labels;
 };
+
+/* Whether its values, or the numbers of its labels, are in the table; else they count. */
+bool part_column_is_read(const struct part_column *column);
 
 struct scan_part { /* one file, open */
     char *path;

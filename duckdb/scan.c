@@ -192,7 +192,7 @@ static size_t choose_columns(const struct run *run, size_t part, size_t *slots, 
         slots[i] = SIZE_MAX;
         if (run->wanted[i] == SIZE_MAX || column_of[run->wanted[i]] == SIZE_MAX) continue;
         const struct part_column *column = &of->columns[column_of[run->wanted[i]]];
-        if (column->kind != PART_VALUES) continue;
+        if (!part_column_is_read(column)) continue;
         slots[i] = count;
         columns[count++] = column->table;
     }
@@ -504,7 +504,7 @@ static bool write_labels(const struct thread *thread, const struct piece *piece,
     const uint64_t before = thread->batch_first * explode;
     for (idx_t i = 0; i < piece->count; i++) {
         const uint64_t flat = piece->flat + i * piece->step;
-        const uint64_t label = column->kind == PART_VALUES ? integer_in(values, flat)
+        const uint64_t label = part_column_is_read(column) ? integer_in(values, flat)
             : column->kind == PART_MAJOR                   ? (before + flat) / explode
                                                            : (before + flat) % explode;
         if (!column->labels) {
@@ -532,7 +532,7 @@ static bool write_column(const struct thread *thread, const struct piece *piece,
 {
     struct values values = {
         .enum_count = column->as_enum ? column->values.count : 0, .enum_codes = map->codes};
-    if (of->kind == PART_VALUES) {
+    if (part_column_is_read(of)) {
         values.schema = piece->part->schema.children[of->table];
         values.array = thread->batch.children[slot];
         if (piece->part->exploded) { /* the items of the list that a row is */

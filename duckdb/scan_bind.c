@@ -198,6 +198,11 @@ static struct enum_source enum_source_of(
     return source;
 }
 
+bool part_column_is_read(const struct part_column *column)
+{
+    return column->kind == PART_VALUES || column->kind == PART_INDEX;
+}
+
 /* What the part's column would be as a column of the result; *out_array is its dictionary's, to be
  * released, if it may be an ENUM. `out` is empty before. */
 static bool describe(const struct scan_plan *plan, const struct scan_part *part, size_t column,
@@ -287,12 +292,18 @@ static size_t find_name(const struct name_index *index, const char *name)
     return found ? found->column : SIZE_MAX;
 }
 
+static bool same_epoch_of(const struct epoch *a, const struct epoch *b)
+{
+    return a->known == b->known &&
+        (!a->known || (a->unit_us == b->unit_us && a->start_us == b->start_us));
+}
+
 /* `found` is what column `index` of the result is in the part. A type that differs is a failure; values
  * that can't be in one ENUM with the others make the column one of texts. */
 static bool agree(struct scan_column *column, const struct scan_column *found,
     const struct scan_part *first, const struct scan_part *part, struct failure *failure)
 {
-    const bool same_epoch = !memcmp(&found->epoch, &column->epoch, sizeof found->epoch);
+    const bool same_epoch = same_epoch_of(&found->epoch, &column->epoch);
     if (strcmp(found->type, column->type) != 0 || !same_epoch) {
         return fail(failure, "column \"%s\" is %.200s in %s, but %.200s%s in %s", column->name,
             column->type, first->path, found->type, same_epoch ? "" : " with other units",
@@ -475,7 +486,7 @@ static bool fits_again(struct scan_plan *plan, const struct scan_parts *parts, s
     if (own == SIZE_MAX) return true;
     bool fine = describe(plan, part, own, &found, &array, failure);
     *out_fits = fine && !strcmp(found.type, column->type) && found.by_label == column->by_label &&
-        !memcmp(&found.epoch, &column->epoch, sizeof found.epoch);
+        same_epoch_of(&found.epoch, &column->epoch);
     if (fine && *out_fits && column->as_enum) {
         const struct enum_source source = enum_source_of(part, own, &array);
         const enum enum_join joined = found.as_enum

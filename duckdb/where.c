@@ -385,7 +385,7 @@ static bool check_part(const struct where_column *column, const struct scan_part
     if (part->source != &table_source) {
         return refuse(column, "of a sparse matrix in wide form", failure);
     }
-    if (of->kind != PART_VALUES || of->labels) {
+    if (!part_column_is_read(of) || of->labels) {
         return refuse(column, "a name of rows or columns", failure);
     }
     if (part->schema.children[of->table]->dictionary) return refuse(column, "categorical", failure);

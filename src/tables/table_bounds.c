@@ -12,6 +12,11 @@
  * elements. Not of data that are in other files (external, virtual, behind links). The list of them is
  * guarded by a mutex that is held for a walk through it, never while a file is read.
  *
+ * What a file says of its chunks is STATED: another program may have changed the bytes since, in their
+ * place. So before a unit is left out its stored bytes are read, though not decoded, and must have the sum
+ * that goes with the statement; if not it is REFUTED, and read as if nothing were known. Where a mask says
+ * what is missing, which has no sum, nothing is taken from the file.
+ *
  * Nothing here decides what is found, only what need not be read: a unit that is not known is read. */
 #include "store/store.h"
 #include "tables/tables_internal.h"
@@ -26,7 +31,7 @@
 
 /* ---- entries ----------------------------------------------------------------------------------- */
 
-enum entry_state { UNKNOWN, BEING_MADE, READY };
+enum entry_state { UNKNOWN, BEING_MADE, READY, STATED, REFUTED };
 
 struct values { /* of a unit */
     bool has_bounds, has_nan, has_null;
@@ -35,19 +40,27 @@ struct values { /* of a unit */
 
 struct entry {
     _Atomic unsigned state;
-    struct values values; /* once READY */
+    struct values values; /* once READY or STATED */
+};
+
+struct proof { /* of what is STATED */
+    uint64_t address, stored_bytes;
+    uint32_t crc32c;
 };
 
 struct bs_known {
     struct bs_shared shared;
     char code;
     uint64_t rows, unit_rows, count;
+    struct proof *proofs; /* one an entry; NULL: nothing is STATED */
     struct entry entries[];
 };
 
 static void known_destroy(struct bs_shared *shared)
 {
-    bs_free(shared);
+    struct bs_known *known = (struct bs_known *)shared;
+    bs_free(known->proofs);
+    bs_free(known);
 }
 
 void bs_known_release(struct bs_known *known)
@@ -57,15 +70,35 @@ void bs_known_release(struct bs_known *known)
 
 static size_t known_bytes(const struct bs_known *known)
 {
-    return sizeof *known + (size_t)known->count * sizeof known->entries[0];
+    const size_t proof_bytes = known->proofs ? sizeof *known->proofs : 0;
+    return sizeof *known + (size_t)known->count * (sizeof known->entries[0] + proof_bytes);
 }
 
-static void settle(struct entry *entry, const struct values *values)
+static void settle(struct entry *entry, const struct values *values, unsigned state)
 {
     unsigned expected = UNKNOWN;
     if (!atomic_compare_exchange_strong(&entry->state, &expected, BEING_MADE)) return;
     entry->values = *values;
-    atomic_store(&entry->state, READY);
+    atomic_store(&entry->state, state);
+}
+
+/* Whether the stored bytes are still those that the statement is of. Threads may do that at once. */
+static bool prove(const struct bs_table *table, const struct bs_column_of *column,
+    struct bs_known *known, uint64_t unit)
+{
+    const struct proof *proof = &known->proofs[unit];
+    const struct bs_h5_chunk chunk = {
+        .address = proof->address, .stored_bytes = proof->stored_bytes};
+    const struct bs_h5_object *object = table->blocks[column->block].object;
+    uint8_t *stored = proof->stored_bytes <= bs_h5_file_bytes(table->h5)
+        ? bs_alloc((size_t)proof->stored_bytes)
+        : NULL;
+    if (!stored) return false;
+    const bool same = !bs_h5_chunk_read_stored(table->h5, object, &chunk, stored, NULL) &&
+        bs_crc32c(0, stored, (size_t)proof->stored_bytes) == proof->crc32c;
+    bs_free(stored);
+    atomic_store(&known->entries[unit].state, same ? READY : REFUTED);
+    return same;
 }
 
 /* ---- questions --------------------------------------------------------------------------------- */
@@ -100,15 +133,26 @@ static enum bs_verdict judge(const struct bs_range *range, const struct values *
         : BS_SOME;
 }
 
-enum bs_verdict bs_known_ask(
-    const struct bs_known *known, const struct bs_range *range, uint64_t first, uint64_t end)
+static enum bs_verdict ask_unit(const struct bs_table *table, size_t column, struct bs_known *known,
+    const struct bs_range *range, uint64_t unit)
+{
+    if (unit >= known->count) return BS_SOME;
+    const struct entry *entry = &known->entries[unit];
+    const unsigned state = atomic_load(&entry->state);
+    if (state != READY && state != STATED) return BS_SOME;
+    const enum bs_verdict verdict = judge(range, &entry->values);
+    const bool proven =
+        state == READY || verdict == BS_SOME || prove(table, &table->columns[column], known, unit);
+    return proven ? verdict : BS_SOME;
+}
+
+enum bs_verdict bs_known_ask(const struct bs_table *table, size_t column, struct bs_known *known,
+    const struct bs_range *range, uint64_t first, uint64_t end)
 {
     if (!known || known->code != range->code || first >= end) return BS_SOME;
     bool none = true, all = true;
     for (uint64_t unit = first / known->unit_rows; unit * known->unit_rows < end; unit++) {
-        const struct entry *entry = &known->entries[unit];
-        if (unit >= known->count || atomic_load(&entry->state) != READY) return BS_SOME;
-        const enum bs_verdict verdict = judge(range, &entry->values);
+        const enum bs_verdict verdict = ask_unit(table, column, known, range, unit);
         none &= verdict == BS_NONE;
         all &= verdict == BS_ALL;
         if (!none && !all) return BS_SOME;
@@ -258,7 +302,7 @@ void bs_known_learn(struct bs_known *known, const struct ArrowArray *array, uint
         else
             look_at(known->code, array->buffers[1], (size_t)(from - first), (size_t)(to - from),
                 &values);
-        settle(&known->entries[unit], &values);
+        settle(&known->entries[unit], &values, READY);
     }
 }
 
@@ -434,7 +478,8 @@ static basalt_status fill_chunk(void *context, const struct bs_h5_chunk *chunk, 
         .has_null = found.null_count > 0,
         .low.as_unsigned = found.min.u,
         .high.as_unsigned = found.max.u};
-    settle(&known->entries[unit], &values);
+    known->proofs[unit] = (struct proof){chunk->address, chunk->stored_bytes, found.crc32c};
+    settle(&known->entries[unit], &values, STATED);
     return BASALT_OK;
 }
 
@@ -449,7 +494,7 @@ static basalt_status fill_from_file(const struct bs_table *table, const struct b
         is_float(code)          ? BS_BOUNDS_FLOAT
             : is_unsigned(code) ? BS_BOUNDS_UNSIGNED
                                 : BS_BOUNDS_SIGNED};
-    if (!table->own || column->field == SIZE_MAX ||
+    if (!table->own || column->field == SIZE_MAX || column->mask != SIZE_MAX ||
         bs_block_chunk_rows(block) != known->unit_rows) {
         return BASALT_OK;
     }
@@ -457,7 +502,9 @@ static basalt_status fill_from_file(const struct bs_table *table, const struct b
         &table->schema->fields[column->field], &statistics, err);
     if (status || !statistics) return status;
     filling.statistics = statistics;
-    status = bs_h5_chunks_each(table->h5, block->object, fill_chunk, &filling, err);
+    known->proofs = bs_alloc_zeroed((size_t)known->count, sizeof *known->proofs);
+    status = known->proofs ? BASALT_OK : bs_fail_memory(err, (size_t)known->count);
+    if (!status) status = bs_h5_chunks_each(table->h5, block->object, fill_chunk, &filling, err);
     bs_statistics_free(statistics);
     return status;
 }

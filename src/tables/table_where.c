@@ -292,8 +292,8 @@ static bool ask_stages(struct bs_where *where, uint64_t first, uint64_t end)
         struct stage *stage = &where->stages[i];
         stage->verdict = BS_ALL;
         for (size_t k = 0; k < stage->range_count; k++) {
-            const enum bs_verdict verdict =
-                bs_known_ask(stage->known, &stage->ranges[k], first, end);
+            const enum bs_verdict verdict = bs_known_ask(
+                stage->cursor->table, stage->column, stage->known, &stage->ranges[k], first, end);
             if (verdict == BS_NONE) return false;
             if (verdict == BS_SOME) stage->verdict = BS_SOME;
         }

@@ -357,9 +357,10 @@ struct bs_known;
 BS_MUST_USE basalt_status bs_table_known(const struct bs_table *table, size_t column, char code,
     struct bs_known **out_known, basalt_error *err);
 void bs_known_release(struct bs_known *known); /* NULL is fine */
-/* Of rows [first, end). NULL is fine: SOME. */
-enum bs_verdict bs_known_ask(
-    const struct bs_known *known, const struct bs_range *range, uint64_t first, uint64_t end);
+/* Of rows [first, end) of the table's column. NULL is fine: SOME. May read stored bytes to be sure of what
+ * the file says of them. */
+enum bs_verdict bs_known_ask(const struct bs_table *table, size_t column, struct bs_known *known,
+    const struct bs_range *range, uint64_t first, uint64_t end);
 /* The array has rows [first, first + length) of the column. NULL is fine. */
 void bs_known_learn(struct bs_known *known, const struct ArrowArray *array, uint64_t first);
 /* Of a file that is opened, before anything of it is read. */

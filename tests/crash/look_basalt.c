@@ -3,6 +3,7 @@
 #include "tests/crash/look.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static bool is_there(const struct ArrowArray *column, int64_t at)
@@ -98,6 +99,13 @@ static void note_finding(void *context, const char *sentence)
     (void)bs_fail(why, BASALT_CORRUPT, BASALT_NO_OFFSET, "%s", sentence);
 }
 
+/* Counting all values anew is as long as all else together: every eighth image, or all in `make soak`. */
+static bool is_turn_of_statistics(void)
+{
+    static atomic_uint images;
+    return getenv("BASALT_FAULTS") || atomic_fetch_add(&images, 1) % 8 == 0;
+}
+
 /* What the root says of its chunks is what they are. */
 static basalt_status check_statistics(struct bs_store *store, basalt_error *err)
 {
@@ -152,7 +160,7 @@ basalt_status look_with_basalt(struct bs_vfs *vfs, struct bs_budget *budget, boo
         return status;
     }
     status = read_all(store, out_seen, err);
-    if (!status) status = check_statistics(store, err);
+    if (!status && is_turn_of_statistics()) status = check_statistics(store, err);
     if (status || !close) {
         bs_store_abandon(store);
         return status;

@@ -140,6 +140,30 @@ def check_file(con, path):
     return 1
 
 
+def check_edited(con, folder):
+    """Files of Basalt's whose values, or mask, another program changes in their place: nothing that was said of the
+    chunks before may hide a row, or let one in."""
+    global CHECKS
+    for name, value, options in (("values", "i", ", NOT_NULL"), ("mask", "CASE WHEN i % 97 = 0 THEN NULL ELSE i END", "")):
+        path = str(folder / f"edited_{name}.h5")
+        con.execute(f"COPY (SELECT {value} FROM range(1000, 41000) t(i)) TO '{path}' "
+                    f"(FORMAT basalt, COLUMNS ('i'), COMPRESSION 'none'{options})")
+        scan = f"FROM read_hdf5('{path}', 'data'"
+        for _ in range(2):  # before, and behind the edit
+            for low, high in ((-5, 5), (1000, 1100), (40_000, 50_000), (0, 100_000)):
+                found = con.execute(f"SELECT count(*), sum(i) {scan}, where_column := 'i', min := {low}, max := {high})")
+                found = found.fetchone()
+                expected = con.execute(f"SELECT count(*), sum(i) {scan}) WHERE i BETWEEN {low} AND {high}").fetchone()
+                CHECKS += 1
+                if found != expected:
+                    FAULTS.append(f"{path}, {low} to {high}: {found}, not {expected}")
+            with h5py.File(path, "r+") as file:
+                if name == "mask":
+                    file["data/i/mask"][...] = False
+                else:
+                    file["data/i"][...] = file["data/i"][...][::-1] - 900
+
+
 def main():
     random.seed(7)
     con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
@@ -148,6 +172,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         files.make_all(name, sys.argv[2])
         make_large(Path(name) / "large.h5")
+        check_edited(con, Path(name))
         for path in sorted(Path(name).glob("*")):
             checked += path.is_file() and check_file(con, path)
     corpus = Path(os.environ.get("BASALT_CORPUS", "../shared/corpus"))
