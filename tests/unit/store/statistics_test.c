@@ -476,7 +476,7 @@ static void fail_each(const struct faulty_options *options)
     REQUIRE_OK(bs_vfs_memory_create(&memory, err));
     help_env_open(&env, faulty_create(memory, options), 0);
     help_schema_open(&schema, options ? "n:i?" : "x:g?,note:u?");
-    EACH_FAULT_BY (step, 7) {
+    EACH_FAULT_BY (step, 17) {
         const int64_t before = test_live_allocations();
         uint64_t chunks, found, wrong;
         (void)fill(&env, &schema, NULL);
